@@ -1,0 +1,1 @@
+"""Users, devices, sessions, interactive authentication, profiles, account data, registration."""

@@ -1,0 +1,1 @@
+"""The server-server API, one file a section of the specification."""

@@ -1,0 +1,1 @@
+"""Other servers: the keys that we publish."""

@@ -1,0 +1,1 @@
+"""Matrix itself, pure: no input or output, no clock, no database."""

@@ -1,0 +1,1 @@
+"""The living room: building and accepting events, state, membership, timeline."""

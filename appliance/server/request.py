@@ -1,0 +1,118 @@
+"""The request as handlers see it: who asks, the body once and checked, the query's parameters with clear errors."""
+
+from typing import Any, TypeVar, cast
+
+import msgspec
+from litestar import Request
+from litestar.datastructures import State
+
+from appliance.errors import MatrixError, bad_json, invalid_param, missing_param, not_json, too_large
+from appliance.protocol import canonical
+from appliance.server.endpoints import Declaration
+from appliance.server.requester import Requester
+
+T = TypeVar("T")
+MAX_DEPTH = 100
+"""Levels of nesting in a body: far more than any event has, far less than what ends a recursion."""
+
+
+class Asked(Request[None, None, State]):
+    """A request to one of Hearth's endpoints."""
+
+    @property
+    def requester(self) -> Requester:
+        """Who asks; set by the authentication before the handler runs."""
+        return cast("Requester", self.scope["requester"])  # type: ignore[typeddict-item]
+
+    async def body_bytes(self) -> bytes:
+        """The body, read once.
+
+        Stops at the announced length: the server sends an empty piece after it whose arrival costs a thread switch.
+
+        Raises:
+            MatrixError: ``M_TOO_LARGE`` beyond the limit that the endpoint declares.
+        """
+        kept = cast("bytes | None", self.scope.get("hearth_body"))
+        if kept is not None:
+            return kept
+        declaration: Declaration = self.scope["route_handler"].opt["declaration"]
+        limit = declaration.max_body
+        announced = int(self.headers.get("content-length", -1))
+        if announced > limit:
+            raise too_large(f"The body of this request may have at most {limit} bytes.")
+        body = b""
+        while announced < 0 or len(body) < announced:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise MatrixError("M_UNKNOWN", "The client went away before its request was complete.", 400)
+            body += message.get("body", b"")  # type: ignore[operator]
+            if len(body) > limit:
+                raise too_large(f"The body of this request may have at most {limit} bytes.")
+            if not message.get("more_body"):
+                break
+        self.scope["hearth_body"] = body  # type: ignore[typeddict-unknown-key]
+        return body
+
+    async def object(self, *, empty: bool = False) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        Args:
+            empty: whether a request without a body counts as ``{}``.
+
+        Raises:
+            MatrixError: ``M_NOT_JSON`` for what is not JSON, too deep, or holds NaN or a lone surrogate; ``M_BAD_JSON``
+                for JSON that is not an object; ``M_TOO_LARGE``.
+        """
+        body = await self.body_bytes()
+        if not body and empty:
+            return {}
+        try:
+            value = canonical.decode(body, max_depth=MAX_DEPTH)
+        except ValueError as error:
+            raise not_json() from error
+        if not isinstance(value, dict):
+            raise bad_json("The body of the request must be a JSON object.")
+        return value
+
+    async def struct(self, kind: type[T], *, empty: bool = False) -> T:
+        """The body as a msgspec Struct; unknown fields are ignored.
+
+        Raises:
+            MatrixError: as ``object``, and ``M_BAD_JSON`` naming the field that is missing or of the wrong type.
+        """
+        value = await self.object(empty=empty)
+        try:
+            return msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            if "missing required field" in str(error):
+                raise missing_param(f"{error}.") from error
+            raise bad_json(f"{error}.") from error
+
+    def query_text(self, name: str, default: str | None = None) -> str | None:
+        """One parameter of the query, or the default where it is absent."""
+        value = self.query_params.get(name)
+        return default if value is None else str(value)
+
+    def query_int(self, name: str, default: int, *, lowest: int = 0, highest: int = 2**53 - 1) -> int:
+        """One whole number of the query, cut to the range; ``M_INVALID_PARAM`` where it is none."""
+        value = self.query_text(name)
+        if value is None or value == "":
+            return default
+        try:
+            number = int(value)
+        except ValueError as error:
+            raise invalid_param(f"{name} must be a whole number.") from error
+        return max(lowest, min(highest, number))
+
+    def query_flag(self, name: str) -> bool:
+        """Whether a parameter of the query says ``true``."""
+        return self.query_text(name) == "true"
+
+    def query_choice(self, name: str, choices: tuple[str, ...], default: str | None = None) -> str:
+        """One of several words; ``M_MISSING_PARAM`` without a default, ``M_INVALID_PARAM`` for any other word."""
+        value = self.query_text(name, default)
+        if value is None:
+            raise missing_param(f"{name} is missing: one of {', '.join(choices)}.")
+        if value not in choices:
+            raise invalid_param(f"{name} must be one of {', '.join(choices)}.")
+        return value

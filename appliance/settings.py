@@ -1,0 +1,74 @@
+"""All settings of a Hearth, each with the sentence that the owner's pages and the documentation show.
+
+One struct, held by every service that reads a setting and read at use; one table in hearth.db keeps what differs from
+the defaults (``storage/settings.py``). Paths of the data folder and listening addresses are not settings: they come
+from the command line, since they are needed to find this.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+TlsMode = Literal["acme", "files", "proxy", "lan"]
+RegistrationMode = Literal["closed", "token", "open"]
+
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+
+
+class Settings(Struct, kw_only=True):
+    """The owner's choices. Changed only through ``storage.settings``, which keeps them."""
+
+    server_name: Annotated[
+        str, Meta(description="The part after the colon in @you:example.org. Permanent; may carry a port.")
+    ] = ""
+    public_host: Annotated[
+        str, Meta(description="The host, with a port if it is not 443, at which clients reach this server.")
+    ] = ""
+    tls_mode: Annotated[TlsMode, Meta(description="How the server is reached: acme, files, proxy or lan.")] = "acme"
+    tls_names: Annotated[
+        list[str], Meta(description="The names in the certificate; empty means the public host alone.")
+    ] = []
+    tls_directory: Annotated[str, Meta(description="The directory address of the certificate authority.")] = (
+        LETS_ENCRYPT
+    )
+    tls_ca_file: Annotated[
+        str, Meta(description="A file with an extra root certificate to trust when talking to that authority.")
+    ] = ""
+    tls_certificate: Annotated[str, Meta(description="Your own certificate chain, a PEM file.")] = ""
+    tls_key: Annotated[str, Meta(description="The private key of that certificate, a PEM file.")] = ""
+    tls_trusted_proxies: Annotated[
+        list[str], Meta(description="Networks whose X-Forwarded-For and X-Forwarded-Proto headers are believed.")
+    ] = ["127.0.0.0/8", "::1/128"]
+    registration_mode: Annotated[
+        RegistrationMode, Meta(description="Who may make an account: closed (nobody), token, or open.")
+    ] = "closed"
+    federation_enabled: Annotated[bool, Meta(description="Whether this server talks with other servers.")] = True
+    federation_ca_file: Annotated[
+        str, Meta(description="A file with an extra root certificate to trust when calling other servers.")
+    ] = ""
+    federation_resolver: Annotated[str, Meta(description="The DNS server to ask, host:port; empty: the system's.")] = ""
+    federation_allow_private_addresses: Annotated[
+        bool, Meta(description="Whether other servers may be at private addresses; for tests and closed networks.")
+    ] = False
+    limits_enabled: Annotated[bool, Meta(description="Whether request rates are limited; off only for tests.")] = True
+    passwords_memory_kib: Annotated[
+        int, Meta(description="Memory that hashing one password takes, in KiB (argon2id).", ge=8, le=4194304)
+    ] = 19456
+    passwords_rounds: Annotated[int, Meta(description="Passes over that memory (argon2id).", ge=1, le=1000)] = 2
+
+    @property
+    def reached_at(self) -> str:
+        """``host[:port]`` that clients reach: the public host, else the server name."""
+        return self.public_host or self.server_name
+
+    @property
+    def certificate_names(self) -> list[str]:
+        """The names that the certificate must hold, without ports."""
+        return self.tls_names or [host_of(self.reached_at)]
+
+
+def host_of(authority: str) -> str:
+    """The host in ``host``, ``host:port``, ``[v6]`` or ``[v6]:port``; a v6 address comes without its brackets."""
+    if authority.startswith("["):
+        return authority[1 : authority.index("]")] if "]" in authority else authority[1:]
+    return authority.partition(":")[0]

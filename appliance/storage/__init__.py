@@ -1,0 +1,1 @@
+"""All SQL: the engine, the tables' functions by domain, migrations, the stream."""

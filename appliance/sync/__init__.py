@@ -1,0 +1,1 @@
+"""What changed for whom: the notifier and sync v2."""
