@@ -69,11 +69,12 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE INDEX aliases_by_room ON aliases (room_id)",
     # json: canonical federation form without unsigned. position: arrival in the timeline, negative for what was fetched
     # from the past, null for outliers. ordering: depth, at most one more than the highest known parent's.
+    # replaces_nid: the event that held a state event's slot before it.
     """CREATE TABLE events (
         event_nid INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, room_nid INTEGER NOT NULL, type TEXT NOT NULL,
         state_key TEXT, sender TEXT NOT NULL, ordering INTEGER NOT NULL, position INTEGER,
         rejected INTEGER NOT NULL DEFAULT 0, soft_failed INTEGER NOT NULL DEFAULT 0,
-        outlier INTEGER NOT NULL DEFAULT 0, json BLOB NOT NULL
+        outlier INTEGER NOT NULL DEFAULT 0, replaces_nid INTEGER, json BLOB NOT NULL
     )""",
     "CREATE UNIQUE INDEX events_by_position ON events (position) WHERE position IS NOT NULL",
     "CREATE INDEX events_by_arrival ON events (room_nid, position) WHERE position IS NOT NULL",

@@ -1,0 +1,226 @@
+"""Events, their edges and the ends of the graph, as rows.
+
+An event's JSON is its canonical federation form without ``unsigned``; everything else in its row is there to find it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from appliance.storage.database import Tx
+
+PARENT, AUTH = 0, 1
+_COLUMNS = (
+    "e.event_nid, e.event_id, e.room_nid, e.ordering, e.position, e.rejected, e.soft_failed, e.outlier,"
+    " e.replaces_nid, e.json"
+)
+_CHUNK = 500
+"""Parameters in one statement: SQLite's own limit is far above, but a statement is prepared once for each number."""
+
+
+class Reads(Protocol):
+    """Whatever can answer a constant query: the database on the loop, or a reader in a thread."""
+
+    def read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:  # type: ignore[type-arg]
+        """The rows of a query."""
+        ...
+
+
+class EventRow(Struct, frozen=True):
+    """One stored event.
+
+    Args:
+        nid: its number.
+        position: its place in the stream; None for an outlier, negative for what was fetched from the past.
+        ordering: its place in the history of its room, ties broken by position.
+        replaces_nid: the event whose place in the state it took.
+        json: canonical federation form.
+    """
+
+    nid: int
+    event_id: str
+    room_nid: int
+    ordering: int
+    position: int | None
+    rejected: int
+    soft_failed: int
+    outlier: int
+    replaces_nid: int | None
+    json: bytes
+
+
+class NewEvent(Struct, frozen=True):
+    """An event about to be stored; the position comes from the writer."""
+
+    nid: int
+    event_id: str
+    room_nid: int
+    type: str
+    state_key: str | None
+    sender: str
+    ordering: int
+    json: bytes
+    parents: tuple[int, ...]
+    auth: tuple[int, ...]
+    replaces_nid: int | None = None
+    rejected: bool = False
+    soft_failed: bool = False
+    outlier: bool = False
+
+
+def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
+    """Store an event with its edges; it must not be there already."""
+    tx.execute(
+        "INSERT INTO events (event_nid, event_id, room_nid, type, state_key, sender, ordering, position, rejected,"
+        " soft_failed, outlier, replaces_nid, json) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            event.nid,
+            event.event_id,
+            event.room_nid,
+            event.type,
+            event.state_key,
+            event.sender,
+            event.ordering,
+            position,
+            event.rejected,
+            event.soft_failed,
+            event.outlier,
+            event.replaces_nid,
+            event.json,
+        ),
+    )
+    for kind, others in ((PARENT, event.parents), (AUTH, event.auth)):
+        for other in others:
+            tx.execute("INSERT INTO edges VALUES (?,?,?)", (event.nid, kind, other))
+
+
+def by_id(database: Reads, event_id: str) -> EventRow | None:
+    """The event of that id, or None."""
+    rows = database.read(f"SELECT {_COLUMNS} FROM events e WHERE e.event_id = ?", (event_id,))
+    return EventRow(*rows[0]) if rows else None
+
+
+def by_nids(database: Reads, nids: Iterable[int]) -> dict[int, EventRow]:
+    """The events of those numbers; unknown numbers are left out."""
+    wanted = list(nids)
+    found: dict[int, EventRow] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = wanted[start : start + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        for row in database.read(f"SELECT {_COLUMNS} FROM events e WHERE e.event_nid IN ({marks})", chunk):
+            found[row[0]] = EventRow(*row)
+    return found
+
+
+def nids_of(database: Reads, event_ids: Sequence[str]) -> dict[str, int]:
+    """The numbers of those of the events that we have."""
+    marks = ",".join("?" * len(event_ids))
+    rows = database.read(f"SELECT event_id, event_nid FROM events WHERE event_id IN ({marks})", event_ids)
+    return dict(rows)
+
+
+def redactions_of(database: Reads, event_ids: Sequence[str]) -> dict[str, int]:
+    """For each of those events that was redacted, the number of the redaction that did it first."""
+    found: dict[str, int] = {}
+    for start in range(0, len(event_ids), _CHUNK):
+        chunk = event_ids[start : start + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        rows = database.read(
+            f"SELECT target_event_id, MIN(redaction_nid) FROM redactions WHERE target_event_id IN ({marks})"
+            " GROUP BY target_event_id",
+            chunk,
+        )
+        found.update(rows)
+    return found
+
+
+# Pages of a timeline ----------------------------------------------------------------------------------------------
+
+
+def page_back(database: Reads, room_nid: int, ordering: int, position: int, upto: int, limit: int) -> list[EventRow]:
+    """Events at or before a point of the history, latest first, by (ordering, position).
+
+    Args:
+        database: where to read.
+        room_nid: the room.
+        ordering: the point's ordering.
+        position: the point's position.
+        upto: the published position; what is above is not there yet.
+        limit: how many at most.
+    """
+    rows = database.read(
+        f"SELECT {_COLUMNS} FROM events e WHERE e.room_nid = ? AND e.position IS NOT NULL"
+        " AND (e.ordering, e.position) <= (?, ?) AND e.position <= ? AND e.rejected = 0 AND e.soft_failed = 0"
+        " ORDER BY e.ordering DESC, e.position DESC LIMIT ?",
+        (room_nid, ordering, position, upto, limit),
+    )
+    return [EventRow(*row) for row in rows]
+
+
+def page_forward(database: Reads, room_nid: int, ordering: int, position: int, upto: int, limit: int) -> list[EventRow]:
+    """Events after a point of the history, earliest first; arguments as ``page_back``."""
+    rows = database.read(
+        f"SELECT {_COLUMNS} FROM events e WHERE e.room_nid = ? AND e.position IS NOT NULL"
+        " AND (e.ordering, e.position) > (?, ?) AND e.position <= ? AND e.rejected = 0 AND e.soft_failed = 0"
+        " ORDER BY e.ordering, e.position LIMIT ?",
+        (room_nid, ordering, position, upto, limit),
+    )
+    return [EventRow(*row) for row in rows]
+
+
+def page_arrived(database: Reads, room_nid: int, since: int, upto: int, limit: int) -> list[EventRow]:
+    """The latest events of a room that arrived after ``since`` and not after ``upto``, latest first."""
+    rows = database.read(
+        f"SELECT {_COLUMNS} FROM events e WHERE e.room_nid = ? AND e.position > ? AND e.position <= ?"
+        " AND e.rejected = 0 AND e.soft_failed = 0 ORDER BY e.position DESC LIMIT ?",
+        (room_nid, since, upto, limit),
+    )
+    return [EventRow(*row) for row in rows]
+
+
+def latest_point(database: Reads, room_nid: int, upto: int) -> tuple[int, int]:
+    """(ordering, position) of the last event of a room's history among those that had arrived by ``upto``."""
+    rows = database.read(
+        "SELECT ordering, position FROM events WHERE room_nid = ? AND position IS NOT NULL AND position <= ?"
+        " AND rejected = 0 AND soft_failed = 0 ORDER BY ordering DESC, position DESC LIMIT 1",
+        (room_nid, upto),
+    )
+    return rows[0] if rows else (0, 0)
+
+
+# The ends of the graph --------------------------------------------------------------------------------------------
+
+
+def move_extremities(tx: Tx, room_nid: int, parents: Iterable[int], nid: int) -> None:
+    """An event becomes an end of its room's graph; its parents are no ends any more."""
+    for parent in parents:
+        tx.execute("DELETE FROM forward_extremities WHERE room_nid = ? AND event_nid = ?", (room_nid, parent))
+    tx.execute("INSERT INTO forward_extremities VALUES (?,?)", (room_nid, nid))
+
+
+def extremities(database: Reads, room_nid: int) -> list[tuple[int, str, int]]:
+    """(number, event id, ordering) of each end of a room's graph, the highest first."""
+    return database.read(
+        "SELECT e.event_nid, e.event_id, e.ordering FROM forward_extremities f JOIN events e USING (event_nid)"
+        " WHERE f.room_nid = ? ORDER BY e.ordering DESC, e.event_nid DESC",
+        (room_nid,),
+    )
+
+
+def replace_json(tx: Tx, nid: int, json: bytes) -> None:
+    """Put an event's redacted form in the place of its original."""
+    tx.execute("UPDATE events SET json = ? WHERE event_nid = ?", (json, nid))
+
+
+def keep_original(tx: Tx, nid: int, now_ms: int) -> None:
+    """Copy an event's JSON as it stands to the originals, unless one is there; for before its redaction."""
+    tx.execute(
+        "INSERT OR IGNORE INTO redacted_originals SELECT event_nid, ?, json FROM events WHERE event_nid = ?",
+        (now_ms, nid),
+    )
+
+
+def note_redaction(tx: Tx, target_event_id: str, redaction_nid: int) -> None:
+    """Remember which event a redaction names."""
+    tx.execute("INSERT OR IGNORE INTO redactions VALUES (?,?)", (target_event_id, redaction_nid))

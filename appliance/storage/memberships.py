@@ -1,0 +1,72 @@
+"""Who is in which room, now and before: the kept tables behind sync, joined rooms and visibility."""
+
+from msgspec import Struct
+
+from appliance.storage.database import Tx
+from appliance.storage.events import Reads
+
+
+class Standing(Struct, frozen=True):
+    """How a user stands to a room.
+
+    Args:
+        room_nid: the room.
+        room_id: its id.
+        membership: join, invite, leave, ban or knock.
+        event_nid: the membership event.
+        sender: who sent it.
+        position: when it came into force.
+        forgotten: whether the user forgot the room after leaving.
+    """
+
+    room_nid: int
+    room_id: str
+    membership: str
+    event_nid: int
+    sender: str
+    position: int
+    forgotten: int
+
+
+def put(
+    tx: Tx, room_nid: int, user_id: str, membership: str, previous: str | None, event_nid: int, sender: str, position: int
+) -> None:
+    """Note a change of membership: the present standing and its place in the stream."""
+    tx.execute(
+        "INSERT OR REPLACE INTO memberships (room_nid, user_id, membership, event_nid, sender, position)"
+        " VALUES (?,?,?,?,?,?)",
+        (room_nid, user_id, membership, event_nid, sender, position),
+    )
+    tx.execute(
+        "INSERT INTO membership_changes (position, room_nid, user_id, membership, previous, event_nid)"
+        " VALUES (?,?,?,?,?,?)",
+        (position, room_nid, user_id, membership, previous, event_nid),
+    )
+
+
+def forget(tx: Tx, room_nid: int, user_id: str) -> None:
+    """Note that a user forgot a room; undone by the next change of membership."""
+    tx.execute("UPDATE memberships SET forgotten = 1 WHERE room_nid = ? AND user_id = ?", (room_nid, user_id))
+
+
+def of_room(database: Reads, room_nid: int) -> dict[str, str]:
+    """User to membership, for everybody who ever had one in a room."""
+    return dict(database.read("SELECT user_id, membership FROM memberships WHERE room_nid = ?", (room_nid,)))
+
+
+def of_user(database: Reads, user_id: str) -> list[Standing]:
+    """Every room that a user has or had to do with."""
+    rows = database.read(
+        "SELECT m.room_nid, r.room_id, m.membership, m.event_nid, m.sender, m.position, m.forgotten"
+        " FROM memberships m JOIN rooms r USING (room_nid) WHERE m.user_id = ?",
+        (user_id,),
+    )
+    return [Standing(*row) for row in rows]
+
+
+def history_of_user(database: Reads, user_id: str) -> list[tuple[int, int, str, int]]:
+    """(room number, position, membership, event number) of every change of a user's memberships, earliest first."""
+    return database.read(
+        "SELECT room_nid, position, membership, event_nid FROM membership_changes WHERE user_id = ? ORDER BY position",
+        (user_id,),
+    )

@@ -1,0 +1,60 @@
+"""Rooms as rows."""
+
+from msgspec import Struct
+
+from appliance.storage.database import Tx
+from appliance.storage.events import Reads
+
+
+class RoomRow(Struct, frozen=True):
+    """One room: its number, its id, the identifier of its version, who created it, and when (ms)."""
+
+    room_nid: int
+    room_id: str
+    version: str
+    creator: str
+    created_ts: int
+
+
+def insert(tx: Tx, room: RoomRow) -> None:
+    """Store a new room."""
+    tx.execute(
+        "INSERT INTO rooms (room_nid, room_id, version, creator, created_ts) VALUES (?,?,?,?,?)",
+        (room.room_nid, room.room_id, room.version, room.creator, room.created_ts),
+    )
+
+
+def by_id(database: Reads, room_id: str) -> RoomRow | None:
+    """The room of that id, or None."""
+    rows = database.read(
+        "SELECT room_nid, room_id, version, creator, created_ts FROM rooms WHERE room_id = ?", (room_id,)
+    )
+    return RoomRow(*rows[0]) if rows else None
+
+
+def last_positions(database: Reads) -> dict[int, int]:
+    """For each room the position of the last event that arrived in its timeline."""
+    rows = database.read(
+        "SELECT room_nid, (SELECT MAX(position) FROM events e WHERE e.room_nid = r.room_nid) FROM rooms r"
+    )
+    return {room_nid: position for room_nid, position in rows if position is not None}
+
+
+def set_listed(tx: Tx, room_nid: int, listed: bool) -> None:
+    """Publish a room in the directory, or take it out."""
+    tx.execute("UPDATE rooms SET listed = ? WHERE room_nid = ?", (listed, room_nid))
+
+
+def add_alias(tx: Tx, alias: str, room_id: str, creator: str) -> bool:
+    """Give a room an alias; False where the alias is taken."""
+    taken = tx.execute("SELECT 1 FROM aliases WHERE alias = ?", (alias,))
+    if taken:
+        return False
+    tx.execute("INSERT INTO aliases VALUES (?,?,?)", (alias, room_id, creator))
+    return True
+
+
+def room_of_alias(database: Reads, alias: str) -> str | None:
+    """The id of the room behind a local alias, or None."""
+    rows = database.read("SELECT room_id FROM aliases WHERE alias = ?", (alias,))
+    return rows[0][0] if rows else None

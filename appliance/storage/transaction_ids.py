@@ -1,0 +1,45 @@
+"""Transaction ids of clients: which event a device's request made, so that its repetition makes no other."""
+
+from collections.abc import Sequence
+
+from appliance.storage.database import Tx
+from appliance.storage.events import Reads
+
+
+def put(tx: Tx, user_id: str, device_id: str, scope: str, transaction_id: str, event_nid: int, now_ms: int) -> None:
+    """Note the event that a transaction made.
+
+    Args:
+        tx: the unit that stores the event.
+        user_id: who sent it.
+        device_id: from which device.
+        scope: the endpoint with its room and type.
+        transaction_id: the client's own id.
+        event_nid: the event.
+        now_ms: the time, for pruning.
+    """
+    tx.execute(
+        "INSERT INTO transaction_ids VALUES (?,?,?,?,?,?)",
+        (user_id, device_id, scope, transaction_id, event_nid, now_ms),
+    )
+
+
+def event_of(database: Reads, user_id: str, device_id: str, scope: str, transaction_id: str) -> str | None:
+    """The id of the event that this transaction made before, or None."""
+    rows = database.read(
+        "SELECT e.event_id FROM transaction_ids t JOIN events e USING (event_nid)"
+        " WHERE t.user_id = ? AND t.device_id = ? AND t.scope = ? AND t.transaction_id = ?",
+        (user_id, device_id, scope, transaction_id),
+    )
+    return rows[0][0] if rows else None
+
+
+def of_events(database: Reads, user_id: str, device_id: str, event_nids: Sequence[int]) -> dict[int, str]:
+    """For those of the events that this device sent, the transaction ids."""
+    marks = ",".join("?" * len(event_nids))
+    rows = database.read(
+        f"SELECT event_nid, transaction_id FROM transaction_ids WHERE event_nid IN ({marks})"
+        " AND user_id = ? AND device_id = ?",
+        (*event_nids, user_id, device_id),
+    )
+    return dict(rows)
