@@ -1,0 +1,149 @@
+"""Canonical JSON (appendices, "Canonical JSON") and a strict decoder.
+
+orjson does the common work, at a tenth of the cost; canonicaljson and the standard library do what orjson does
+differently: floats and integers beyond 53 bits, which only rooms of the versions 1 to 5 may hold. There the form of a
+float is Python's own, since the servers that wrote those rooms hashed it so.
+"""
+
+import json
+from typing import Any, NoReturn
+
+import canonicaljson
+import orjson
+
+MAX_INT = 2**53 - 1
+"""The largest integer that canonical JSON allows; the smallest is its negative."""
+
+_SCALARS = frozenset({str, bool, type(None)})
+_DUMP = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
+_LONG_NUMBER = b"0" * 19
+"""A run of digits that may be an integer of more than 64 bits, which orjson would turn into a float."""
+
+
+def encode(value: Any) -> bytes:
+    """The canonical JSON of a value made of dicts with text keys, lists, text, integers, booleans, null and floats.
+
+    Raises:
+        ValueError: for any other type, NaN, infinity, lone surrogates, keys that are not text, or bottomless nesting.
+    """
+    if is_strict(value):
+        try:
+            return encode_strict(value)
+        except ValueError:
+            # A lone surrogate, which fails below too, or more levels than orjson writes (254), which does not.
+            pass
+    if not _has_text_keys(value):
+        raise ValueError("a key of a JSON object is not text")
+    try:
+        return canonicaljson.encode_canonical_json(value)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"this has no canonical JSON: {error}") from error
+
+
+def encode_strict(value: Any) -> bytes:
+    """As ``encode``, for a value that ``is_strict`` has passed: saves looking at it again.
+
+    Raises:
+        ValueError: for lone surrogates and more than 254 levels of nesting.
+    """
+    try:
+        return orjson.dumps(value, option=_DUMP)
+    except TypeError as error:
+        raise ValueError(f"this has no canonical JSON: {error}") from error
+
+
+def decode(data: bytes | str, *, max_depth: int = 100) -> Any:
+    """The value that JSON text stands for; integers keep their value whatever their size, of doubled keys the last wins.
+
+    Args:
+        data: the text, as UTF-8 where it is bytes.
+        max_depth: how many levels of objects and arrays are allowed; ``{}`` is one level.
+
+    Raises:
+        ValueError: for what is not JSON, is followed by something else, is nested too deep, or holds NaN, infinity,
+            numbers beyond a double, lone surrogates or bytes that are not UTF-8.
+    """
+    if isinstance(data, str):
+        data = data.encode()
+    value = _decode_exactly(data) if _LONG_NUMBER in data.translate(_DIGITS) else orjson.loads(data)
+    if data.count(b"{") + data.count(b"[") > max_depth and _is_deeper(value, max_depth):
+        raise ValueError(f"the JSON is nested more than {max_depth} levels deep")
+    return value
+
+
+def is_strict(value: Any) -> bool:
+    """Whether a value holds only what room versions 6 and later allow in an event: no floats, integers of 53 bits.
+
+    Also false for types and keys that are not JSON's. Lone surrogates are not looked for: encoding finds them.
+    """
+    pending = [value]
+    for item in pending:  # grows while it is walked: no recursion, whatever the depth
+        kind = type(item)
+        if kind in _SCALARS:
+            continue
+        if kind is dict:
+            for key, inner in item.items():
+                if type(key) is not str:
+                    return False
+                if type(inner) not in _SCALARS:
+                    pending.append(inner)
+        elif kind is int:
+            if not -MAX_INT <= item <= MAX_INT:
+                return False
+        elif kind is list:
+            pending.extend(item)
+        else:
+            return False
+    return True
+
+
+def _decode_exactly(data: bytes) -> Any:
+    """Decode by the standard library, which keeps long integers, as strictly as orjson does."""
+    text = data.decode()
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deep") from error
+    if "\\u" in text:
+        # An escape may have made a lone surrogate: no bytes can stand for it, and it would fail much later.
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError("a number is beyond the range of a double")
+    return number
+
+
+def _is_deeper(value: Any, max_depth: int) -> bool:
+    """Whether a value has more than so many levels of dicts and lists, found level by level."""
+    level = [value]
+    for _ in range(max_depth + 1):
+        level = [item for item in level if isinstance(item, dict | list)]
+        if not level:
+            return False
+        below: list[Any] = []
+        for item in level:
+            below.extend(item.values() if isinstance(item, dict) else item)
+        level = below
+    return True
+
+
+def _has_text_keys(value: Any) -> bool:
+    """Whether every key of every dict is text; the standard library would quietly turn others into text."""
+    pending = [value]
+    for item in pending:
+        if isinstance(item, dict):
+            if not all(isinstance(key, str) for key in item):
+                return False
+            pending.extend(inner for inner in item.values() if isinstance(inner, dict | list | tuple))
+        elif isinstance(item, list | tuple):
+            pending.extend(inner for inner in item if isinstance(inner, dict | list | tuple))
+    return True
