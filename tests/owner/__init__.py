@@ -1,0 +1,1 @@
+"""The owner: answers file, claim, set-up."""
