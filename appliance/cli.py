@@ -1,0 +1,195 @@
+"""The command line: ``hearth serve`` and the owner's commands.
+
+Everything heavy is imported inside the command that needs it: ``version`` and ``healthcheck`` (which a container runs
+every half minute) load next to nothing. A mistake of the owner's ends in one sentence and an exit code, never in a
+traceback.
+"""
+
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from appliance.errors import OwnerError
+
+DATA = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="HEARTH_DATA",
+    default="data",
+    show_default="./data",
+    help="The folder that holds everything.",
+)
+
+
+class Commands(click.Group):
+    """A group whose commands may raise ``OwnerError``."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; turn an ``OwnerError`` into its sentence on standard error and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except OwnerError as error:
+            click.echo(error.message, err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Hearth, a Matrix homeserver as an appliance."""
+
+
+@main.command()
+@DATA
+@click.option("--http", envvar="HEARTH_HTTP", default=":8080", show_default=True, help="Address of plain HTTP.")
+@click.option("--https", envvar="HEARTH_HTTPS", default=":8443", show_default=True, help="Address of HTTPS.")
+@click.option(
+    "--federation", envvar="HEARTH_FEDERATION", default=":8448", show_default=True, help="Address for other servers."
+)
+def serve(data: Path, http: str, https: str, federation: str) -> None:
+    """Run the server until it is told to stop.
+
+    An address is host:port, :port or [v6]:port, several separated by commas; "off" switches a listener off.
+    """
+    from appliance.app import serve as run
+
+    run(data, http, https, federation)
+
+
+@main.command()
+@DATA
+@click.option(
+    "--answers",
+    required=True,
+    type=click.File("r", encoding="utf-8"),
+    help='The answers, a TOML file; "-" for standard input.',
+)
+def setup(data: Path, answers: IO[str]) -> None:
+    """Answer the whole wizard from a file, before the first start or while the server runs unclaimed."""
+    try:
+        text = answers.read()
+    except UnicodeDecodeError as error:
+        raise OwnerError(f"{answers.name} is not UTF-8 text, so it cannot be read as an answers file.") from error
+    beside = Path(answers.name).absolute().parent if answers.name not in ("-", "<stdin>") else Path.cwd()
+    result = _command(data, "setup", fresh=True, answers_text=text, folder=str(beside))
+    click.echo(f"{result['server_name']} is set up.")
+    if result.get("owner"):
+        click.echo(f"Its owner is {result['owner']}.")
+
+
+@main.command("claim-code")
+@DATA
+def claim_code(data: Path) -> None:
+    """Print the code that claims a server that nobody has set up yet."""
+    click.echo(_command(data, "claim_code")["code"])
+
+
+@main.group()
+def user() -> None:
+    """Accounts on this server."""
+
+
+@user.command("add")
+@DATA
+@click.argument("username")
+@click.option("--admin", is_flag=True, help="Make this account an owner of the server.")
+@click.option("--ask-password", is_flag=True, help="Ask for the password, or read it as a line of standard input.")
+def user_add(data: Path, username: str, admin: bool, ask_password: bool) -> None:
+    """Make an account. Without --ask-password, a password is made up and printed."""
+    password = _ask_password() if ask_password else None
+    _show_account(_command(data, "user_add", username=username, password=password, admin=admin), "is made")
+
+
+@user.command("list")
+@DATA
+def user_list(data: Path) -> None:
+    """Print one account a line, owners marked."""
+    for account in _command(data, "user_list"):
+        marks = [mark for mark in ("admin", "guest", "locked", "suspended", "deactivated") if account.get(mark)]
+        click.echo(" ".join([account["user_id"], *marks]))
+
+
+@user.command("reset-password")
+@DATA
+@click.argument("username")
+@click.option("--ask-password", is_flag=True, help="Ask for the password, or read it as a line of standard input.")
+def user_reset_password(data: Path, username: str, ask_password: bool) -> None:
+    """Give an account a new password and log all its devices out."""
+    password = _ask_password() if ask_password else None
+    _show_account(_command(data, "user_reset_password", username=username, password=password), "has a new password")
+
+
+@main.command()
+@click.option("--http", envvar="HEARTH_HTTP", default=":8080", show_default=True, help="Address of plain HTTP.")
+@click.option("--https", envvar="HEARTH_HTTPS", default=":8443", show_default=True, help="Address of HTTPS.")
+def healthcheck(http: str, https: str) -> None:
+    """Ask the running server whether it is well; exit code 0 or 1."""
+    from appliance.healthcheck import check
+
+    check(http, https)
+    click.echo("well")
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    from appliance.version import VERSION
+
+    click.echo(f"hearth {VERSION}")
+
+
+def _ask_password() -> str:
+    """The password from the terminal, typed twice and not shown, or the first line of standard input."""
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def _show_account(result: dict[str, Any], what: str) -> None:
+    click.echo(f"{result['user_id']} {what}.")
+    if result.get("password"):
+        click.echo(f"Password: {result['password']}")
+
+
+def _command(data: Path, name: str, *, fresh: bool = False, **arguments: Any) -> Any:
+    """Run one of the owner's commands: in the running server by its socket, else here under the folder's lock.
+
+    Args:
+        data: the data folder.
+        name: a name of ``OwnerCommands.as_mapping``.
+        fresh: whether the command may be the first thing that ever happens in this folder.
+        arguments: what the command takes.
+    """
+    if not fresh and not (data / "hearth.db").exists():
+        raise OwnerError(
+            f"There is no Hearth in {data} yet. Start it with `hearth serve --data {data}`, "
+            "or name its folder with --data."
+        )
+    import asyncio
+
+    from appliance.server.folder import DataFolder
+    from appliance.server.socket import NotRunningError, ask
+
+    folder = DataFolder(data)
+    if not folder.try_lock():
+        try:
+            return ask(folder, name, arguments)
+        except NotRunningError as error:
+            raise OwnerError(
+                f"The Hearth in {folder.path} takes no orders at the moment, since it is starting or stopping. "
+                "Try again shortly."
+            ) from error
+    folder.unlock()  # taken again, with all that it protects, by what comes next
+    return asyncio.run(_offline(data, name, arguments))
+
+
+async def _offline(data: Path, name: str, arguments: dict[str, Any]) -> Any:
+    from appliance.app import offline
+
+    async with offline(data) as commands:
+        return await commands.as_mapping()[name](**arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The command line and the owner's commands behind it."""

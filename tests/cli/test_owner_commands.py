@@ -1,0 +1,163 @@
+"""The owner's commands by themselves, over stand-ins for the set-up and the accounts."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from appliance.errors import MatrixError, OwnerError
+from appliance.owner.answers import Answers
+from appliance.owner.commands import MARKS, OwnerCommands, made_up_password
+from appliance.settings import Settings
+from appliance.storage.accounts import Account
+
+ANSWERS = """
+server_name = "home.example"
+[tls]
+mode = "proxy"
+[owner]
+username = "alice"
+password = "correct horse battery"
+"""
+
+
+class FakeSetup:
+    """A set-up that remembers what it was told."""
+
+    def __init__(self, finished: bool) -> None:
+        self.is_finished = finished
+        self.applied: Answers | None = None
+
+    async def apply(self, answers: Answers) -> None:
+        self.applied = answers
+
+
+class FakeAccounts:
+    """Accounts in a dict."""
+
+    def __init__(self) -> None:
+        self.known = {"@alice:home.example": Account(user_id="@alice:home.example", password_hash="x", created_ts=1)}
+        self.passwords: dict[str, str | None] = {}
+        self.logged_out: list[str] = []
+
+    async def create(self, localpart: str, password: str | None, *, admin: bool = False) -> str:
+        user_id = f"@{localpart}:home.example"
+        if user_id in self.known:
+            raise MatrixError("M_USER_IN_USE", "That name is taken.")
+        self.known[user_id] = Account(user_id=user_id, password_hash="x", created_ts=1, admin=admin)
+        self.passwords[user_id] = password
+        return user_id
+
+    async def set_password(self, user_id: str, password: str, logout_devices: bool) -> None:
+        self.passwords[user_id] = password
+        if logout_devices:
+            self.logged_out.append(user_id)
+
+    async def list(self) -> list[Account]:
+        return list(self.known.values())
+
+
+class FakeClaim:
+    """A claim code."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+
+class House:
+    """The commands and what is behind them."""
+
+    def __init__(self, *, finished: bool = True, code: str = "") -> None:
+        self.setup = FakeSetup(finished)
+        self.accounts = FakeAccounts()
+        self.settings = Settings(server_name="home.example" if finished else "")
+        self.commands = OwnerCommands(self.setup, self.accounts, FakeClaim(code), self.settings)
+
+    def order(self, name: str, **arguments: Any) -> Any:
+        """Run a command, with arguments and result as they come through the socket."""
+        passed = msgspec.json.decode(msgspec.json.encode(arguments))
+        result = asyncio.run(self.commands.as_mapping()[name](**passed))
+        return msgspec.json.decode(msgspec.json.encode(result))
+
+
+def test_setup_applies_the_answers() -> None:
+    house = House(finished=False)
+    assert house.order("setup", answers_text=ANSWERS) == {"server_name": "home.example", "owner": "@alice:home.example"}
+    assert house.setup.applied is not None
+    assert house.setup.applied.settings.tls_mode == "proxy"
+
+
+def test_setup_reads_relative_paths_from_the_folder_of_the_answers(tmp_path: Path) -> None:
+    with pytest.raises(OwnerError, match=str(tmp_path / "mine.pem")):
+        House(finished=False).order(
+            "setup",
+            answers_text=ANSWERS.replace('"proxy"', '"files"\ncertificate = "mine.pem"\nkey = "mine.key"'),
+            folder=str(tmp_path),
+        )
+
+
+def test_setup_changes_nothing_once_set_up() -> None:
+    house = House()
+    with pytest.raises(OwnerError, match=r"already set up, as home\.example"):
+        house.order("setup", answers_text=ANSWERS)
+    assert house.setup.applied is None
+
+
+def test_claim_code() -> None:
+    assert House(finished=False, code="BCD-FGH-JKM").order("claim_code") == {"code": "BCD-FGH-JKM"}
+    with pytest.raises(OwnerError, match="hearth serve"):
+        House(finished=False).order("claim_code")
+    with pytest.raises(OwnerError, match="nothing to claim"):
+        House(code="BCD-FGH-JKM").order("claim_code")
+
+
+def test_user_add_makes_a_password_up_and_tells_it_once() -> None:
+    house = House()
+    made = house.order("user_add", username="bob")
+    assert made == {"user_id": "@bob:home.example", "password": house.accounts.passwords["@bob:home.example"]}
+    given = house.order("user_add", username="@carol:home.example", password="a good long one", admin=True)
+    assert given == {"user_id": "@carol:home.example", "password": None}
+    assert house.accounts.known["@carol:home.example"].admin
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"username": "alice"}, "taken"),
+        ({"username": "Alice Smith"}, "small letters"),
+        ({"username": "@bob:elsewhere.example"}, "not of this server"),
+        ({"username": "bob", "password": "short"}, "at least"),
+    ],
+)
+def test_user_add_says_what_is_wrong(arguments: dict[str, Any], sentence: str) -> None:
+    house = House()
+    with pytest.raises(OwnerError, match=sentence):
+        house.order("user_add", **arguments)
+    assert not house.accounts.passwords
+
+
+def test_user_list_shows_no_more_than_it_should() -> None:
+    assert House().order("user_list") == [{"user_id": "@alice:home.example", **dict.fromkeys(MARKS, False)}]
+
+
+def test_user_reset_password_logs_out() -> None:
+    house = House()
+    result = house.order("user_reset_password", username="alice")
+    assert result["password"] == house.accounts.passwords["@alice:home.example"]
+    assert house.accounts.logged_out == ["@alice:home.example"]
+    with pytest.raises(OwnerError, match="no account @bob:home"):
+        house.order("user_reset_password", username="bob")
+
+
+@pytest.mark.parametrize("name", ["user_add", "user_list", "user_reset_password"])
+def test_before_the_set_up_there_are_no_accounts(name: str) -> None:
+    with pytest.raises(OwnerError, match="not set up yet"):
+        House(finished=False).order(name, **({} if name == "user_list" else {"username": "bob"}))
+
+
+def test_made_up_passwords_can_be_read_aloud() -> None:
+    words = made_up_password().split("-")
+    assert [len(word) for word in words] == [4] * 5
+    assert made_up_password() != made_up_password()
