@@ -1,7 +1,7 @@
 """A database file as the rest of Hearth sees it: reads at once, reads in threads, units of work for the writer.
 
-Storage functions take a :class:`Tx` (in a unit), or whatever has ``read`` (the database on the loop, a
-:class:`Reader` in a thread, a Tx).
+Storage functions take a :class:`Tx` where they write, and :class:`Reads` where they read: the database on the loop, a
+:class:`Reader` in a thread, or a Tx.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from appliance.storage.errors import StorageClosed, explained
 from appliance.storage.holds import Hold, settle
 from appliance.storage.migrate import STEPS, migrate
 from appliance.storage.readers import Reader, Readers
-from appliance.storage.transactions import Lane, Row, Tx, Unit
+from appliance.storage.transactions import Lane, Reads, Row, Tx, Unit
 from appliance.storage.writer import Writer
 
 if TYPE_CHECKING:
     from appliance.storage.engine import HearthEngine
 
-__all__ = ["Database", "Lane", "Reader", "Row", "Tx"]
+__all__ = ["Database", "Lane", "Reader", "Reads", "Row", "Tx"]
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -152,9 +152,11 @@ class Database:
     def engine(self) -> "HearthEngine":
         """The Piccolo engine over this file; Piccolo is imported at the first use."""
         if self._engine is None:
+            from appliance.storage import tables
             from appliance.storage.engine import HearthEngine
 
             self._engine = HearthEngine(self)
+            tables.bind(self._engine)
         return self._engine
 
     async def hold(self) -> Hold:

@@ -7,11 +7,19 @@ and perhaps a second time if one of those fails: apart from what it executes it 
 import sqlite3
 from asyncio import Future
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from appliance.storage.errors import concerns_the_file
 
 Row = tuple[Any, ...]
+
+
+class Reads(Protocol):
+    """Whatever answers a query: the database on the loop, a reader in a thread, a unit's Tx."""
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """The rows of one query."""
+        ...
 
 
 class Lane:
