@@ -54,7 +54,9 @@ def encode_strict(value: Any) -> bytes:
 
 
 def decode(data: bytes | str, *, max_depth: int = 100) -> Any:
-    """The value that JSON text stands for; integers keep their value whatever their size, of doubled keys the last wins.
+    """The value that JSON text stands for.
+
+    Integers keep their value whatever their size; of doubled keys the last one counts.
 
     Args:
         data: the text, as UTF-8 where it is bytes.
