@@ -1,0 +1,78 @@
+"""Account data: what clients keep on the server for their user, for all rooms or for one of them.
+
+Client-server API, "Client config". Two types are the server's own: ``m.push_rules`` and ``m.fully_read`` are read and
+synced like the others, but written through their own endpoints.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from appliance.errors import MatrixError, invalid_param, not_found
+from appliance.protocol import canonical
+from appliance.protocol.identifiers import fits, is_room_id
+from appliance.protocol.push_rules import default_rules
+from appliance.storage import account_data
+from appliance.storage.database import Database
+
+PUSH_RULES = "m.push_rules"
+SERVERS_OWN = frozenset({PUSH_RULES, "m.fully_read"})
+
+
+class AccountData:
+    """The account data of this server's users.
+
+    Args:
+        database: hearth.db.
+
+    Attributes:
+        changed: called on the loop after the commit of a change, with the user's id and the position of the change.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.changed: list[Callable[[str, int], None]] = []
+
+    def get(self, user_id: str, type_: str, room_id: str = "") -> bytes:
+        """The content of one piece as JSON; ``room_id`` is empty for what is about all rooms.
+
+        Raises:
+            MatrixError: 400 ``M_INVALID_PARAM`` for what is no room id, 404 ``M_NOT_FOUND``.
+        """
+        _check_room(room_id)
+        if type_ == PUSH_RULES and not room_id:
+            return canonical.encode({"global": default_rules(user_id)})
+        content = account_data.find_account_data(self._database, user_id, room_id, type_)
+        if content is None:
+            raise not_found("Nothing is kept under this type.")
+        return content.encode()
+
+    async def put(self, user_id: str, type_: str, content: dict[str, Any], room_id: str = "") -> None:
+        """Keep one piece as its user asks.
+
+        Raises:
+            MatrixError: 405 ``M_BAD_JSON`` for a type that is the server's own; 400 ``M_INVALID_PARAM`` for what is no
+                room id, or a type of more than 255 bytes.
+        """
+        _check_room(room_id)
+        if type_ in SERVERS_OWN:
+            raise MatrixError("M_BAD_JSON", f"{type_} cannot be set through this endpoint.", 405)
+        if not fits(type_):
+            raise invalid_param("A type may have at most 255 bytes.")
+        await self.keep(user_id, type_, content, room_id)
+
+    async def keep(self, user_id: str, type_: str, content: dict[str, Any], room_id: str = "") -> None:
+        """Keep one piece, whatever its type: for the server's own ones."""
+        text = canonical.encode(content).decode()
+        await self._database.write(
+            lambda tx: account_data.put_account_data(tx, user_id, room_id, type_, text),
+            published=lambda position: self._announce(user_id, position),
+        )
+
+    def _announce(self, user_id: str, position: int) -> None:
+        for callback in self.changed:
+            callback(user_id, position)
+
+
+def _check_room(room_id: str) -> None:
+    if room_id and not is_room_id(room_id):
+        raise invalid_param("This is not the id of a room.")

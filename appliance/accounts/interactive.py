@@ -1,0 +1,214 @@
+"""User-interactive authentication: a request that is answered only once its sender has proved who they are.
+
+Client-server API, "User-Interactive Authentication API". A session lives in memory for a quarter of an hour, belongs to
+one user and one endpoint (its path with its parameters), and remembers the first request's body, since the requests
+that follow may carry nothing but ``auth``. It is gone once it has served: nobody can have two deeds done for one proof.
+"""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from appliance.accounts.accounts import Accounts
+from appliance.accounts.clock import Clock, wall_clock
+from appliance.accounts.identity import named_user
+from appliance.accounts.registration_tokens import RegistrationTokens
+from appliance.accounts.sessions import locked_out
+from appliance.errors import MatrixError, bad_json
+from appliance.settings import Settings
+
+PASSWORD = "m.login.password"  # noqa: S105
+DUMMY = "m.login.dummy"
+REGISTRATION_TOKEN = "m.login.registration_token"  # noqa: S105
+
+SESSION_MS = 15 * 60 * 1000
+MAX_SESSIONS = 1000
+_SESSION_BYTES = 18
+
+Flows = Sequence[Sequence[str]]
+"""The ways to authenticate, each a sequence of stages that are completed in this order."""
+
+
+class UnfinishedError(MatrixError):
+    """401: what is still to be proved. Has ``errcode`` and ``error`` only where an attempt has just failed."""
+
+    def __init__(self, fields: dict[str, Any], failure: str | None) -> None:
+        super().__init__("M_FORBIDDEN", failure or "This request needs interactive authentication.", 401, **fields)
+        self.failed = failure is not None
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object to answer with."""
+        return super().body() if self.failed else dict(self.extra)
+
+
+class Proof(Struct, frozen=True):
+    """What a completed authentication gives.
+
+    Args:
+        body: the request's body, without ``auth``; the first request's where the last carried nothing else.
+        user_id: who was proved to ask: the sender of the request, or whom the password was for; empty where the flow
+            proves nobody.
+        registration_token: the registration token that was shown, or None.
+    """
+
+    body: dict[str, Any]
+    user_id: str
+    registration_token: str | None
+
+
+class _Session(Struct):
+    session_id: str
+    endpoint: str
+    asker: str
+    body: dict[str, Any]
+    ends_ts: int
+    completed: list[str]
+    user_id: str
+    registration_token: str | None = None
+
+
+class Interactive:
+    """Sessions of interactive authentication, and the stages that Hearth knows.
+
+    Args:
+        accounts: checks passwords.
+        tokens: knows registration tokens.
+        settings: the server's name, read at use.
+        clock: the time in milliseconds since 1970.
+    """
+
+    def __init__(
+        self, accounts: Accounts, tokens: RegistrationTokens, settings: Settings, clock: Clock = wall_clock
+    ) -> None:
+        self._accounts = accounts
+        self._tokens = tokens
+        self._settings = settings
+        self._clock = clock
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+
+    async def prove(self, *, endpoint: str, asker: str, flows: Flows, body: dict[str, Any]) -> Proof:
+        """Let a request through, or say what it still needs.
+
+        Args:
+            endpoint: what is asked: the method and path, with everything in the path that says what is done to whom.
+            asker: the user behind the access token, or "" without one.
+            flows: the ways to authenticate that are offered for this.
+            body: the body of the request.
+
+        Raises:
+            UnfinishedError: 401, what is still needed.
+            MatrixError: 400 ``M_UNKNOWN`` for a session that is not known (any more), and ``M_BAD_JSON``.
+        """
+        auth = body.get("auth")
+        if auth is not None and not isinstance(auth, dict):
+            raise bad_json("auth must be an object.")
+        fields = {name: value for name, value in body.items() if name != "auth"}
+        session = self._session(endpoint, asker, fields, auth)
+        if auth is None or "type" not in auth:
+            raise _unfinished(session, flows, None)
+        stage = auth["type"]
+        if stage not in session.completed:
+            if not _is_next(stage, session.completed, flows):
+                raise _unfinished(session, flows, "This stage of authentication is not the next one.")
+            failure = await self._attempt(stage, auth, session)
+            if failure is not None:
+                raise _unfinished(session, flows, failure)
+            # Not kept twice, should two requests with the same stage have been under way at once.
+            if stage not in session.completed:
+                session.completed.append(stage)
+        if not any(list(flow) == session.completed for flow in flows):
+            raise _unfinished(session, flows, None)
+        if self._sessions.pop(session.session_id, None) is None:
+            raise _unknown_session()
+        return Proof(session.body, session.user_id, session.registration_token)
+
+    # Sessions --------------------------------------------------------------------------------------------------------
+
+    def _session(self, endpoint: str, asker: str, fields: dict[str, Any], auth: dict[str, Any] | None) -> _Session:
+        self._drop_ended()
+        session_id = auth.get("session") if auth else None
+        if session_id is None:
+            return self._new_session(endpoint, asker, fields)
+        session = self._sessions.get(session_id) if isinstance(session_id, str) else None
+        if session is None or session.endpoint != endpoint or session.asker != asker:
+            raise _unknown_session()
+        # What was proved counts for what was asked then: later changes to the request are not taken over.
+        if fields and not session.completed:
+            session.body = fields
+        return session
+
+    def _new_session(self, endpoint: str, asker: str, fields: dict[str, Any]) -> _Session:
+        session = _Session(
+            session_id=secrets.token_urlsafe(_SESSION_BYTES),
+            endpoint=endpoint,
+            asker=asker,
+            body=fields,
+            ends_ts=self._clock() + SESSION_MS,
+            completed=[],
+            user_id=asker,
+        )
+        self._sessions[session.session_id] = session
+        if len(self._sessions) > MAX_SESSIONS:
+            self._sessions.popitem(last=False)
+        return session
+
+    def _drop_ended(self) -> None:
+        now = self._clock()
+        while self._sessions:
+            session_id, session = next(iter(self._sessions.items()))
+            if session.ends_ts > now:
+                return
+            del self._sessions[session_id]
+
+    # Stages ----------------------------------------------------------------------------------------------------------
+
+    async def _attempt(self, stage: str, auth: dict[str, Any], session: _Session) -> str | None:
+        """Try one stage; answers what went wrong, or None."""
+        if stage == PASSWORD:
+            return await self._password(auth, session)
+        if stage == REGISTRATION_TOKEN:
+            token = auth.get("token")
+            if not isinstance(token, str) or not self._tokens.valid(token):
+                return "This registration token is not valid."
+            session.registration_token = token
+        return None
+
+    async def _password(self, auth: dict[str, Any], session: _Session) -> str | None:
+        password = auth.get("password")
+        if not isinstance(password, str):
+            return "The password is missing."
+        user_id = named_user(auth, self._settings.server_name) or session.asker
+        # Checked also where the name is another's, so that the time does not tell the two refusals apart.
+        right = bool(user_id) and await self._accounts.check_password(user_id, password)
+        if not right or (session.asker and user_id != session.asker):
+            return "The username or the password is wrong."
+        account = self._accounts.get(user_id)
+        if account is None or account.deactivated:
+            return "This account was deactivated."
+        if account.locked:
+            raise locked_out()
+        session.user_id = user_id
+        return None
+
+
+def _is_next(stage: object, completed: list[str], flows: Flows) -> bool:
+    done = len(completed)
+    return any(list(flow[:done]) == completed and len(flow) > done and flow[done] == stage for flow in flows)
+
+
+def _unfinished(session: _Session, flows: Flows, failure: str | None) -> UnfinishedError:
+    fields: dict[str, Any] = {
+        "flows": [{"stages": list(flow)} for flow in flows],
+        "params": {},
+        "session": session.session_id,
+    }
+    if session.completed:
+        fields["completed"] = list(session.completed)
+    return UnfinishedError(fields, failure)
+
+
+def _unknown_session() -> MatrixError:
+    return MatrixError("M_UNKNOWN", "This authentication session is unknown or has ended: please begin again.", 400)

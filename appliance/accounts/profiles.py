@@ -1,0 +1,187 @@
+"""Profiles: the display name, the avatar, and whatever else people tell about themselves.
+
+Client-server API, "Profiles". A profile holds named fields, each any JSON, 64 KiB in all.
+"""
+
+import asyncio
+import logging
+from typing import Any, Protocol
+
+import msgspec
+
+from appliance.accounts.accounts import Accounts
+from appliance.errors import MatrixError, bad_json, invalid_param, missing_param, not_found
+from appliance.protocol import canonical
+from appliance.protocol.identifiers import MAX_ID_BYTES, is_namespaced_id, is_server_name
+from appliance.storage import profiles
+from appliance.storage.database import Database, Tx
+
+log = logging.getLogger(__name__)
+
+MAX_PROFILE_BYTES = 64 * 1024
+MAX_DISPLAY_NAME = 255
+MAX_URL = 1000
+MAX_TIME_ZONE = 255
+
+MEMBER_FIELDS = ("displayname", "avatar_url")
+"""The fields that a user's membership in each room repeats."""
+
+
+class ProfileListener(Protocol):
+    """Whoever repeats a user's name and avatar elsewhere."""
+
+    async def profile_changed(self, user_id: str) -> None:
+        """A user's display name or avatar is another now. Nobody waits for this, as it may take its time."""
+
+
+class Profiles:
+    """The profiles of this server's users.
+
+    Args:
+        database: hearth.db.
+        accounts: knows who there is.
+
+    Attributes:
+        listeners: told of every change of a display name or an avatar.
+    """
+
+    def __init__(self, database: Database, accounts: Accounts) -> None:
+        self._database = database
+        self._accounts = accounts
+        self.listeners: list[ProfileListener] = []
+        self._telling: set[asyncio.Task[None]] = set()
+
+    def exists(self, user_id: str) -> bool:
+        """Whether there is such a user here, not deactivated."""
+        account = self._accounts.get(user_id)
+        return account is not None and not account.deactivated
+
+    def member_fields(self, user_id: str) -> dict[str, Any]:
+        """Display name and avatar, as far as they are set, as membership events repeat them."""
+        return {name: value for name, value in self.fields(user_id).items() if name in MEMBER_FIELDS}
+
+    def fields(self, user_id: str) -> dict[str, Any]:
+        """Every field of a local user's profile; empty for anybody else."""
+        return {
+            name: msgspec.json.decode(value) for name, value in profiles.find_profile(self._database, user_id).items()
+        }
+
+    def profile(self, user_id: str) -> dict[str, Any]:
+        """Every field of a user's profile, none being set included.
+
+        Raises:
+            MatrixError: 404 ``M_NOT_FOUND`` for a user who is not, or is no longer, on this server.
+        """
+        if not self.exists(user_id):
+            raise not_found("There is no such user, or nothing is known about them.")
+        return self.fields(user_id)
+
+    def field(self, user_id: str, name: str) -> Any:
+        """The value of one field.
+
+        Raises:
+            MatrixError: 404 ``M_NOT_FOUND`` for such a user, or a field that is not set.
+        """
+        profile = self.profile(user_id)
+        if name not in profile:
+            raise not_found("This field of the profile is not set.")
+        return profile[name]
+
+    async def put(self, user_id: str, name: str, body: dict[str, Any]) -> None:
+        """Set one field. An empty display name or avatar removes it.
+
+        Args:
+            user_id: whose profile; a local user.
+            name: the field.
+            body: an object with the field's new value under its name.
+
+        Raises:
+            MatrixError: 400 ``M_KEY_TOO_LARGE``, ``M_INVALID_PARAM``, ``M_MISSING_PARAM``, ``M_BAD_JSON`` (a value that
+                the field cannot have) or ``M_PROFILE_TOO_LARGE``.
+        """
+        _check_name(name)
+        if name not in body:
+            raise missing_param(f"{name} is missing in the body of the request.")
+        value = _checked(name, body[name])
+        if name in MEMBER_FIELDS and value == "":
+            await self.delete(user_id, name)
+            return
+        encoded = canonical.encode(value).decode()
+
+        def work(tx: Tx) -> str:
+            kept = profiles.profile_in(tx, user_id)
+            if kept.get(name) == encoded:
+                return "unchanged"
+            if _size({**kept, name: encoded}) >= MAX_PROFILE_BYTES:
+                return "too large"
+            profiles.put_field(tx, user_id, name, encoded)
+            return "changed"
+
+        outcome = await self._database.write(
+            work, published=lambda outcome: self._changed(user_id, name, outcome == "changed")
+        )
+        if outcome == "too large":
+            raise MatrixError("M_PROFILE_TOO_LARGE", "A profile may have at most 64 KiB in all.", 400)
+
+    async def delete(self, user_id: str, name: str) -> None:
+        """Remove one field, if it is set.
+
+        Raises:
+            MatrixError: 400 ``M_KEY_TOO_LARGE`` or ``M_INVALID_PARAM``.
+        """
+        _check_name(name)
+        await self._database.write(
+            lambda tx: profiles.delete_field(tx, user_id, name),
+            published=lambda deleted: self._changed(user_id, name, deleted),
+        )
+
+    def _changed(self, user_id: str, name: str, changed: bool) -> None:
+        if changed and name in MEMBER_FIELDS:
+            for listener in self.listeners:
+                task = asyncio.ensure_future(self._tell(listener, user_id))
+                self._telling.add(task)
+                task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, listener: ProfileListener, user_id: str) -> None:
+        try:
+            await listener.profile_changed(user_id)
+        except Exception:
+            log.exception("The change of a profile did not get everywhere.")
+
+    async def settled(self) -> None:
+        """Wait until every listener has done what the changes so far asked of it."""
+        while self._telling:
+            await asyncio.wait(set(self._telling))
+
+
+def _check_name(name: str) -> None:
+    if len(name.encode()) > MAX_ID_BYTES:
+        raise MatrixError("M_KEY_TOO_LARGE", f"A profile field's name may have at most {MAX_ID_BYTES} bytes.", 400)
+    if not is_namespaced_id(name):
+        raise invalid_param("A profile field is named displayname, avatar_url, m.tz or like org.example.field.")
+
+
+def _checked(name: str, value: Any) -> Any:
+    """A value that the field can have, with the specification's rules for the fields that it knows."""
+    limit = {"displayname": MAX_DISPLAY_NAME, "avatar_url": MAX_URL, "m.tz": MAX_TIME_ZONE}.get(name)
+    if limit is None:
+        return value
+    if value is None and name in MEMBER_FIELDS:
+        return ""
+    if not isinstance(value, str):
+        raise bad_json(f"{name} must be a string.")
+    if len(value) > limit:
+        raise invalid_param(f"{name} may have at most {limit} characters.")
+    if name == "avatar_url" and value and not _is_mxc(value):
+        raise invalid_param("avatar_url must be an address like mxc://example.org/media.")
+    return value
+
+
+def _is_mxc(value: str) -> bool:
+    server, slash, media = value.removeprefix("mxc://").partition("/")
+    return value.startswith("mxc://") and bool(slash and media) and "/" not in media and is_server_name(server)
+
+
+def _size(kept: dict[str, str]) -> int:
+    """The bytes of a profile as one JSON object."""
+    return 2 + sum(len(name) + len(value.encode()) + 4 for name, value in kept.items())

@@ -1,0 +1,65 @@
+"""Account data, for all rooms and for one."""
+
+from litestar import Controller
+from litestar.types import ASGIApp
+
+from appliance.accounts.account_data import AccountData
+from appliance.errors import forbidden, invalid_param
+from appliance.server.answers import answer
+from appliance.server.endpoints import endpoint
+from appliance.server.request import Asked
+
+_GLOBAL = "/_matrix/client/v3/user/{user_id:str}/account_data/{type_:str}"
+_ROOM = "/_matrix/client/v3/user/{user_id:str}/rooms/{room_id:str}/account_data/{type_:str}"
+
+
+class AccountDataApi(Controller):
+    """What clients keep here for their user."""
+
+    account_data: AccountData
+
+    @endpoint("PUT", _GLOBAL, suspended=True)
+    async def put(self, request: Asked, user_id: str, type_: str) -> ASGIApp:
+        """PUT /_matrix/client/v3/user/{userId}/account_data/{type}
+
+        Keeps something for all rooms.
+        """
+        _check_own(request, user_id)
+        await self.account_data.put(user_id, type_, await request.object())
+        return answer()
+
+    @endpoint("GET", _GLOBAL)
+    async def get(self, request: Asked, user_id: str, type_: str) -> ASGIApp:
+        """GET /_matrix/client/v3/user/{userId}/account_data/{type}
+
+        What is kept for all rooms.
+        """
+        _check_own(request, user_id)
+        return answer(self.account_data.get(user_id, type_))
+
+    @endpoint("PUT", _ROOM, suspended=True)
+    async def put_for_room(self, request: Asked, user_id: str, room_id: str, type_: str) -> ASGIApp:
+        """PUT /_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}
+
+        Keeps something for one room.
+        """
+        _check_own(request, user_id, room_id)
+        await self.account_data.put(user_id, type_, await request.object(), room_id)
+        return answer()
+
+    @endpoint("GET", _ROOM)
+    async def get_for_room(self, request: Asked, user_id: str, room_id: str, type_: str) -> ASGIApp:
+        """GET /_matrix/client/v3/user/{userId}/rooms/{roomId}/account_data/{type}
+
+        What is kept for one room.
+        """
+        _check_own(request, user_id, room_id)
+        return answer(self.account_data.get(user_id, type_, room_id))
+
+
+def _check_own(request: Asked, user_id: str, room_id: str = "!") -> None:
+    """Refuse another user's data; and an empty room id, which inside stands for all rooms."""
+    if request.requester.user_id != user_id:
+        raise forbidden("This is another user's account data.")
+    if not room_id:
+        raise invalid_param("The room's id is missing.")

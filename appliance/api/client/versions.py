@@ -1,0 +1,31 @@
+"""Which versions of the specification this server speaks, and which unfinished features it has."""
+
+from litestar import Controller
+from litestar.types import ASGIApp
+
+from appliance.server.answers import answer
+from appliance.server.endpoints import endpoint
+from appliance.server.request import Asked
+from appliance.server.requester import Access
+
+VERSIONS = [f"v1.{minor}" for minor in range(1, 20)]
+"""Every version, since clients look for the one that they were written for."""
+
+UNSTABLE_FEATURES: dict[str, bool] = {
+    "uk.tcpip.msc4133": True,
+    "uk.tcpip.msc4133.stable": True,
+}
+"""What is true today and clients ask for by name: profile fields of any name."""
+
+
+class Versions(Controller):
+    """The versions of the specification."""
+
+    @endpoint("GET", "/_matrix/client/versions", access=Access.NOBODY)
+    async def versions(self, request: Asked) -> ASGIApp:
+        """GET /_matrix/client/versions
+
+        The same for everybody, so an access token is not even looked at: a client whose token has ended still learns
+        what the server speaks.
+        """
+        return answer({"versions": VERSIONS, "unstable_features": UNSTABLE_FEATURES})

@@ -1,0 +1,51 @@
+"""Account data: what clients keep on the server for their user, for all rooms or for one. Rows of the stream."""
+
+from msgspec import Struct
+
+from appliance.storage.database import Database, Tx
+from appliance.storage.events import Reads
+
+
+class AccountDatum(Struct, frozen=True):
+    """One piece of account data.
+
+    Args:
+        room_id: the room that it is about; empty for all.
+        type: its event type.
+        content: its content as JSON.
+        position: when it was last written, in the stream.
+    """
+
+    room_id: str
+    type: str
+    content: str
+    position: int
+
+
+def find_account_data(database: Database, user_id: str, room_id: str, type_: str) -> str | None:
+    """The content of one piece as JSON; None where there is none."""
+    rows = database.read(
+        "SELECT content FROM account_data WHERE user_id = ? AND room_id = ? AND type = ?", (user_id, room_id, type_)
+    )
+    return rows[0][0] if rows else None
+
+
+def account_data_between(reads: Reads, user_id: str, after: int, upto: int) -> list[AccountDatum]:
+    """What of a user's account data was last written after one position and not after another, earliest first."""
+    rows = reads.read(
+        "SELECT room_id, type, content, position FROM account_data"
+        " WHERE user_id = ? AND position > ? AND position <= ? ORDER BY position",
+        (user_id, after, upto),
+    )
+    return [AccountDatum(*row) for row in rows]
+
+
+def put_account_data(tx: Tx, user_id: str, room_id: str, type_: str, content: str) -> int:
+    """Write one piece; answers its position in the stream."""
+    position = tx.position()
+    tx.execute(
+        "INSERT INTO account_data (user_id, room_id, type, content, position) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (user_id, room_id, type) DO UPDATE SET content = excluded.content, position = excluded.position",
+        (user_id, room_id, type_, content, position),
+    )
+    return position

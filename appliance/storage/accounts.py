@@ -1,0 +1,121 @@
+"""Accounts: the users of this server, with what decides whether they may come in."""
+
+from msgspec import Struct
+
+from appliance.storage.database import Database, Tx
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """One user of this server.
+
+    Args:
+        user_id: the full Matrix id.
+        password_hash: the encoded argon2id hash; None where no password was ever set.
+        created_ts: milliseconds since 1970.
+        admin: whether the user is an owner of this server.
+        guest: whether the user is a guest.
+        locked: whether the account is locked (client-server API, "Account locking").
+        suspended: whether the account is suspended (client-server API, "Account suspension").
+        deactivated: whether the account is gone for ever; its id is never given again.
+        erased: whether the user asked for their messages to be hidden from newcomers.
+    """
+
+    user_id: str
+    password_hash: str | None
+    created_ts: int
+    admin: bool = False
+    guest: bool = False
+    locked: bool = False
+    suspended: bool = False
+    deactivated: bool = False
+    erased: bool = False
+
+
+_COLUMNS = "user_id, password_hash, created_ts, admin, guest, locked, suspended, deactivated, erased"
+
+
+def _account(row: tuple[object, ...]) -> Account:
+    user_id, password_hash, created_ts, *flags = row
+    admin, guest, locked, suspended, deactivated, erased = map(bool, flags)
+    return Account(
+        user_id=str(user_id),
+        password_hash=None if password_hash is None else str(password_hash),
+        created_ts=int(str(created_ts)),
+        admin=admin,
+        guest=guest,
+        locked=locked,
+        suspended=suspended,
+        deactivated=deactivated,
+        erased=erased,
+    )
+
+
+def find_account(database: Database, user_id: str) -> Account | None:
+    """One account, also a deactivated one; None where the id was never given."""
+    rows = database.read(f"SELECT {_COLUMNS} FROM accounts WHERE user_id = ?", (user_id,))
+    return _account(rows[0]) if rows else None
+
+
+def oldest_admin(database: Database) -> str | None:
+    """The first owner that can still be reached; None where there is none yet."""
+    rows = database.read(
+        "SELECT user_id FROM accounts WHERE admin = 1 AND deactivated = 0 ORDER BY created_ts, user_id LIMIT 1"
+    )
+    return rows[0][0] if rows else None
+
+
+async def all_accounts(database: Database) -> list[Account]:
+    """Every account, deactivated ones too, by user id."""
+    return [_account(row) for row in await database.fetch(f"SELECT {_COLUMNS} FROM accounts ORDER BY user_id")]
+
+
+def is_taken(tx: Tx, user_id: str) -> bool:
+    """Whether an id was given before, within a unit."""
+    return bool(tx.read("SELECT 1 FROM accounts WHERE user_id = ?", (user_id,)))
+
+
+def insert_account(tx: Tx, account: Account) -> None:
+    """Write a new account, whose id ``is_taken`` by nobody."""
+    tx.execute(
+        f"INSERT INTO accounts ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            account.user_id,
+            account.password_hash,
+            account.created_ts,
+            account.admin,
+            account.guest,
+            account.locked,
+            account.suspended,
+            account.deactivated,
+            account.erased,
+        ),
+    )
+
+
+def update_password(tx: Tx, user_id: str, password_hash: str) -> bool:
+    """Replace the password's hash; False where there is no such account, or it is deactivated."""
+    rows = tx.execute(
+        "UPDATE accounts SET password_hash = ? WHERE user_id = ? AND deactivated = 0 RETURNING 1",
+        (password_hash, user_id),
+    )
+    return bool(rows)
+
+
+def replace_hash(tx: Tx, user_id: str, known: str, password_hash: str) -> None:
+    """Replace the hash of an unchanged password, unless the password was changed in between."""
+    tx.execute(
+        "UPDATE accounts SET password_hash = ? WHERE user_id = ? AND password_hash = ?",
+        (password_hash, user_id, known),
+    )
+
+
+def mark_deactivated(tx: Tx, user_id: str, *, erased: bool) -> None:
+    """End an account for ever, and drop what only served its owner: the profile, account data and filters."""
+    tx.execute(
+        "UPDATE accounts SET deactivated = 1, admin = 0, erased = ?,"
+        " password_hash = CASE WHEN ? THEN NULL ELSE password_hash END WHERE user_id = ?",
+        (erased, erased, user_id),
+    )
+    tx.execute("DELETE FROM profiles WHERE user_id = ?", (user_id,))
+    tx.execute("DELETE FROM account_data WHERE user_id = ?", (user_id,))
+    tx.execute("DELETE FROM filters WHERE user_id = ?", (user_id,))

@@ -1,0 +1,33 @@
+"""Profiles: one row a field, the value as JSON."""
+
+from appliance.storage.database import Database, Tx
+
+
+def find_profile(database: Database, user_id: str) -> dict[str, str]:
+    """Every field of a user's profile with its value as JSON."""
+    return dict(database.read("SELECT field, value FROM profiles WHERE user_id = ? ORDER BY field", (user_id,)))
+
+
+def find_field(database: Database, user_id: str, field: str) -> str | None:
+    """One field's value as JSON; None where it is not set."""
+    rows = database.read("SELECT value FROM profiles WHERE user_id = ? AND field = ?", (user_id, field))
+    return rows[0][0] if rows else None
+
+
+def profile_in(tx: Tx, user_id: str) -> dict[str, str]:
+    """Every field of a user's profile with its value as JSON, within a unit."""
+    return dict(tx.execute("SELECT field, value FROM profiles WHERE user_id = ?", (user_id,)))
+
+
+def put_field(tx: Tx, user_id: str, field: str, value: str) -> None:
+    """Write one field, its value as JSON."""
+    tx.execute(
+        "INSERT INTO profiles (user_id, field, value) VALUES (?, ?, ?)"
+        " ON CONFLICT (user_id, field) DO UPDATE SET value = excluded.value",
+        (user_id, field, value),
+    )
+
+
+def delete_field(tx: Tx, user_id: str, field: str) -> bool:
+    """Remove one field; False where it was not set."""
+    return bool(tx.execute("DELETE FROM profiles WHERE user_id = ? AND field = ? RETURNING 1", (user_id, field)))
