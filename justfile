@@ -44,5 +44,5 @@ image *arguments:
 # Pin what the image holds anew: names, versions and hashes, no addresses (uv from PyPI)
 lock:
     '{{ python }}' -m pip install --quiet uv
-    {{ lock }} pyproject.toml --output-file image/requirements.lock
+    {{ lock }} pyproject.toml --no-emit-package faker --output-file image/requirements.lock
     {{ lock }} image/build.in --output-file image/build.lock
