@@ -7,7 +7,7 @@ from the command line, since they are needed to find this.
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 TlsMode = Literal["acme", "files", "proxy", "lan"]
 RegistrationMode = Literal["closed", "token", "open"]
@@ -38,7 +38,7 @@ class Settings(Struct, kw_only=True):
     tls_key: Annotated[str, Meta(description="The private key of that certificate, a PEM file.")] = ""
     tls_trusted_proxies: Annotated[
         list[str], Meta(description="Networks whose X-Forwarded-For and X-Forwarded-Proto headers are believed.")
-    ] = ["127.0.0.0/8", "::1/128"]
+    ] = field(default_factory=lambda: ["127.0.0.0/8", "::1/128"])
     registration_mode: Annotated[
         RegistrationMode, Meta(description="Who may make an account: closed (nobody), token, or open.")
     ] = "closed"
