@@ -29,7 +29,14 @@ class Standing(Struct, frozen=True):
 
 
 def put(
-    tx: Tx, room_nid: int, user_id: str, membership: str, previous: str | None, event_nid: int, sender: str, position: int
+    tx: Tx,
+    room_nid: int,
+    user_id: str,
+    membership: str,
+    previous: str | None,
+    event_nid: int,
+    sender: str,
+    position: int,
 ) -> None:
     """Note a change of membership: the present standing and its place in the stream."""
     tx.execute(

@@ -58,3 +58,14 @@ def room_of_alias(database: Reads, alias: str) -> str | None:
     """The id of the room behind a local alias, or None."""
     rows = database.read("SELECT room_id FROM aliases WHERE alias = ?", (alias,))
     return rows[0][0] if rows else None
+
+
+def version_of(database: Reads, room_nid: int) -> str:
+    """The identifier of the version of a room that is there."""
+    return str(database.read("SELECT version FROM rooms WHERE room_nid = ?", (room_nid,))[0][0])
+
+
+def last_position(database: Reads, room_nid: int) -> int:
+    """The position of the last event that arrived in a room's timeline; 0 for none."""
+    rows = database.read("SELECT MAX(position) FROM events WHERE room_nid = ?", (room_nid,))
+    return int(rows[0][0] or 0)

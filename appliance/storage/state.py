@@ -86,9 +86,7 @@ def current(database: Reads, room_nid: int) -> dict[Slot, int]:
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-def change_current(
-    tx: Tx, room_nid: int, position: int, slot: Slot, event_nid: int, previous_nid: int | None
-) -> None:
+def change_current(tx: Tx, room_nid: int, position: int, slot: Slot, event_nid: int, previous_nid: int | None) -> None:
     """Put an event into the current state and note the change in the stream."""
     number = slot_nid(tx, slot)
     tx.execute("INSERT OR REPLACE INTO current_state VALUES (?,?,?)", (room_nid, number, event_nid))

@@ -1,0 +1,136 @@
+"""Reading a room: one event, its history, its members (client-server API, "Getting events for a room")."""
+
+from typing import Any
+
+import orjson
+from litestar import Controller
+from litestar.types import ASGIApp
+
+from appliance.errors import forbidden, invalid_param
+from appliance.protocol.filters import RoomEventRule, read_room_event_rule
+from appliance.rooms.reading import Reading
+from appliance.rooms.room import Rooms
+from appliance.rooms.serving import Asker, Serving
+from appliance.rooms.snapshot import MEMBER
+from appliance.rooms.standings import Standings
+from appliance.rooms.store import EventStore
+from appliance.rooms.timeline import Page, Timeline
+from appliance.server.answers import answer
+from appliance.server.endpoints import endpoint
+from appliance.server.request import Asked
+from appliance.storage.tokens import HistoryToken, SyncToken, read
+
+ROOM = "/_matrix/client/v3/rooms/{room_id:str}"
+PAGE, LONGEST_PAGE = 10, 500
+START = HistoryToken(0, -(2**62))
+"""Before everything: where reading forwards begins without a token."""
+
+
+class MessagesApi(Controller):
+    """What was said in a room, and by whom it is inhabited."""
+
+    reading: Reading
+    rooms: Rooms
+    serving: Serving
+    standings: Standings
+    store: EventStore
+    timeline: Timeline
+
+    @endpoint("GET", ROOM + "/event/{event_id:str}", guests=True)
+    async def event(self, request: Asked, room_id: str, event_id: str) -> ASGIApp:
+        """GET /_matrix/client/v3/rooms/{roomId}/event/{eventId}
+
+        Answers one event.
+        """
+        event = await self.reading.event(request.requester.user_id, room_id, event_id)
+        return answer(orjson.dumps(self.serving.serve((event,), _asker(request), room_id)[0]))
+
+    @endpoint("GET", ROOM + "/messages", guests=True)
+    async def messages(self, request: Asked, room_id: str) -> ASGIApp:
+        """GET /_matrix/client/v3/rooms/{roomId}/messages
+
+        Answers a page of the history, in the direction asked for.
+        """
+        backwards = request.query_choice("dir", ("b", "f")) == "b"
+        limit = request.query_int("limit", PAGE, lowest=1, highest=LONGEST_PAGE)
+        rule = _rule(request.query_text("filter"))
+        start, until = _token(request.query_text("from")), _token(request.query_text("to"))
+        user_id = request.requester.user_id
+        room = await self.rooms.find(room_id)
+        if room is None:
+            raise forbidden("You are not in this room.")
+        if self.standings.of(user_id).of(room.nid) is None:
+            await self.reading.view(user_id, room_id)
+        begin = START if start is None and not backwards else self.timeline.point(room.nid, start)
+        stop = None if until is None else self.timeline.point(room.nid, until)
+        page = self.timeline.page(room.nid, user_id, begin, limit, backwards=backwards, until=stop, rule=rule)
+        body: dict[str, Any] = {
+            "chunk": self.serving.serve(page.events, _asker(request), room_id),
+            "start": request.query_text("from") or str(begin),
+        }
+        if page.end is not None:
+            body["end"] = str(page.end)
+        if rule is not None and rule.lazy_load_members:
+            body["state"] = await self._members_of(request, room_id, page)
+        return answer(body)
+
+    @endpoint("GET", ROOM + "/members", guests=True)
+    async def members(self, request: Asked, room_id: str) -> ASGIApp:
+        """GET /_matrix/client/v3/rooms/{roomId}/members
+
+        Lists the membership events, now or at a point, of the memberships asked for.
+        """
+        only, without = request.query_text("membership"), request.query_text("not_membership")
+
+        def wanted(membership: str) -> bool:
+            if only is None and without is None:
+                return True
+            return (only is not None and membership == only) or (without is not None and membership != without)
+
+        at = _token(request.query_text("at"))
+        _, events = await self.reading.members(request.requester.user_id, room_id, at, wanted)
+        return answer({"chunk": self.serving.serve(events, _asker(request), room_id)})
+
+    @endpoint("GET", ROOM + "/joined_members", guests=True)
+    async def joined_members(self, request: Asked, room_id: str) -> ASGIApp:
+        """GET /_matrix/client/v3/rooms/{roomId}/joined_members
+
+        Maps those who are in the room to their names and pictures there.
+        """
+        room = await self.rooms.joined(room_id, request.requester.user_id)
+        snapshot = room.published
+        nids = [snapshot.state[MEMBER, user] for user in snapshot.members.having("join")]
+        clients = await self.store.many_clients(nids)
+        joined: dict[str, dict[str, str]] = {}
+        for nid in nids:
+            content = orjson.loads(clients[nid].body)["content"]
+            shown = {"display_name": content.get("displayname"), "avatar_url": content.get("avatar_url")}
+            joined[clients[nid].state_key or ""] = {
+                name: value for name, value in shown.items() if isinstance(value, str)
+            }
+        return answer({"joined": joined})
+
+    async def _members_of(self, request: Asked, room_id: str, page: Page) -> list[orjson.Fragment]:
+        """The membership events of those who speak on a page."""
+        view = await self.reading.view(request.requester.user_id, room_id)
+        senders = dict.fromkeys(event.sender for event in page.events)
+        nids = [view.state[MEMBER, user] for user in senders if (MEMBER, user) in view.state]
+        clients = self.store.clients(nids)
+        return self.serving.serve(list(clients.values()), _asker(request), room_id)
+
+
+def _asker(request: Asked) -> Asker:
+    return Asker(request.requester.user_id, request.requester.device_id)
+
+
+def _token(text: str | None) -> SyncToken | HistoryToken | None:
+    return read(text) if text else None
+
+
+def _rule(text: str | None) -> RoomEventRule | None:
+    if not text:
+        return None
+    try:
+        return read_room_event_rule(orjson.loads(text))
+    except ValueError as error:
+        raise invalid_param(f"The filter cannot be read: {error}") from error

@@ -1,0 +1,417 @@
+"""The composition root: the one file that knows every service and hands each its needs.
+
+``Hearth`` is everything below the listeners, made once out of an open database; ``serve`` puts listeners in front of it
+and runs until it is told to stop; ``offline`` lets the command line use it while nothing runs.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from litestar import Controller
+
+from appliance.accounts.account_data import AccountData
+from appliance.accounts.accounts import Accounts
+from appliance.accounts.devices import Devices
+from appliance.accounts.filters import Filters
+from appliance.accounts.interactive import Interactive
+from appliance.accounts.passwords import Passwords
+from appliance.accounts.profiles import Profiles
+from appliance.accounts.registration import Registration
+from appliance.accounts.registration_tokens import RegistrationTokens
+from appliance.accounts.sessions import Sessions
+from appliance.api.client.account import Account
+from appliance.api.client.account_data import AccountDataApi
+from appliance.api.client.capabilities import Capabilities
+from appliance.api.client.devices import DevicesApi
+from appliance.api.client.filters import FiltersApi
+from appliance.api.client.login import LogIn
+from appliance.api.client.membership import MembershipApi
+from appliance.api.client.messages import MessagesApi
+from appliance.api.client.profile import Profile
+from appliance.api.client.push_rules import PushRules
+from appliance.api.client.register import Register
+from appliance.api.client.rooms import RoomsApi
+from appliance.api.client.sending import SendingApi
+from appliance.api.client.sessions import SessionsApi
+from appliance.api.client.state import StateApi
+from appliance.api.client.sync import SyncApi
+from appliance.api.client.versions import Versions
+from appliance.api.client.well_known import WellKnown
+from appliance.api.federation.keys import KeysApi
+from appliance.api.federation.version import VersionApi
+from appliance.errors import OwnerError
+from appliance.federation.keys import PublishedKeys, ServerIdentity
+from appliance.owner.claim import Claim, claim_lines
+from appliance.owner.commands import OwnerCommands
+from appliance.owner.setup import Setup
+from appliance.rooms.aliases import Aliases
+from appliance.rooms.appending import Appender
+from appliance.rooms.creation import Creation
+from appliance.rooms.membership import Membership
+from appliance.rooms.reading import Reading
+from appliance.rooms.redactions import Redactions
+from appliance.rooms.room import Rooms
+from appliance.rooms.sending import Sending
+from appliance.rooms.serving import Serving
+from appliance.rooms.standings import Standings
+from appliance.rooms.store import EventStore
+from appliance.rooms.timeline import Timeline
+from appliance.rooms.transactions import Transactions
+from appliance.rooms.visibility import Visibility
+from appliance.server.addresses import Addresses, parse_address
+from appliance.server.application import build_application
+from appliance.server.endpoints import bind
+from appliance.server.folder import DataFolder
+from appliance.server.gate import Gate
+from appliance.server.granian_server import Certificate as ShownCertificate
+from appliance.server.lifecycle import Stopping, run, shut_down
+from appliance.server.limits import Limits
+from appliance.server.listeners import Listeners, raise_file_limit
+from appliance.server.log import configure_log
+from appliance.server.outer import Outer
+from appliance.server.plan import plan
+from appliance.server.socket import OwnerSocket
+from appliance.server.waiting import Waiting
+from appliance.storage.database import Database
+from appliance.storage.keys import SigningKeys
+from appliance.storage.numbers import Numbers
+from appliance.storage.settings import load_settings
+from appliance.sync.account_data import AccountDataStream
+from appliance.sync.activity import Activity
+from appliance.sync.notifier import Notifier
+from appliance.sync.sections import Sections
+from appliance.sync.service import Sync
+from appliance.tls.certificate import Certificate
+from appliance.tls.challenges import Challenges
+from appliance.tls.issuance import Issuance
+from appliance.tls.store import Certificates
+from web.pages import controllers as pages
+from web.wizard.wizard import Ports, Wizard
+
+log = logging.getLogger("hearth")
+
+
+def now_ms() -> int:
+    """The time, milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Owning:
+    """Settings, keys, accounts and the set-up: what the owner's commands need, and no room.
+
+    Args:
+        database: hearth.db, open.
+        folder: the data folder.
+    """
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
+        self.settings = load_settings(database)
+        self.keys = SigningKeys(database)
+        self.passwords = Passwords(self.settings)
+        self.sessions = Sessions(database)
+        self.accounts = Accounts(database, self.settings, self.passwords, self.sessions)
+        self.claim = Claim(folder)
+        self.setup = Setup(database, self.settings, self.accounts, self.keys, self.claim)
+        self.commands = OwnerCommands(self.setup, self.accounts, self.claim, self.settings)
+
+
+class Living:
+    """Rooms and sync: what people talk in.
+
+    Args:
+        owning: settings, keys and accounts.
+    """
+
+    def __init__(self, owning: Owning) -> None:
+        database = owning.database
+        self.identity = ServerIdentity(owning.settings, owning.keys)
+        self.profiles = Profiles(database, owning.accounts)
+        numbers = Numbers(database)
+        self.store = EventStore(database)
+        self.rooms = Rooms(database, self.store)
+        self.standings = Standings(database)
+        self.transactions = Transactions(database, now_ms)
+        self.visibility = Visibility(database, self.store)
+        self.notifier = Notifier()
+        self.activity = Activity(database)
+        contributors = (
+            self.standings,
+            self.transactions,
+            Redactions(self.rooms, self.store, now_ms),
+            self.visibility,
+            self.activity,
+            self.notifier,
+        )
+        appender = Appender(database, numbers, self.rooms, self.store, self.identity, now_ms, contributors)
+        self.creation = Creation(
+            database, numbers, self.rooms, self.store, appender, self.identity, self.profiles, now_ms
+        )
+        self.membership = Membership(self.rooms, appender, self.standings, self.identity, self.profiles)
+        self.sending = Sending(
+            database, self.rooms, self.store, appender, self.transactions, self.identity, self.profiles
+        )
+        self.timeline = Timeline(database, self.store, self.standings, self.visibility)
+        self.serving = Serving(self.store, self.standings, self.transactions, now_ms)
+        self.reading = Reading(database, self.rooms, self.store, self.standings, self.timeline)
+        sections = Sections(database, self.store, self.timeline, self.serving)
+        stream = AccountDataStream(database)
+        self.sync = Sync(database, self.rooms, self.standings, self.activity, sections, stream)
+        self.account_data = AccountData(database)
+        self.account_data.changed.append(lambda user_id, position: self.notifier.concern(user_id))
+        self.profiles.listeners.append(self.membership)
+        database.on_published.append(self.notifier.wake)
+
+
+class Hearth:
+    """Everything below the listeners.
+
+    Args:
+        database: hearth.db, open.
+        folder: the data folder.
+        addresses: where the listeners will be, for the wizard to tell.
+    """
+
+    def __init__(self, database: Database, folder: Path, addresses: Addresses) -> None:
+        self.owning = Owning(database, folder)
+        self.living = Living(self.owning)
+        self.waiting = Waiting()
+        settings = self.owning.settings
+        self.challenges = Challenges()
+        self.certificates = Certificates(database, settings)
+        self.issuance = Issuance(database, settings, self.certificates, self.challenges)
+        self.wizard = Wizard(self.owning.setup, settings, self.issuance, self.certificates, _ports(addresses))
+        self.application = self._application()
+
+    def controllers(self) -> list[type[Controller]]:
+        """Every controller, bound to what it needs."""
+        owning, living = self.owning, self.living
+        accounts, sessions, settings = owning.accounts, owning.sessions, owning.settings
+        database = owning.database
+        tokens = RegistrationTokens(database)
+        interactive = Interactive(accounts, tokens, settings)
+        registration = Registration(accounts, sessions, interactive, tokens, settings)
+        filters = Filters(database)
+        return [
+            bind(Account, accounts=accounts, interactive=interactive),
+            bind(AccountDataApi, account_data=living.account_data),
+            bind(Capabilities),
+            bind(DevicesApi, devices=Devices(database, sessions), sessions=sessions, interactive=interactive),
+            bind(FiltersApi, filters=filters),
+            bind(KeysApi, published=PublishedKeys(living.identity, owning.keys, now_ms)),
+            bind(LogIn, accounts=accounts, sessions=sessions, settings=settings),
+            bind(MembershipApi, membership=living.membership, aliases=Aliases(database)),
+            bind(
+                MessagesApi,
+                reading=living.reading,
+                rooms=living.rooms,
+                serving=living.serving,
+                standings=living.standings,
+                store=living.store,
+                timeline=living.timeline,
+            ),
+            bind(Profile, profiles=living.profiles),
+            bind(PushRules),
+            bind(Register, accounts=accounts, registration=registration),
+            bind(RoomsApi, creation=living.creation, membership=living.membership),
+            bind(SendingApi, sending=living.sending),
+            bind(SessionsApi, sessions=sessions),
+            bind(StateApi, reading=living.reading, sending=living.sending, serving=living.serving, store=living.store),
+            bind(
+                SyncApi,
+                filters=filters,
+                notifier=living.notifier,
+                sync_service=living.sync,
+                waiting=self.waiting,
+            ),
+            bind(VersionApi),
+            bind(Versions),
+            bind(WellKnown, settings=settings, accounts=accounts),
+            *pages(self.wizard),
+        ]
+
+    def _application(self) -> Outer:
+        owning = self.owning
+        return build_application(
+            self.controllers(),
+            settings=owning.settings,
+            sessions=owning.sessions,
+            gate=Gate(owning.settings, owning.setup, self.challenges),
+            limits=Limits(owning.settings),
+        )
+
+
+class Running:
+    """A Hearth with its listeners: follows the set-up and the certificate.
+
+    Args:
+        hearth: what is served.
+        folder: the data folder.
+        addresses: where to listen.
+    """
+
+    def __init__(self, hearth: Hearth, folder: DataFolder, addresses: Addresses) -> None:
+        self.hearth = hearth
+        self.listeners = Listeners(hearth.application, folder.path)
+        self.socket = OwnerSocket(folder, hearth.owning.commands.as_mapping())
+        self._addresses = addresses
+        self._changes: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+
+    async def start(self) -> None:
+        """Bind, begin to look after the certificate, and take the owner's commands."""
+        hearth, setup = self.hearth, self.hearth.owning.setup
+        if not setup.is_finished:
+            hearth.owning.claim.renew()
+        await self._load_certificate()
+        await self._apply()
+        hearth.certificates.on_change.append(lambda _: self._changed.set())
+        setup.on_reach.append(self._changed.set)
+        setup.on_finished.append(self._changed.set)
+        self._changes = asyncio.create_task(self._follow(), name="listeners")
+        if setup.draft.reached or setup.is_finished:
+            hearth.issuance.start()
+        await self.socket.start()
+        self._greet()
+
+    async def stop(self) -> None:
+        """Stop in order: the listeners, the requests, then whatever has something to put away."""
+        hearth = self.hearth
+        if self._changes is not None:
+            self._changes.cancel()
+        await shut_down(
+            self.listeners,
+            hearth.waiting,
+            [
+                self.socket.close,
+                hearth.issuance.stop,
+                hearth.living.profiles.settled,
+                hearth.owning.sessions.close,
+                hearth.owning.database.close,
+            ],
+        )
+
+    async def _follow(self) -> None:
+        """Make the listeners agree with what the owner chose and with the certificate, whenever either changes."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._load_certificate()
+                await self._apply()
+                self.hearth.issuance.start()
+                self.hearth.issuance.look()
+            except OwnerError as error:
+                log.error(error.message)
+            except Exception:
+                log.exception("The listeners could not follow a change.")
+
+    async def _load_certificate(self) -> None:
+        """Choose the certificate; one of the owner's that cannot be used is said, and what was shown stays."""
+        try:
+            await self.hearth.certificates.load()
+        except OwnerError as error:
+            log.error(error.message)
+
+    async def _apply(self) -> None:
+        hearth = self.hearth
+        certificate = hearth.certificates.current()
+        wanted = plan(
+            hearth.owning.settings,
+            setup_finished=hearth.owning.setup.is_finished,
+            have_certificate=certificate is not None,
+            addresses=self._addresses,
+        )
+        await self.listeners.apply(wanted, None if certificate is None else _shown(certificate))
+
+    def _greet(self) -> None:
+        """Say where this Hearth is; to somebody who must claim it, how. The claim code is the last line."""
+        owning = self.hearth.owning
+        if owning.setup.is_finished:
+            log.info("Hearth serves %s.", owning.settings.server_name)
+            return
+        doors = [
+            f"{'https' if listener.tls else 'http'}://{_host(listener.bind.host)}:{listener.bind.port}/setup"
+            for listener in self.listeners.running
+            if listener.role != "federation"
+        ]
+        for line in claim_lines(owning.claim.code, doors):
+            log.info(line)
+
+
+def serve(data: Path, http: str, https: str, federation: str) -> None:
+    """Run the server until SIGTERM or SIGINT.
+
+    Args:
+        data: the data folder, made if need be.
+        http: where to listen in plain (``addresses.py``).
+        https: where to listen with TLS.
+        federation: where to listen for other servers.
+
+    Raises:
+        OwnerError: for what the owner can mend: an address in use, a damaged file, a second instance.
+    """
+    configure_log(os.environ)
+    addresses = Addresses(
+        parse_address(http, "--http"), parse_address(https, "--https"), parse_address(federation, "--federation")
+    )
+    with DataFolder(data) as folder:
+        raise_file_limit()
+        run(lambda stopping: _serve(folder, addresses, stopping))
+
+
+async def _serve(folder: DataFolder, addresses: Addresses, stopping: Stopping) -> None:
+    database = await Database.open(folder.database)
+    try:
+        running = Running(Hearth(database, folder.path, addresses), folder, addresses)
+    except BaseException:
+        await database.close()
+        raise
+    try:
+        await running.start()
+        gc.freeze()  # what is there now stays: no use in looking through it for garbage again and again
+        await stopping.wait()
+    finally:
+        await running.stop()
+
+
+@contextlib.asynccontextmanager
+async def offline(data: Path) -> AsyncIterator[OwnerCommands]:
+    """The owner's commands while no server runs, under the data folder's lock.
+
+    Args:
+        data: the data folder.
+
+    Raises:
+        OwnerError: where a server runs, or the data cannot be opened.
+    """
+    with DataFolder(data) as folder:
+        database = await Database.open(folder.database)
+        try:
+            owning = Owning(database, folder.path)
+            yield owning.commands
+            await owning.sessions.close()
+        finally:
+            await database.close()
+
+
+def _ports(addresses: Addresses) -> Ports:
+    first = [binds[0].port if binds else 0 for binds in (addresses.http, addresses.https, addresses.federation)]
+    return Ports(*first)
+
+
+def _shown(certificate: Certificate) -> ShownCertificate:
+    return ShownCertificate(certificate.chain_pem.encode(), certificate.key_pem.encode())
+
+
+def _host(host: str) -> str:
+    """A host as it stands in an address that a person types."""
+    if host in ("::", "0.0.0.0"):  # noqa: S104 - compared, not bound
+        return "localhost"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,348 @@
+"""Putting events onto the end of a room: drafts, the unit that stores them, and who else has something to say.
+
+A *draft* builds events one on another against the room's head and moves the head only when all of them passed. Their
+rows, and whatever contributors add, are one unit of the writer. What follows from an event (memberships, transaction
+ids, redactions) is a contributor's part of that unit; none of it can be lost by a kill.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from appliance.errors import bad_json, forbidden, too_large
+from appliance.protocol.auth import NotAllowed, auth_event_slots, check_event
+from appliance.protocol.client_form import client_bytes
+from appliance.protocol.events import Event, EventTooLarge, InvalidEvent, build_event
+from appliance.protocol.signing import SigningKey
+from appliance.rooms.room import Room, Rooms
+from appliance.rooms.snapshot import MAX_PARENTS, Extremity, Snapshot, Step, Transaction
+from appliance.rooms.store import ClientEvent, EventStore
+from appliance.storage import events as event_rows
+from appliance.storage import state as state_rows
+from appliance.storage.database import Database, Tx
+from appliance.storage.errors import LaneBroken
+from appliance.storage.events import NewEvent
+from appliance.storage.numbers import Numbers
+
+T = TypeVar("T")
+Statement = Callable[[Tx, int], None]
+"""Part of a unit: runs on the writer, is given the event's position."""
+
+MAX_DEPTH = 2**53 - 1
+SHORTEST_CHAIN = 64
+"""A state is stored whole when as many deltas lie below it, or a sixteenth of its size if that is more: reading a
+state walks the deltas, storing it whole costs its size."""
+
+
+class Contributor(Protocol):
+    """Somebody who has rows of their own to store with an event."""
+
+    def prepare(self, step: Step) -> Statement | None:
+        """What to store in the event's unit; called on the loop, under the room's lock, before the commit."""
+        ...
+
+    def published(self, step: Step, position: int) -> None:
+        """Told after the commit, in the order of positions; must not fail and must not wait."""
+        ...
+
+
+class Identity(Protocol):
+    """As whom this server speaks."""
+
+    @property
+    def server_name(self) -> str:
+        """The server's name."""
+        ...
+
+    @property
+    def key(self) -> SigningKey:
+        """The key that signs at present."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A checked event on its way into the database."""
+
+    step: Step
+    ordering: int
+    client: ClientEvent
+    statement: Callable[[Tx, int], None]
+
+
+class Draft:
+    """Events being built one on another, on the head of a room.
+
+    Args:
+        room: the room; its lock is held by the caller.
+        appender: what the draft is built with.
+    """
+
+    def __init__(self, room: Room, appender: "Appender") -> None:
+        self.room = room
+        self.snapshot: Snapshot = room.head
+        self.pending: list[Pending] = []
+        self._appender = appender
+
+    def state_event(self, event_type: str, state_key: str = "") -> Event | None:
+        """The event in a slot of the state as drafted so far."""
+        return self.room.state_event(self.snapshot, event_type, state_key)
+
+    def add(
+        self,
+        event_type: str,
+        sender: str,
+        content: dict[str, Any],
+        state_key: str | None = None,
+        *,
+        redacts: str | None = None,
+        transaction: Transaction | None = None,
+    ) -> Event:
+        """Build an event, judge it by the state it comes after, and put it into the draft.
+
+        Args:
+            event_type: its type.
+            sender: who sends it, a local user.
+            content: its content.
+            state_key: its state key, for a state event.
+            redacts: the event that it redacts.
+            transaction: the client's request that it answers.
+
+        Raises:
+            MatrixError: ``M_FORBIDDEN`` where the authorisation rules refuse it, ``M_TOO_LARGE``, ``M_BAD_JSON``.
+        """
+        event = self._appender.build(self.room, self.snapshot, event_type, sender, content, state_key, redacts)
+        self.put(event, transaction)
+        return event
+
+    def put(self, event: Event, transaction: Transaction | None = None) -> None:
+        """Judge an event that stands on the end of the draft, and put it there; raises as ``add``."""
+        try:
+            check_event(event, self.state_event, self.room.create)
+        except NotAllowed as refusal:
+            raise forbidden(str(refusal)) from refusal
+        pending = self._appender.pend(self.room, self.snapshot, event, transaction)
+        self.snapshot = pending.step.after
+        self.pending.append(pending)
+
+
+class Appender:
+    """Builds events and brings them into the database.
+
+    Args:
+        database: where they go.
+        numbers: gives row numbers.
+        rooms: the rooms in memory.
+        store: the events in memory.
+        identity: as whom this server signs.
+        now_ms: the time, milliseconds since 1970.
+        contributors: who adds to an event's unit, in this order.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        numbers: Numbers,
+        rooms: Rooms,
+        store: EventStore,
+        identity: Identity,
+        now_ms: Callable[[], int],
+        contributors: Sequence[Contributor],
+    ) -> None:
+        self._database = database
+        self._numbers = numbers
+        self._rooms = rooms
+        self._store = store
+        self._identity = identity
+        self._now_ms = now_ms
+        self._contributors = contributors
+
+    async def append(self, room_id: str, work: Callable[[Draft], T]) -> T:
+        """Do some work on a draft of a room and make its events durable.
+
+        Where another event of the room failed in the same commit, the room is read anew and the work done once more.
+
+        Args:
+            room_id: the room.
+            work: adds events to the draft; whatever it returns is returned. It must not wait.
+
+        Raises:
+            MatrixError: what the work raises; ``M_FORBIDDEN`` for a room that is not known.
+        """
+        for last_try in (False, True):
+            room = await self._rooms.find(room_id)
+            if room is None:
+                raise forbidden("You are not in this room.")
+            async with room.lock:
+                draft = Draft(room, self)
+                result = work(draft)
+                committed = self.commit(draft)
+            try:
+                await committed
+            except LaneBroken:
+                if last_try:
+                    raise
+            else:
+                return result
+        raise AssertionError("unreachable")
+
+    def commit(self, draft: Draft, first: Callable[[Tx], None] | None = None) -> "asyncio.Future[Any]":
+        """Move the room's head to the end of a draft and submit its unit.
+
+        Args:
+            draft: with its room's lock held.
+            first: a statement that goes before the events, such as the room's own row.
+
+        Returns:
+            a future that ends with the commit; waiting for it may be given up without harm to the unit.
+        """
+        room, pending = draft.room, draft.pending
+        if not pending:
+            done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            return done
+        room.head = draft.snapshot
+        room.in_flight += 1
+
+        def unit(tx: Tx) -> list[int]:
+            if first is not None:
+                first(tx)
+            positions = []
+            for one in pending:
+                position = tx.position()
+                one.statement(tx, position)
+                positions.append(position)
+            return positions
+
+        def published(positions: list[int]) -> None:
+            for one, position in zip(pending, positions, strict=True):
+                self._publish(room, one, position)
+
+        future = self._database.submit(unit, lane=room.lane, published=published)
+        future.add_done_callback(lambda done: self._settle(room, pending, done))
+        return asyncio.shield(future)
+
+    def build(
+        self,
+        room: Room,
+        snapshot: Snapshot,
+        event_type: str,
+        sender: str,
+        content: dict[str, Any],
+        state_key: str | None,
+        redacts: str | None = None,
+    ) -> Event:
+        """Build and sign an event on the ends of a snapshot."""
+        parents = snapshot.extremities[:MAX_PARENTS]
+        slots = auth_event_slots(room.version, type=event_type, sender=sender, state_key=state_key, content=content)
+        auth = [snapshot.state[slot] for slot in slots if slot in snapshot.state]
+        try:
+            return build_event(
+                room.version,
+                room_id=room.room_id,
+                type=event_type,
+                sender=sender,
+                content=content,
+                state_key=state_key,
+                depth=min(MAX_DEPTH, 1 + max((parent.ordering for parent in parents), default=0)),
+                prev_events=[parent.event_id for parent in parents],
+                auth_events=[self._store.event(nid).event_id for nid in auth],
+                origin_server_ts=self._now_ms(),
+                redacts=redacts,
+                server_name=self._identity.server_name,
+                key=self._identity.key,
+            )
+        except EventTooLarge as error:
+            raise too_large(str(error)) from error
+        except InvalidEvent as error:
+            raise bad_json(str(error)) from error
+
+    def pend(self, room: Room, before: Snapshot, event: Event, transaction: Transaction | None = None) -> Pending:
+        """Number an event that was found good and gather all that its unit will store."""
+        nid = self._numbers.event()
+        parents = before.extremities[:MAX_PARENTS]
+        end = Extremity(nid, event.event_id, min(event.depth, 1 + max((p.ordering for p in parents), default=0)))
+        slot = (event.type, event.state_key or "")
+        replaces = before.state.get(slot) if event.is_state else None
+        if event.is_state:
+            group_nid, chain = self._numbers.group(), before.chain + 1
+            if not before.state or chain > max(SHORTEST_CHAIN, len(before.state) // 16):
+                chain = 0
+            after = before.with_state(end, event, group_nid, chain)
+        else:
+            after = before.with_message(end)
+        step = Step(room.nid, room.room_id, nid, event, before, after, replaces, transaction)
+        self._store.hold(nid, event)
+        statements = []
+        for contributor in self._contributors:
+            statement = contributor.prepare(step)
+            if statement is not None:
+                statements.append(statement)
+        row = self._row(step, end.ordering, [parent.nid for parent in parents])
+
+        def store(tx: Tx, position: int) -> None:
+            _store_step(tx, step, row, position)
+            for statement in statements:
+                statement(tx, position)
+
+        client = ClientEvent(
+            nid, event.event_id, room.nid, event.type, event.state_key, event.sender, end.ordering, 0,
+            event.origin_server_ts, replaces, None, client_bytes(event),
+        )  # fmt: skip
+        return Pending(step, end.ordering, client, store)
+
+    def _row(self, step: Step, ordering: int, parents: list[int]) -> NewEvent:
+        event = step.event
+        state = step.before.state
+        slots = auth_event_slots(
+            event.version, type=event.type, sender=event.sender, state_key=event.state_key, content=event.content
+        )
+        return NewEvent(
+            nid=step.nid,
+            event_id=event.event_id,
+            room_nid=step.room_nid,
+            type=event.type,
+            state_key=event.state_key,
+            sender=event.sender,
+            ordering=ordering,
+            json=event.json,
+            parents=tuple(parents),
+            auth=tuple(state[slot] for slot in slots if slot in state),
+            replaces_nid=step.replaces_nid,
+        )
+
+    def _publish(self, room: Room, one: Pending, position: int) -> None:
+        room.published = one.step.after
+        room.position = position
+        self._store.published(one.client.at(position))
+        for contributor in self._contributors:
+            contributor.published(one.step, position)
+
+    def _settle(self, room: Room, pending: Sequence[Pending], done: "asyncio.Future[Any]") -> None:
+        """After the unit: a room whose unit failed is read anew by whoever asks next."""
+        room.in_flight -= 1
+        if not done.cancelled() and done.exception() is not None:
+            self._rooms.drop(room)
+            for one in pending:
+                self._store.forget(one.step.nid)
+
+
+def _store_step(tx: Tx, step: Step, row: NewEvent, position: int) -> None:
+    """Store an event, the ends of the graph after it, and the state around it."""
+    before, after, event = step.before, step.after, step.event
+    event_rows.insert(tx, row, position)
+    event_rows.move_extremities(tx, step.room_nid, row.parents, step.nid)
+    if event.is_state:
+        slot = (event.type, event.state_key or "")
+        whole = after.chain == 0
+        state_rows.insert_group(
+            tx,
+            after.group_nid,
+            step.room_nid,
+            None if whole else before.group_nid,
+            after.chain,
+            after.state.items() if whole else ((slot, step.nid),),
+        )
+        state_rows.change_current(tx, step.room_nid, position, slot, step.nid, step.replaces_nid)
+    state_rows.set_event_groups(tx, step.nid, before.group_nid, after.group_nid)

@@ -1,0 +1,193 @@
+"""Making a room: all its first events, its alias and its place in the directory are one unit."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from appliance.errors import MatrixError, bad_json, forbidden, invalid_param, too_large
+from appliance.protocol.events import Event, EventTooLarge, InvalidEvent, build_event
+from appliance.protocol.identifiers import is_room_alias, is_user_id, server_of
+from appliance.protocol.versions import DEFAULT, VERSIONS, RoomVersion
+from appliance.rooms.appending import Appender, Draft, Identity
+from appliance.rooms.presets import CreateRoom, create_content, first_state, power_levels
+from appliance.rooms.room import Room, Rooms
+from appliance.rooms.snapshot import MEMBER, Members, Snapshot
+from appliance.rooms.store import EventStore
+from appliance.storage import rooms as rows
+from appliance.storage.database import Database, Tx
+from appliance.storage.numbers import Numbers
+from appliance.storage.rooms import RoomRow
+
+MOST_INVITES = 100
+"""Invitations in one request; each is an event to sign."""
+EMPTY = Snapshot((), 0, 0, {}, Members({}))
+
+
+class People(Protocol):
+    """What rooms need to know of local users."""
+
+    def exists(self, user_id: str) -> bool:
+        """Whether there is such an account, not deactivated."""
+        ...
+
+    def member_fields(self, user_id: str) -> dict[str, Any]:
+        """``displayname`` and ``avatar_url`` as the profile has them, for membership events."""
+        ...
+
+
+class Creation:
+    """Makes rooms.
+
+    Args:
+        database: where they go.
+        numbers: gives row numbers.
+        rooms: the rooms in memory.
+        store: the events in memory.
+        appender: builds the events.
+        identity: as whom this server signs.
+        people: the local users.
+        now_ms: the time, milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        numbers: Numbers,
+        rooms: Rooms,
+        store: EventStore,
+        appender: Appender,
+        identity: Identity,
+        people: People,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._database = database
+        self._numbers = numbers
+        self._rooms = rooms
+        self._store = store
+        self._appender = appender
+        self._identity = identity
+        self._people = people
+        self._now_ms = now_ms
+
+    async def create(self, creator: str, request: CreateRoom) -> str:
+        """Make a room.
+
+        Args:
+            creator: the local user who asks.
+            request: what they want.
+
+        Returns:
+            the room's id.
+
+        Raises:
+            MatrixError: ``M_UNSUPPORTED_ROOM_VERSION``, ``M_ROOM_IN_USE`` for a taken alias, ``M_INVALID_ROOM_STATE``
+                where the events asked for do not allow one another, ``M_INVALID_PARAM``, ``M_BAD_JSON``.
+        """
+        version = VERSIONS.get(request.room_version or DEFAULT)
+        if version is None:
+            raise MatrixError("M_UNSUPPORTED_ROOM_VERSION", f"Hearth knows no room version {request.room_version}.")
+        alias = self._alias(request)
+        self._check_invites(request)
+        first = self._create_event(creator, create_content(request, version, creator), version)
+        row = RoomRow(self._numbers.room(), first.room_id, version.identifier, creator, self._now_ms())
+        room = Room(row, EMPTY, 0, self._store, first)
+        self._store.know_room(row.room_nid, version)
+        draft = Draft(room, self._appender)
+        try:
+            self._fill(draft, first, creator, request, version, alias)
+        except MatrixError as refusal:
+            if refusal.status == 403:
+                raise MatrixError("M_INVALID_ROOM_STATE", f"The room cannot be made so: {refusal.message}") from refusal
+            raise
+
+        def directory(tx: Tx) -> None:
+            rows.insert(tx, row)
+            if alias is not None and not rows.add_alias(tx, alias, row.room_id, creator):
+                raise _in_use(alias)
+            if request.visibility == "public":
+                rows.set_listed(tx, row.room_nid, True)
+
+        self._rooms.add(room)
+        await self._appender.commit(draft, directory)
+        return row.room_id
+
+    def _create_event(self, creator: str, content: dict[str, Any], version: RoomVersion) -> Event:
+        """The create event; from room version 12 on it also gives the room its id."""
+        room_id = None
+        if not version.hash_room_ids:
+            room_id = f"!{secrets.token_urlsafe(18)}:{self._identity.server_name}"
+        try:
+            return build_event(
+                version,
+                room_id=room_id,
+                type="m.room.create",
+                sender=creator,
+                content=content,
+                state_key="",
+                depth=1,
+                prev_events=[],
+                auth_events=[],
+                origin_server_ts=self._now_ms(),
+                server_name=self._identity.server_name,
+                key=self._identity.key,
+            )
+        except EventTooLarge as error:
+            raise too_large(str(error)) from error
+        except InvalidEvent as error:
+            raise bad_json(str(error)) from error
+
+    def _fill(
+        self, draft: Draft, create: Event, creator: str, request: CreateRoom, version: RoomVersion, alias: str | None
+    ) -> None:
+        """Draft all events of a new room in the specification's order."""
+        draft.put(create)
+        draft.add(MEMBER, creator, {"membership": "join", **self._people.member_fields(creator)}, creator)
+        draft.add("m.room.power_levels", creator, power_levels(request, version, creator), "")
+        if alias is not None:
+            draft.add("m.room.canonical_alias", creator, {"alias": alias}, "")
+        for entry in first_state(request):
+            draft.add(entry.type, creator, entry.content, entry.state_key)
+        for user_id in dict.fromkeys(request.invite):
+            if user_id == creator:
+                continue
+            content = {"membership": "invite", **self._people.member_fields(user_id)}
+            if request.is_direct:
+                content["is_direct"] = True
+            draft.add(MEMBER, creator, content, user_id)
+
+    def _alias(self, request: CreateRoom) -> str | None:
+        if request.room_alias_name is None:
+            return None
+        alias = f"#{request.room_alias_name}:{self._identity.server_name}"
+        if not request.room_alias_name or ":" in request.room_alias_name or not is_room_alias(alias):
+            raise invalid_param("room_alias_name is not a valid local part of an alias.")
+        if rows.room_of_alias(self._database, alias) is not None:
+            raise _in_use(alias)
+        return alias
+
+    def _check_invites(self, request: CreateRoom) -> None:
+        if request.invite_3pid:
+            raise forbidden("Invitations by e-mail or telephone number need an identity server, which Hearth has not.")
+        if len(request.invite) > MOST_INVITES:
+            raise invalid_param(f"At most {MOST_INVITES} people can be invited at once.")
+        for user_id in request.invite:
+            check_invitee(user_id, self._identity, self._people)
+
+
+def check_invitee(user_id: str, identity: Identity, people: People) -> None:
+    """Refuse to invite what is no user id, or nobody.
+
+    Raises:
+        MatrixError: ``M_INVALID_PARAM`` for a malformed id, ``M_NOT_FOUND`` for a local user who does not exist,
+            ``M_UNKNOWN`` for a user of another server, which this server cannot reach yet.
+    """
+    if not is_user_id(user_id):
+        raise invalid_param(f"{user_id!r} is not a user id.")
+    if server_of(user_id) != identity.server_name:
+        raise MatrixError("M_UNKNOWN", f"Hearth cannot reach {server_of(user_id)} to invite {user_id}.", 400)
+    if not people.exists(user_id):
+        raise MatrixError("M_NOT_FOUND", f"There is no user {user_id} here.", 404)
+
+
+def _in_use(alias: str) -> MatrixError:
+    return MatrixError("M_ROOM_IN_USE", f"{alias} belongs to another room already.", 400)

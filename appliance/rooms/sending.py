@@ -1,0 +1,168 @@
+"""Sending: messages, state and redactions of local users, each at most once for a transaction."""
+
+from typing import Any
+
+from appliance.errors import MatrixError, forbidden, invalid_param, not_found
+from appliance.rooms.appending import Appender, Draft, Identity
+from appliance.rooms.creation import People, check_invitee
+from appliance.rooms.room import Room, Rooms
+from appliance.rooms.snapshot import MEMBER, Transaction
+from appliance.rooms.store import EventStore
+from appliance.rooms.transactions import Transactions
+from appliance.storage import rooms as rows
+from appliance.storage.database import Database
+
+Content = dict[str, Any]
+
+
+class Sending:
+    """Takes what local users send.
+
+    Args:
+        database: for the aliases that an event may name.
+        rooms: the rooms in memory.
+        store: the events in memory.
+        appender: builds the events.
+        transactions: what was sent before.
+        identity: as whom this server signs.
+        people: the local users.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        rooms: Rooms,
+        store: EventStore,
+        appender: Appender,
+        transactions: Transactions,
+        identity: Identity,
+        people: People,
+    ) -> None:
+        self._database = database
+        self._rooms = rooms
+        self._store = store
+        self._appender = appender
+        self._transactions = transactions
+        self._identity = identity
+        self._people = people
+
+    async def send(self, sender: str, room_id: str, event_type: str, content: Content, transaction: Transaction) -> str:
+        """Send an event that is no state.
+
+        Returns:
+            the event's id; for a transaction that was seen before, the id that it made then.
+
+        Raises:
+            MatrixError: ``M_FORBIDDEN``, ``M_TOO_LARGE``, ``M_BAD_JSON``.
+        """
+        if event_type == "m.room.redaction":
+            redacts = content.get("redacts")
+            if not isinstance(redacts, str):
+                raise MatrixError("M_MISSING_PARAM", "A redaction must name the event to redact in redacts.")
+            return await self.redact(sender, room_id, redacts, content, transaction)
+
+        async def make() -> str:
+            await self._rooms.joined(room_id, sender)
+            event = await self._appender.append(
+                room_id, lambda draft: draft.add(event_type, sender, content, transaction=transaction)
+            )
+            return event.event_id
+
+        return await self._transactions.once(transaction, make)
+
+    async def set_state(self, sender: str, room_id: str, event_type: str, state_key: str, content: Content) -> str:
+        """Send a state event; one that says what the state says already makes no other event.
+
+        Returns:
+            the id of the event that now holds the slot.
+
+        Raises:
+            MatrixError: as ``send``; ``M_BAD_ALIAS`` for aliases that do not lead to the room.
+        """
+        room = await self._rooms.find(room_id)
+        own_join = event_type == MEMBER and state_key == sender and content.get("membership") == "join"
+        if room is None or not own_join:
+            room = await self._rooms.joined(room_id, sender)
+        if event_type == MEMBER and content.get("membership") == "invite":
+            check_invitee(state_key, self._identity, self._people)
+        if event_type == "m.room.canonical_alias":
+            self._check_aliases(room, content)
+
+        def work(draft: Draft) -> str:
+            present = draft.state_event(event_type, state_key)
+            if present is not None and present.sender == sender and present.content == content:
+                return present.event_id
+            if event_type == MEMBER:
+                _check_removal(draft, sender, state_key, content)
+            return draft.add(event_type, sender, content, state_key).event_id
+
+        return await self._appender.append(room_id, work)
+
+    async def redact(
+        self, sender: str, room_id: str, target_id: str, content: Content, transaction: Transaction
+    ) -> str:
+        """Redact an event.
+
+        Args:
+            sender: the local user.
+            room_id: the room.
+            target_id: the event to redact.
+            content: the redaction's content, such as ``reason``.
+            transaction: the client's request.
+
+        Raises:
+            MatrixError: ``M_NOT_FOUND`` for an unknown target, ``M_INVALID_PARAM`` for one of another room,
+                ``M_FORBIDDEN`` for somebody else's event without the power to redact.
+        """
+
+        async def make() -> str:
+            room = await self._rooms.joined(room_id, sender)
+            found = self._store.find(target_id)
+            if found is None:
+                raise not_found("There is no such event to redact.")
+            row, target = found
+            if row.room_nid != room.nid:
+                raise invalid_param("The event to redact is in another room.")
+            if target.type == "m.room.create":
+                raise forbidden("A room's first event cannot be redacted.")
+            said = {key: value for key, value in content.items() if key != "redacts"}
+
+            def work(draft: Draft) -> str:
+                power = room.power(draft.snapshot)
+                if target.sender != sender and power.user(sender) < power.redact:
+                    raise forbidden("You may not redact what others wrote in this room.")
+                redaction = draft.add("m.room.redaction", sender, said, redacts=target_id, transaction=transaction)
+                return redaction.event_id
+
+            return await self._appender.append(room_id, work)
+
+        return await self._transactions.once(transaction, make)
+
+    def _check_aliases(self, room: Room, content: Content) -> None:
+        """Refuse aliases that were not named before and do not lead here.
+
+        Raises:
+            MatrixError: ``M_INVALID_PARAM`` for what is no alias, ``M_BAD_ALIAS``.
+        """
+        present = room.state_event(room.published, "m.room.canonical_alias")
+        known = _aliases(present.content) if present else set()
+        others = content.get("alt_aliases", [])
+        if not isinstance(others, list):
+            raise invalid_param("alt_aliases must be a list of aliases.")
+        for alias in _aliases(content) - known:
+            if not alias.startswith("#") or ":" not in alias:
+                raise invalid_param(f"{alias!r} is not an alias.")
+            if rows.room_of_alias(self._database, alias) != room.room_id:
+                raise MatrixError("M_BAD_ALIAS", f"The alias {alias} does not lead to this room.", 400)
+
+
+def _aliases(content: Content) -> set[str]:
+    others = content.get("alt_aliases")
+    named = [content.get("alias"), *(others if isinstance(others, list) else [])]
+    return {alias for alias in named if isinstance(alias, str) and alias}
+
+
+def _check_removal(draft: Draft, sender: str, user_id: str, content: Content) -> None:
+    """What the authorisation rules let pass and the membership endpoints do not: removing somebody who is not there."""
+    if content.get("membership") == "leave" and sender != user_id and draft.snapshot.members.of(user_id) == "leave":
+        raise forbidden(f"{user_id} is not in this room.")

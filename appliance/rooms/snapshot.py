@@ -1,0 +1,129 @@
+"""What a room is at one moment, as immutable values that a room moves along.
+
+A room has two of them (``room.py``): the head, on which the next event is built, and the published snapshot, which is
+all that readers ever see. An event makes a new snapshot out of the one before it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from appliance.protocol.events import Event
+from appliance.storage.state import Slot
+
+MEMBER = "m.room.member"
+MAX_PARENTS = 20
+"""``prev_events`` of one event (server-server API, "PDUs")."""
+
+
+class Members:
+    """Who is how in a room: user to membership, with counts. Never changed; ``changed`` makes another."""
+
+    __slots__ = ("invited", "joined", "memberships")
+
+    def __init__(self, memberships: Mapping[str, str], joined: int | None = None, invited: int | None = None) -> None:
+        self.memberships = memberships
+        values = memberships.values()
+        self.joined = sum(value == "join" for value in values) if joined is None else joined
+        self.invited = sum(value == "invite" for value in values) if invited is None else invited
+
+    def of(self, user_id: str) -> str:
+        """The membership of a user; ``leave`` for somebody who never had one."""
+        return self.memberships.get(user_id, "leave")
+
+    def having(self, membership: str) -> list[str]:
+        """The users with that membership, the earliest first."""
+        return [user for user, value in self.memberships.items() if value == membership]
+
+    def changed(self, user_id: str, membership: str) -> "Members":
+        """The members after one change."""
+        before = self.memberships.get(user_id)
+        if before == membership:
+            return self
+        joined = self.joined + (membership == "join") - (before == "join")
+        invited = self.invited + (membership == "invite") - (before == "invite")
+        return Members({**self.memberships, user_id: membership}, joined, invited)
+
+
+@dataclass(frozen=True, slots=True)
+class Extremity:
+    """An end of the room's graph: an event that no other names as its parent."""
+
+    nid: int
+    event_id: str
+    ordering: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A room at one moment.
+
+    Args:
+        extremities: the ends of the graph, the highest first.
+        group_nid: the stored group of the current state.
+        chain: how many bases lie below that group.
+        state: the current state, slot to event number.
+        members: who is how in the room.
+    """
+
+    extremities: tuple[Extremity, ...]
+    group_nid: int
+    chain: int
+    state: Mapping[Slot, int]
+    members: Members
+
+    def with_message(self, end: Extremity) -> "Snapshot":
+        """After an event that is no state."""
+        return Snapshot(self._ends(end), self.group_nid, self.chain, self.state, self.members)
+
+    def with_state(self, end: Extremity, event: Event, group_nid: int, chain: int) -> "Snapshot":
+        """After a state event, which makes a new group."""
+        slot = (event.type, event.state_key or "")
+        members = self.members
+        if event.type == MEMBER:
+            members = members.changed(slot[1], event.membership or "leave")
+        return Snapshot(self._ends(end), group_nid, chain, {**self.state, slot: end.nid}, members)
+
+    def _ends(self, end: Extremity) -> tuple[Extremity, ...]:
+        """The ends once an event stands on the highest of them; those beyond its parents stay."""
+        return (end, *self.extremities[MAX_PARENTS:])
+
+
+class Transaction(Struct, frozen=True):
+    """A client's request: who, from which device, to which endpoint (with its room and type), under which id."""
+
+    user_id: str
+    device_id: str
+    scope: str
+    transaction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event and what it did to its room; what contributors judge.
+
+    Args:
+        room_nid: the room.
+        room_id: its id.
+        nid: the event's number.
+        event: the event.
+        before: the room before it.
+        after: the room after it.
+        replaces_nid: the event whose place in the state it took, None for a new slot or for no state.
+        transaction: the client's request that made it, None where none did.
+    """
+
+    room_nid: int
+    room_id: str
+    nid: int
+    event: Event
+    before: Snapshot
+    after: Snapshot
+    replaces_nid: int | None
+    transaction: Transaction | None = None
+
+    @property
+    def changes_state(self) -> bool:
+        """Whether the current state differs after it."""
+        return self.after.state is not self.before.state

@@ -1,0 +1,198 @@
+"""Events as objects: read from the database once, kept for a while, and made into what clients see.
+
+Two caches, since they serve two needs: whole events for judging (a few thousand), and ready-made client bytes for
+answering (more of them, a fraction of the size).
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from appliance.protocol.client_form import client_bytes
+from appliance.protocol.events import Event
+from appliance.protocol.versions import VERSIONS, RoomVersion
+from appliance.storage import events as rows
+from appliance.storage.database import Database
+from appliance.storage.events import EventRow
+from appliance.storage.lru import Lru
+from appliance.storage.rooms import version_of
+
+EVENTS_KEPT = 2_000
+CLIENT_FORMS_KEPT = 10_000
+SLICE = 100
+"""Events that are made into client forms at one go: about two milliseconds of the loop's time."""
+
+
+class ClientEvent(Struct, frozen=True):
+    """An event as clients see it, before ``room_id`` and ``unsigned`` are added.
+
+    Args:
+        nid: its number.
+        room_nid: its room.
+        ordering: its place in the history.
+        position: its place in the stream; None for an outlier.
+        timestamp: ``origin_server_ts``.
+        replaces_nid: the event whose place in the state it took.
+        redacted_by: the number of the redaction that emptied it.
+        body: a JSON object as bytes.
+    """
+
+    nid: int
+    event_id: str
+    room_nid: int
+    type: str
+    state_key: str | None
+    sender: str
+    ordering: int
+    position: int | None
+    timestamp: int
+    replaces_nid: int | None
+    redacted_by: int | None
+    body: bytes
+
+    def at(self, position: int) -> "ClientEvent":
+        """The same, once its position is known."""
+        return msgspec.structs.replace(self, position=position)
+
+
+class EventStore:
+    """Reads events and keeps those that were read.
+
+    Args:
+        database: where they are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._events: Lru[int, Event] = Lru(EVENTS_KEPT)
+        self._clients: Lru[int, ClientEvent] = Lru(CLIENT_FORMS_KEPT)
+        self._versions: dict[int, RoomVersion] = {}
+
+    def know_room(self, room_nid: int, version: RoomVersion) -> None:
+        """Note the version of a room, without which its events cannot be read."""
+        self._versions[room_nid] = version
+
+    def _version(self, room_nid: int) -> RoomVersion:
+        version = self._versions.get(room_nid)
+        if version is None:
+            version = VERSIONS[version_of(self._database, room_nid)]
+            self._versions[room_nid] = version
+        return version
+
+    def _parse(self, row: EventRow) -> Event:
+        event = self._events.get(row.nid)
+        if event is None:
+            event = Event.from_json(self._version(row.room_nid), row.json, row.event_id)
+            self._events.put(row.nid, event)
+        return event
+
+    # Whole events ------------------------------------------------------------------------------------------------
+
+    def event(self, nid: int) -> Event:
+        """The event of that number; KeyError where there is none."""
+        event = self._events.get(nid)
+        return event if event is not None else self.events((nid,))[nid]
+
+    def events(self, nids: Iterable[int]) -> dict[int, Event]:
+        """The events of those numbers; unknown ones are left out."""
+        found: dict[int, Event] = {}
+        missing: list[int] = []
+        for nid in nids:
+            event = self._events.get(nid)
+            if event is None:
+                missing.append(nid)
+            else:
+                found[nid] = event
+        if missing:
+            for nid, row in rows.by_nids(self._database, missing).items():
+                found[nid] = self._parse(row)
+        return found
+
+    def find(self, event_id: str) -> tuple[EventRow, Event] | None:
+        """The stored row and the event of that id, or None."""
+        row = rows.by_id(self._database, event_id)
+        return (row, self._parse(row)) if row else None
+
+    # What clients see --------------------------------------------------------------------------------------------
+
+    def clients_of_rows(self, found: Sequence[EventRow]) -> list[ClientEvent]:
+        """Client forms of rows that were just read, in their order."""
+        fresh = [row for row in found if row.nid not in self._clients]
+        redacted = rows.redactions_of(self._database, [row.event_id for row in fresh]) if fresh else {}
+        for row in fresh:
+            self._clients.put(row.nid, self._client(row, self._parse(row), redacted.get(row.event_id)))
+        result = []
+        for row in found:
+            client = self._clients.get(row.nid)
+            result.append(client or self._client(row, self._parse(row), redacted.get(row.event_id)))
+        return result
+
+    def clients(self, nids: Iterable[int]) -> dict[int, ClientEvent]:
+        """Client forms by number; unknown numbers are left out."""
+        found: dict[int, ClientEvent] = {}
+        missing: list[int] = []
+        for nid in nids:
+            client = self._clients.get(nid)
+            if client is None:
+                missing.append(nid)
+            else:
+                found[nid] = client
+        if missing:
+            for client in self.clients_of_rows(list(rows.by_nids(self._database, missing).values())):
+                found[client.nid] = client
+        return found
+
+    async def many_clients(self, nids: Iterable[int]) -> dict[int, ClientEvent]:
+        """As ``clients``, for what may be many: read in a thread, made in slices so that others get their turn."""
+        found: dict[int, ClientEvent] = {}
+        missing: list[int] = []
+        for nid in nids:
+            client = self._clients.get(nid)
+            if client is None:
+                missing.append(nid)
+            else:
+                found[nid] = client
+        if len(missing) <= SLICE:
+            found.update(self.clients(missing))
+            return found
+        read = await self._database.reading(lambda reader: rows.by_nids(reader, missing))
+        waiting = list(read.values())
+        for start in range(0, len(waiting), SLICE):
+            for client in self.clients_of_rows(waiting[start : start + SLICE]):
+                found[client.nid] = client
+            await asyncio.sleep(0)
+        return found
+
+    @staticmethod
+    def _client(row: EventRow, event: Event, redacted_by: int | None) -> ClientEvent:
+        return ClientEvent(
+            row.nid,
+            event.event_id,
+            row.room_nid,
+            event.type,
+            event.state_key,
+            event.sender,
+            row.ordering,
+            row.position,
+            event.origin_server_ts,
+            row.replaces_nid,
+            redacted_by,
+            client_bytes(event),
+        )
+
+    # What changes ------------------------------------------------------------------------------------------------
+
+    def hold(self, nid: int, event: Event) -> None:
+        """Keep an event that is about to be stored, for those that build on it before it is published."""
+        self._events.put(nid, event)
+
+    def published(self, client: ClientEvent) -> None:
+        """Keep what clients see of an event that was just published: most of them ask at once."""
+        self._clients.put(client.nid, client)
+
+    def forget(self, nid: int) -> None:
+        """Drop what is kept of an event, since its stored form changed (a redaction) or it never came to be."""
+        self._events.drop(nid)
+        self._clients.drop(nid)

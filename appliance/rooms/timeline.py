@@ -1,0 +1,148 @@
+"""A room's history in pages, backwards and forwards, as far as the asker may see it."""
+
+import orjson
+from msgspec import Struct
+
+from appliance.protocol.filters import RoomEventRule
+from appliance.rooms.standings import Standings
+from appliance.rooms.store import ClientEvent, EventStore
+from appliance.rooms.visibility import Visibility, may_see
+from appliance.storage import events as rows
+from appliance.storage.database import Database
+from appliance.storage.tokens import HistoryToken, SyncToken
+
+MOST_ROUNDS = 10
+"""Pages that are read at most for one answer, when a filter or the visibility passes over most of what is there."""
+
+
+class Page(Struct, frozen=True):
+    """Part of a history.
+
+    Args:
+        events: in the direction that was asked for.
+        start: the point before the first.
+        end: the point after the last, from which to go on; None where there is no more.
+    """
+
+    events: list[ClientEvent]
+    start: HistoryToken
+    end: HistoryToken | None
+
+
+class Timeline:
+    """Reads histories.
+
+    Args:
+        database: where they are.
+        store: the events in memory.
+        standings: who was where.
+        visibility: the rooms' settings.
+    """
+
+    def __init__(self, database: Database, store: EventStore, standings: Standings, visibility: Visibility) -> None:
+        self._database = database
+        self._store = store
+        self._standings = standings
+        self._visibility = visibility
+
+    def point(self, room_nid: int, token: SyncToken | HistoryToken | None) -> HistoryToken:
+        """The point of a room's history that a token means; without one, the end of what is published."""
+        if isinstance(token, HistoryToken):
+            return token
+        published = self._database.position
+        return self.point_at(room_nid, published if token is None else min(token.position, published))
+
+    def point_at(self, room_nid: int, upto: int) -> HistoryToken:
+        """The end of a room's history as it was at a position of the stream."""
+        return HistoryToken(*rows.latest_point(self._database, room_nid, upto))
+
+    def page(
+        self,
+        room_nid: int,
+        user_id: str,
+        start: HistoryToken,
+        limit: int,
+        *,
+        backwards: bool,
+        until: HistoryToken | None = None,
+        rule: RoomEventRule | None = None,
+        upto: int | None = None,
+    ) -> Page:
+        """One page by (ordering, position).
+
+        Args:
+            room_nid: the room.
+            user_id: the asker.
+            start: where to begin.
+            limit: how many events at most.
+            backwards: towards the past.
+            until: a point to stop at.
+            rule: which events are wanted; others are passed over.
+            upto: the last position that counts; the published one where none is given.
+        """
+        upto = self._database.position if upto is None else upto
+        found: list[ClientEvent] = []
+        here: HistoryToken | None = start
+        for _ in range(MOST_ROUNDS):
+            if here is None or len(found) >= limit:
+                break
+            chunk = self._chunk(room_nid, here, upto, limit + 1, backwards)
+            more = len(chunk) > limit
+            for row, client in zip(chunk[:limit], self._store.clients_of_rows(chunk[:limit]), strict=True):
+                point = (row.ordering, row.position or 0)
+                if until is not None and _beyond(point, until, backwards):
+                    more = False
+                    break
+                if len(found) == limit:
+                    more = True
+                    break
+                here = HistoryToken(row.ordering, (row.position or 0) - backwards)
+                if self.visible(client, user_id) and (rule is None or passes(rule, client)):
+                    found.append(client)
+            if not more:
+                here = None
+        return Page(found, start, here)
+
+    def arrived(
+        self, room_nid: int, user_id: str, since: int, upto: int, limit: int, rule: RoomEventRule
+    ) -> tuple[list[ClientEvent], bool]:
+        """The latest events that arrived in ``since < position <= upto``, earliest first.
+
+        Returns:
+            the events, and whether there are earlier ones for which there was no place.
+        """
+        found: list[ClientEvent] = []
+        here = upto
+        for _ in range(MOST_ROUNDS):
+            chunk = rows.page_arrived(self._database, room_nid, since, here, limit + 1)
+            for client in self._store.clients_of_rows(chunk):
+                if self.visible(client, user_id) and passes(rule, client):
+                    if len(found) == limit:
+                        return found[::-1], True
+                    found.append(client)
+            if len(chunk) <= limit:
+                return found[::-1], False
+            here = (chunk[-1].position or 0) - 1
+        return found[::-1], True
+
+    def visible(self, event: ClientEvent, user_id: str) -> bool:
+        """Whether a user may see an event."""
+        history = self._standings.of(user_id).of(event.room_nid)
+        return may_see(event, user_id, history, self._visibility.of(event.room_nid))
+
+    def _chunk(self, room_nid: int, here: HistoryToken, upto: int, limit: int, backwards: bool) -> list[rows.EventRow]:
+        read = rows.page_back if backwards else rows.page_forward
+        return read(self._database, room_nid, here.ordering, here.position, upto, limit)
+
+
+def passes(rule: RoomEventRule, event: ClientEvent) -> bool:
+    """Whether a filter wants an event."""
+    if rule.trivial:
+        return True
+    has_url = rule.contains_url is not None and isinstance(orjson.loads(event.body)["content"].get("url"), str)
+    return rule.allows_event(event.type, event.sender, has_url)
+
+
+def _beyond(point: tuple[int, int], until: HistoryToken, backwards: bool) -> bool:
+    limit = (until.ordering, until.position)
+    return point <= limit if backwards else point > limit

@@ -1,0 +1,54 @@
+"""A mapping that forgets what was used longest ago, for caches of what the database holds."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Lru(Generic[K, V]):
+    """At most ``size`` entries, the least recently used leaving first.
+
+    Args:
+        size: how many entries to keep.
+        kept: says of an entry that it must not leave now; the next one leaves in its place.
+    """
+
+    __slots__ = ("_entries", "_kept", "size")
+
+    def __init__(self, size: int, kept: Callable[[V], bool] | None = None) -> None:
+        self.size = size
+        self._kept = kept
+        self._entries: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        """The entry, which counts as used now; None where there is none."""
+        value = self._entries.get(key)
+        if value is not None:
+            self._entries.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Keep an entry."""
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        if len(self._entries) > self.size:
+            self._evict()
+
+    def drop(self, key: K) -> None:
+        """Forget an entry, if it is there."""
+        self._entries.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._entries
+
+    def _evict(self) -> None:
+        for key, value in self._entries.items():
+            if self._kept is None or not self._kept(value):
+                del self._entries[key]
+                return

@@ -1,0 +1,68 @@
+"""The opaque tokens that clients hold, made and read here alone.
+
+Two kinds, each with a letter for its kind and a digit for its version:
+
+- a sync token, ``s1_<position>_<to-device>_<boot>_<serial>``: everything up to a position of the stream was told, plus
+  two side cursors (to-device messages, which are delivered a hundred at a time, and the serial of what lives in memory
+  alone, which counts only while the boot is the same);
+- a history token, ``t1_<ordering>_<position>``: a point between two events of a room's history, just after the event
+  with that ordering and position.
+
+Every endpoint that takes a token takes both kinds: ``read`` says which it is.
+"""
+
+import re
+
+from msgspec import Struct
+
+from appliance.errors import invalid_param
+
+_SYNC = re.compile(r"s1_(\d{1,19})_(\d{1,19})_(\d{1,19})_(\d{1,19})", re.ASCII)
+_HISTORY = re.compile(r"t1_(\d{1,19})_(-?\d{1,19})", re.ASCII)
+
+
+class SyncToken(Struct, frozen=True):
+    """How far a client was told: position, to-device position, boot number, serial of what lives in memory."""
+
+    position: int
+    to_device: int = 0
+    boot: int = 0
+    serial: int = 0
+
+    def __str__(self) -> str:
+        """The token as sent."""
+        return f"s1_{self.position}_{self.to_device}_{self.boot}_{self.serial}"
+
+
+class HistoryToken(Struct, frozen=True):
+    """A point in the history of a room: just after (ordering, position)."""
+
+    ordering: int
+    position: int
+
+    def __str__(self) -> str:
+        """The token as sent."""
+        return f"t1_{self.ordering}_{self.position}"
+
+
+def read(token: str) -> SyncToken | HistoryToken:
+    """Read a token of either kind.
+
+    Raises:
+        MatrixError: ``M_INVALID_PARAM`` for anything that this server did not make.
+    """
+    match = _SYNC.fullmatch(token)
+    if match:
+        return SyncToken(*map(int, match.groups()))
+    match = _HISTORY.fullmatch(token)
+    if match:
+        return HistoryToken(*map(int, match.groups()))
+    raise invalid_param("This token was not made by this server. Start again without it.")
+
+
+def read_sync(token: str) -> SyncToken:
+    """Read a token where only sync's own makes sense."""
+    found = read(token)
+    if not isinstance(found, SyncToken):
+        raise invalid_param("This token is not one of sync's. Start again without it.")
+    return found

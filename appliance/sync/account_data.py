@@ -1,0 +1,31 @@
+"""What a sync tells of account data: what was written since, and at first the rules for notifications too."""
+
+from collections.abc import Iterator
+
+import orjson
+
+from appliance.protocol.push_rules import default_rules
+from appliance.storage.account_data import account_data_between
+from appliance.storage.database import Database
+
+
+class AccountDataStream:
+    """Reads account data in the order of the stream.
+
+    Args:
+        database: where it is.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def between(self, user_id: str, after: int, upto: int) -> Iterator[tuple[str, str, bytes]]:
+        """(room id, type, content as JSON) of what was last written in ``after < position <= upto``.
+
+        With ``after`` 0 that is everything, and the rules for notifications come first: they hold from the start
+        without having been written.
+        """
+        if after == 0:
+            yield "", "m.push_rules", orjson.dumps({"global": default_rules(user_id)})
+        for datum in account_data_between(self._database, user_id, after, upto):
+            yield datum.room_id, datum.type, datum.content.encode()

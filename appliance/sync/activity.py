@@ -1,0 +1,29 @@
+"""When each room last changed: one number a room, so that a sync skips the rooms in which nothing happened."""
+
+from appliance.rooms.appending import Statement
+from appliance.rooms.snapshot import Step
+from appliance.storage.database import Database
+from appliance.storage.rooms import last_positions
+
+
+class Activity:
+    """The last published position of every room; told of events as a contributor.
+
+    Args:
+        database: where the rooms are.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._last = last_positions(database)
+
+    def since(self, room_nid: int) -> int:
+        """The position of the last thing that happened in a room's timeline; 0 for nothing."""
+        return self._last.get(room_nid, 0)
+
+    def prepare(self, step: Step) -> Statement | None:
+        """Nothing to store."""
+        return None
+
+    def published(self, step: Step, position: int) -> None:
+        """Note the position."""
+        self._last[step.room_nid] = position

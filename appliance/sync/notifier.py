@@ -1,0 +1,73 @@
+"""Who waits for what: wakes the waiting syncs of those whom a commit concerns, and of nobody else."""
+
+import asyncio
+
+from appliance.rooms.appending import Statement
+from appliance.rooms.snapshot import MEMBER, Step
+
+
+class Notifier:
+    """Keeps the waiting users; told of events as a contributor, of other changes by ``concern``.
+
+    Whom a commit concerns is gathered while it is published and woken afterwards, once the senders have their answers.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self._concerned: set[str] = set()
+        self.wakes = 0
+        """How many waits have been ended by a change, for tests and metrics."""
+
+    def wait(self, user_id: str) -> "asyncio.Future[None]":
+        """A future that ends with the next change for a user. Give it back with ``leave``."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(user_id, set()).add(future)
+        return future
+
+    def leave(self, user_id: str, future: "asyncio.Future[None]") -> None:
+        """Wait no longer."""
+        waiting = self._waiting.get(user_id)
+        if waiting is not None:
+            waiting.discard(future)
+            if not waiting:
+                del self._waiting[user_id]
+
+    def concern(self, user_id: str) -> None:
+        """Note that what is being published concerns a user."""
+        if user_id in self._waiting:
+            self._concerned.add(user_id)
+
+    def prepare(self, step: Step) -> Statement | None:
+        """Nothing to store."""
+        return None
+
+    def published(self, step: Step, position: int) -> None:
+        """Note the members of the room, and whoever's membership it is."""
+        if not self._waiting:
+            return
+        memberships = step.after.members.memberships
+        if len(self._waiting) < len(memberships):
+            self._concerned.update(user for user in self._waiting if memberships.get(user) == "join")
+        else:
+            self._concerned.update(
+                user for user, membership in memberships.items() if membership == "join" and user in self._waiting
+            )
+        if step.event.type == MEMBER and step.event.state_key in self._waiting:
+            self._concerned.add(step.event.state_key)
+
+    def wake(self, position: int) -> None:
+        """Wake whoever was noted; called after the senders have been answered."""
+        concerned, self._concerned = self._concerned, set()
+        for user_id in concerned:
+            self._wake(user_id)
+
+    def wake_all(self) -> None:
+        """Wake everybody: the server stops."""
+        for user_id in list(self._waiting):
+            self._wake(user_id)
+
+    def _wake(self, user_id: str) -> None:
+        for future in self._waiting.pop(user_id, ()):
+            if not future.done():
+                future.set_result(None)
+                self.wakes += 1

@@ -1,0 +1,186 @@
+"""Sync v2: what a client does not know yet (client-server API, "Syncing").
+
+An answer is made for one moment: the published position and the snapshots of all rooms are taken in one step, and all
+else is read up to that position. Making it changes nothing, so that the same token gives the same again.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import orjson
+from msgspec import Struct
+
+from appliance.rooms.room import Room, Rooms
+from appliance.rooms.serving import Asker
+from appliance.rooms.standings import History, Standings, UserRooms
+from appliance.storage.database import Database
+from appliance.storage.tokens import SyncToken
+from appliance.sync.activity import Activity
+from appliance.sync.sections import Options, Sections, Window
+
+
+class AccountData(Protocol):
+    """What accounts tell a sync."""
+
+    def between(self, user_id: str, after: int, upto: int) -> Iterable[tuple[str, str, bytes]]:
+        """(room id, type, content as JSON) of what was written after one position and not after another; with
+        ``after`` 0 everything, rules for notifications included.
+        """
+        ...
+
+
+class SyncAnswer(Struct, frozen=True):
+    """An answer: its body, whether it tells anything, and the token that it ends with."""
+
+    body: bytes
+    empty: bool
+    token: SyncToken
+
+
+class Sync:
+    """Answers syncs.
+
+    Args:
+        database: the stream.
+        rooms: the rooms in memory.
+        standings: who is where.
+        activity: which rooms changed.
+        sections: makes what an answer says of a room.
+        account_data: what accounts have to tell.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        rooms: Rooms,
+        standings: Standings,
+        activity: Activity,
+        sections: Sections,
+        account_data: AccountData,
+    ) -> None:
+        self._database = database
+        self._rooms = rooms
+        self._standings = standings
+        self._activity = activity
+        self._sections = sections
+        self._account_data = account_data
+
+    async def answer(self, asker: Asker, since: SyncToken | None, options: Options) -> SyncAnswer:
+        """What happened for a user after a token; everything without one.
+
+        Args:
+            asker: the user and the device that asks.
+            since: where the client's knowledge ends.
+            options: the filter and the wishes of the request.
+        """
+        user = self._standings.of(asker.user_id)
+        known = None if since is None else min(since.position, self._database.position)
+        held: dict[int, Room] = {}
+        while True:
+            # One step: the position, what there is to tell up to it, and every room as it is published at it.
+            upto = self._database.position
+            top, by_room = self._data(asker.user_id, known or 0, upto, options)
+            concerned = self._concerned(user, known, options, by_room)
+            missing = self._not_held(concerned, held)
+            if not missing:
+                break
+            for history in missing:
+                room = await self._rooms.find(history.room_id)
+                if room is not None:
+                    held[history.room_nid] = room
+        windows = [self._window(history, held[history.room_nid], known, upto) for history in concerned]
+        rooms = await self._room_sections(windows, asker, options, known is None, by_room)
+        token = SyncToken(upto)
+        answer: dict[str, Any] = {
+            "next_batch": str(token),
+            "device_one_time_keys_count": {},
+            "device_unused_fallback_key_types": [],
+        }
+        if rooms:
+            answer["rooms"] = rooms
+        if top:
+            answer["account_data"] = {"events": top}
+        return SyncAnswer(orjson.dumps(answer), not rooms and not top, token)
+
+    def _concerned(
+        self, user: UserRooms, since: int | None, options: Options, by_room: Mapping[str, Any]
+    ) -> list[History]:
+        """The rooms of which there may be something to tell."""
+        if since is None or options.full_state:
+            found = [history for nid, history in user.histories.items() if nid not in user.forgotten]
+        else:
+            changed = user.changed_since(since)
+            found = [
+                history
+                for nid, history in user.joined.items()
+                if nid not in changed and (self._activity.since(nid) > since or history.room_id in by_room)
+            ]
+            found += [user.histories[nid] for nid in changed if nid not in user.forgotten]
+        return [history for history in found if options.filter.room.allows_room(history.room_id)]
+
+    def _not_held(self, concerned: Iterable[History], held: dict[int, Room]) -> list[History]:
+        """Those of the rooms that must be read first: not yet held, or held in a form that time went past."""
+        return [
+            history
+            for history in concerned
+            if (room := held.get(history.room_nid)) is None or room.position < self._activity.since(history.room_nid)
+        ]
+
+    @staticmethod
+    def _window(history: History, room: Room, since: int | None, upto: int) -> Window:
+        """What part of a room's life concerns the asker: from their knowledge or joining on, to now or their leave."""
+        change = history.at(upto)
+        if change is not None and change.membership in ("leave", "ban"):
+            upto = change.position
+        if since is not None and _came_in(history, since, upto):
+            since = None
+        return Window(history, room.published, since, upto, room.position)
+
+    async def _room_sections(
+        self,
+        windows: list[Window],
+        asker: Asker,
+        options: Options,
+        initial: bool,
+        by_room: Mapping[str, list[dict[str, Any]]],
+    ) -> dict[str, dict[str, Any]]:
+        rooms: dict[str, dict[str, Any]] = {}
+        for window in windows:
+            history = window.history
+            room_id, membership = history.room_id, history.membership_at(window.upto)
+            news = window.since is None or history.at(window.upto) is not history.at(window.since)
+            if membership == "join":
+                section = await self._sections.joined(window, asker, options, by_room.get(room_id, []))
+                if section is not None:
+                    rooms.setdefault("join", {})[room_id] = section
+            elif membership in ("invite", "knock"):
+                if news:
+                    state = {f"{membership}_state": self._sections.offered(window, asker.user_id)}
+                    rooms.setdefault(membership, {})[room_id] = state
+            elif news and history.changes and (not initial or options.filter.room.include_leave):
+                rooms.setdefault("leave", {})[room_id] = await self._sections.left(window, asker, options)
+        return rooms
+
+    def _data(
+        self, user_id: str, since: int, upto: int, options: Options
+    ) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
+        """Account data: for all rooms, and for each."""
+        top: list[dict[str, Any]] = []
+        by_room: dict[str, list[dict[str, Any]]] = {}
+        for room_id, event_type, content in self._account_data.between(user_id, since, upto):
+            rule = options.filter.room.account_data if room_id else options.filter.account_data
+            if rule.allows(event_type, None):
+                target = by_room.setdefault(room_id, []) if room_id else top
+                target.append({"type": event_type, "content": orjson.Fragment(content)})
+        return top, by_room
+
+
+def _came_in(history: History, since: int, upto: int) -> bool:
+    """Whether the user joined in ``since < position <= upto``, having been out before that."""
+    inside = history.membership_at(since) == "join"
+    for change in history.changes:
+        if since < change.position <= upto:
+            if change.membership == "join" and not inside:
+                return True
+            inside = change.membership == "join"
+    return False

@@ -1,0 +1,36 @@
+"""The summary of a room: by whom it may be called, and how many are in it (client-server API, "Syncing")."""
+
+import heapq
+from typing import Any
+
+from appliance.rooms.snapshot import MEMBER, Snapshot
+
+HEROES = 5
+
+
+def heroes(snapshot: Snapshot, user_id: str) -> list[str]:
+    """The five members, not the asker, who came first; former members where nobody else is left."""
+    memberships = snapshot.members.memberships
+    for wanted in (("join", "invite"), ("leave", "ban")):
+        found = heapq.nsmallest(
+            HEROES,
+            (
+                (snapshot.state.get((MEMBER, user), 0), user)
+                for user, membership in memberships.items()
+                if membership in wanted and user != user_id
+            ),
+        )
+        if found:
+            return [user for _, user in found]
+    return []
+
+
+def summary(snapshot: Snapshot, user_id: str) -> dict[str, Any]:
+    """The summary; heroes only where the room has no name of its own."""
+    found: dict[str, Any] = {
+        "m.joined_member_count": snapshot.members.joined,
+        "m.invited_member_count": snapshot.members.invited,
+    }
+    if ("m.room.name", "") not in snapshot.state and ("m.room.canonical_alias", "") not in snapshot.state:
+        found["m.heroes"] = heroes(snapshot, user_id)
+    return found
