@@ -9,33 +9,28 @@ from appliance.storage.errors import StorageUnavailable
 OLDEST_SQLITE = (3, 35, 0)
 """RETURNING came with it."""
 
-_WAIT_MS = 5000
+WAIT_MS = 5000
 """How long the writer waits for a lock that another process holds, such as that of a backup."""
 
-_LOOP_WAIT_MS = 250
+LOOP_WAIT_MS = 250
 """The same for the loop's own reader. In WAL mode a reader waits only while a file is recovered after a crash."""
 
 
-def open_writer(path: Path, *, create: bool = True, wait_ms: int = _WAIT_MS) -> sqlite3.Connection:
+def open_writer(path: Path, *, create: bool = True) -> sqlite3.Connection:
     """The writing connection.
 
     Args:
         path: the file.
         create: make it, readable by its owner alone, if there is none.
-        wait_ms: how long to wait for a lock that another process holds.
 
     Raises:
         sqlite3.Error, StorageUnavailable: the file cannot be opened.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StorageUnavailable(f"This Python comes with SQLite {sqlite3.sqlite_version}; Hearth needs 3.35 or later.")
-    try:
-        os.close(os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600))
-    except OSError as error:
-        raise StorageUnavailable(
-            f"{path} cannot be opened for writing ({error.strerror}). Look at who may write in its folder."
-        ) from error
-    connection = _connect(path, wait_ms=wait_ms, cache_kib=4096, statements=512)
+    if create:
+        _create(path)
+    connection = _connect(path, wait_ms=WAIT_MS, cache_kib=4096, statements=512)
     try:
         # Before the first table, or it has no effect without rebuilding the whole file.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -57,7 +52,7 @@ def open_reader(path: Path, *, on_loop: bool = False) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: the file cannot be opened.
     """
-    wait_ms = _LOOP_WAIT_MS if on_loop else _WAIT_MS
+    wait_ms = LOOP_WAIT_MS if on_loop else WAIT_MS
     cache_kib, statements = (4096, 512) if on_loop else (2048, 128)
     connection = _connect(path, wait_ms=wait_ms, cache_kib=cache_kib, statements=statements)
     try:
@@ -68,10 +63,29 @@ def open_reader(path: Path, *, on_loop: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def _create(path: Path) -> None:
+    """Make the file if there is none; SQLite's own files beside it take its permissions."""
+    try:
+        # An existing file is not even opened: closing it would drop all locks that this process has on it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StorageUnavailable(
+            f"{path} cannot be made ({error.strerror}). Look at the disk, and at who may write in its folder."
+        ) from error
+
+
 def _connect(path: Path, *, wait_ms: int, cache_kib: int, statements: int) -> sqlite3.Connection:
-    # Each connection is used by one thread at a time, but is opened in another.
     connection = sqlite3.connect(
-        path, timeout=wait_ms / 1000, isolation_level=None, check_same_thread=False, cached_statements=statements
+        # mode=rw: a file that has vanished must not come back empty.
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=wait_ms / 1000,
+        isolation_level=None,
+        # Each connection is used by one thread at a time, but is opened in another.
+        check_same_thread=False,
+        cached_statements=statements,
     )
     try:
         connection.execute(f"PRAGMA cache_size = -{cache_kib}")

@@ -36,7 +36,7 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str] = S
             f"{path} was last used by a newer Hearth (its schema is number {applied}, this Hearth knows up to "
             f"{len(steps)}). Start that version again, or put back a backup made before the update."
         )
-    if applied == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
+    if applied < 0 or (applied == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,)):
         raise StorageDamaged(f"{path} is a database, but not one of Hearth's. Move it away, or choose another folder.")
     # A step that rebuilds a table drops the old one, which must not take the rows along that refer to it. The pragma
     # does nothing inside a transaction.

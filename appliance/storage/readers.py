@@ -17,23 +17,26 @@ T = TypeVar("T")
 THREADS = 3
 """Long reads at once; further ones wait for their turn."""
 
+_STEPS = 10_000
+"""Instructions of SQLite's machine, well under a millisecond's worth."""
+
 
 class Reader:
     """Reads on one connection. Errors of the file come out as StorageError, those of the SQL as sqlite3.Error."""
 
-    __slots__ = ("_connection", "_path")
+    __slots__ = ("_closed", "_connection", "_path")
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
+        self._closed = False
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """The rows of one query."""
         try:
             return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            if concerns_the_file(error):
-                raise explained(error, self._path) from error
+            self._explain(error)
             raise
 
     def snapshot(self, work: Callable[["Reader"], T]) -> T:
@@ -48,6 +51,7 @@ class Reader:
 
     def close(self) -> None:
         """Close the connection."""
+        self._closed = True
         self._connection.close()
 
     def dicts(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
@@ -55,9 +59,15 @@ class Reader:
         try:
             return as_dicts(self._connection.execute(sql, parameters))
         except sqlite3.Error as error:
-            if concerns_the_file(error):
-                raise explained(error, self._path) from error
+            self._explain(error)
             raise
+
+    def _explain(self, error: sqlite3.Error) -> None:
+        if self._closed:
+            raise StorageClosed(f"{self._path} is closed.") from error
+        # Read-only in the plain sense is what every reader is: a mistake in the query, not in the file.
+        if concerns_the_file(error) and error.sqlite_errorcode != sqlite3.SQLITE_READONLY:
+            raise explained(error, self._path) from error
 
 
 class Readers:
@@ -80,6 +90,9 @@ class Readers:
                 connection.close()
             raise
         for connection in self._all:
+            # Asked now and then by SQLite while a query runs: whether to cut it off. interrupt() would miss a query
+            # that begins a moment later.
+            connection.set_progress_handler(self._is_closed, _STEPS)
             self._free.put(connection)
         # Threads come into being as they are needed.
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="hearth-reader")
@@ -114,9 +127,10 @@ class Readers:
     async def close(self) -> None:
         """Cut off what is being read and close all connections."""
         self._closed = True
-        for connection in self._all:
-            connection.interrupt()
         await asyncio.get_running_loop().run_in_executor(None, self._close)
+
+    def _is_closed(self) -> bool:
+        return self._closed
 
     def _close(self) -> None:
         self._threads.shutdown()

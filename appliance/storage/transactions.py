@@ -50,10 +50,11 @@ class Positions:
         self.past = self._committed_past = 0
 
     def load(self, connection: sqlite3.Connection) -> None:
-        """Read both from the file."""
-        (self.last,) = connection.execute("SELECT position FROM stream").fetchone()
+        """Read both from the file; what was given before and is known to be committed is never given again."""
+        (last,) = connection.execute("SELECT position FROM stream").fetchone()
         (past,) = connection.execute("SELECT min(position) FROM events WHERE position IS NOT NULL").fetchone()
-        self.past = min(past or 0, 0)
+        self.last = max(last, self._committed_last)
+        self.past = min(past or 0, self._committed_past)
         self.committed()
 
     def keep(self, connection: sqlite3.Connection) -> None:

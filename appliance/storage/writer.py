@@ -129,6 +129,7 @@ class Writer:
         for number, unit in enumerate(units):
             unit.result = unit.error = None
             try:
+                self._ready()
                 self._transact((unit,))
             except BaseException as error:  # noqa: BLE001 — the same
                 self._undo()
@@ -216,6 +217,9 @@ class Writer:
 
     def _finish(self) -> None:
         try:
+            # Shutting down must not wait: for whoever reads the file just now, nor for a look at all its rows.
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            self._connection.execute("PRAGMA analysis_limit = 400")
             self._connection.execute("PRAGMA optimize")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error:
