@@ -1,0 +1,28 @@
+"""One server for all stories of a worker: each story brings people and rooms of its own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.hearth import HearthProcess
+
+
+@pytest.fixture(scope="session")
+def hearth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HearthProcess]:
+    """A running server, open to everybody, without rate limits."""
+    server = HearthProcess(tmp_path_factory.mktemp("story") / "data").start()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def alice(hearth: HearthProcess) -> Client:
+    """A new user."""
+    return Client.register(hearth.url)
+
+
+@pytest.fixture
+def bob(hearth: HearthProcess) -> Client:
+    """Another new user."""
+    return Client.register(hearth.url)
