@@ -104,7 +104,8 @@ class Household:
         litestar = build_litestar(self.controllers(), authentication)
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
-            await litestar({**scope, "address": "192.0.2.1"}, receive, send)
+            scope["address"] = "192.0.2.1"
+            await litestar(scope, receive, send)
 
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://matrix.example.org")
 
