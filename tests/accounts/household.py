@@ -1,10 +1,12 @@
 """Everything about accounts put together as the application does it, over a real database."""
 
+from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
-from litestar import Controller
+from litestar import Controller, Litestar
 
 from appliance.accounts.account_data import AccountData
 from appliance.accounts.accounts import Accounts
@@ -82,32 +84,59 @@ class Household:
         row = RegistrationToken(token, uses_allowed, 0, expires_ts, self.now)
         await self.database.write(lambda tx: insert_registration_token(tx, row))
 
-    def controllers(self) -> list[type[Controller]]:
-        return [
-            Versions,
-            Capabilities,
-            PushRules,
-            bind(WellKnown, settings=self.settings, accounts=self.accounts),
-            bind(LogIn, accounts=self.accounts, sessions=self.sessions, settings=self.settings),
-            bind(SessionsApi, sessions=self.sessions),
-            bind(Register, accounts=self.accounts, registration=self.registration),
-            bind(DevicesApi, devices=self.devices, sessions=self.sessions, interactive=self.interactive),
-            bind(Profile, profiles=self.profiles),
-            bind(FiltersApi, filters=self.filters),
-            bind(AccountDataApi, account_data=self.account_data),
-            bind(Account, accounts=self.accounts, interactive=self.interactive),
-        ]
-
     def client(self) -> httpx.AsyncClient:
         """A client of the endpoints, who asks from 192.0.2.1."""
-        authentication = Authentication(self.sessions, NoSignedRequests(), Limits(self.settings))
-        litestar = build_litestar(self.controllers(), authentication)
+        litestar = application()
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             scope["address"] = "192.0.2.1"
-            await litestar(scope, receive, send)
+            token = _present.set(self)
+            try:
+                await litestar(scope, receive, send)
+            finally:
+                _present.reset(token)
 
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://matrix.example.org")
+
+
+_present: ContextVar[Household] = ContextVar("household")
+
+
+class Present:
+    """Stands for one service of the household that is being asked: putting Litestar together takes longer than most
+    tests, so all of a process share one.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(getattr(_present.get(), self._service), name)
+
+
+def bound(controller: type[Controller], *services: str) -> type[Controller]:
+    return bind(controller, **{service: Present(service) for service in services})
+
+
+@cache
+def application() -> Litestar:
+    controllers: list[type[Controller]] = [
+        Versions,
+        Capabilities,
+        PushRules,
+        bound(WellKnown, "settings", "accounts"),
+        bound(LogIn, "accounts", "sessions", "settings"),
+        bound(SessionsApi, "sessions"),
+        bound(Register, "accounts", "registration"),
+        bound(DevicesApi, "devices", "sessions", "interactive"),
+        bound(Profile, "profiles"),
+        bound(FiltersApi, "filters"),
+        bound(AccountDataApi, "account_data"),
+        bound(Account, "accounts", "interactive"),
+    ]
+    sessions: Any = Present("sessions")
+    limits = Limits(Settings(limits_enabled=False))
+    return build_litestar(controllers, Authentication(sessions, NoSignedRequests(), limits))
 
 
 def bearer(login: Login) -> dict[str, str]:
