@@ -1,5 +1,6 @@
 """Answers: response objects that are themselves ASGI applications, which Litestar sends without further ado."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,8 +38,15 @@ class Answer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})  # type: ignore[typeddict-item]
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+def _encode(content: Any) -> bytes:
+    try:
+        return orjson.dumps(content)
+    except orjson.JSONEncodeError:  # whole numbers beyond 64 bits, which events of old room versions may hold
+        return json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def answer(content: Any = None, status: int = 200, headers: Mapping[bytes, bytes] | None = None) -> ASGIApp:
@@ -57,5 +65,5 @@ def answer(content: Any = None, status: int = 200, headers: Mapping[bytes, bytes
     elif isinstance(content, msgspec.Struct):
         body = msgspec.json.encode(content)
     else:
-        body = orjson.dumps(content)
+        body = _encode(content)
     return Answer(body, status, headers=headers)

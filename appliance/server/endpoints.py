@@ -18,6 +18,7 @@ arrives decoded.
 """
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from appliance.server.requester import Access, Limit
 Method = Literal["GET", "POST", "PUT", "DELETE", "HEAD"]
 MAX_BODY = 1024 * 1024
 """Bytes of a request's body unless the declaration says otherwise; an event's limit is far below."""
+_PARAMETER = re.compile(rb"{([A-Za-z_]+):")
 
 
 class Declaration(Struct, frozen=True, kw_only=True):
@@ -44,6 +46,9 @@ class Declaration(Struct, frozen=True, kw_only=True):
         suspended: whether a suspended user may ask (reading; never writing).
         limit: the bucket of the rate limits.
         max_body: the most bytes that the body may have.
+        page: whether it is a page for a browser rather than an endpoint for a program.
+        sometimes: parameters that some of the paths have and others have not; Litestar would look for one that the
+            path does not have in the query.
     """
 
     method: Method
@@ -54,6 +59,12 @@ class Declaration(Struct, frozen=True, kw_only=True):
     suspended: bool
     limit: Limit
     max_body: int
+    page: bool = False
+    sometimes: frozenset[bytes] = frozenset()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Declaration":
+        """The same: Litestar copies handlers again and again, and nothing in here ever changes."""
+        return self
 
 
 def endpoint(
@@ -90,14 +101,62 @@ def endpoint(
         suspended=method == "GET" if suspended is None else suspended,
         limit=limit,
         max_body=max_body,
+        sometimes=_sometimes(paths),
+    )
+    return _handler(declaration)
+
+
+def page(
+    method: Method,
+    *paths: str,
+    limit: Limit = Limit.NONE,
+    max_body: int = 64 * 1024,
+) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
+    """Make a controller's method the handler of a page for a browser.
+
+    Pages know their visitor by a cookie of their own. The answer gets the headers of ``pages.PAGE_HEADERS`` unless the
+    handler sets them itself, and no CORS headers.
+
+    Args:
+        method: the HTTP method.
+        paths: every path that leads here.
+        limit: the bucket of the rate limits, by address.
+        max_body: the most bytes that a form may have.
+
+    Raises:
+        ValueError: where the docstring does not begin with the method and one of the paths.
+    """
+    return _handler(
+        Declaration(
+            method=method,
+            paths=paths,
+            access=Access.NOBODY,
+            guests=True,
+            locked=True,
+            suspended=True,
+            limit=limit,
+            max_body=max_body,
+            page=True,
+            sometimes=_sometimes(paths),
+        )
     )
 
+
+def _sometimes(paths: tuple[str, ...]) -> frozenset[bytes]:
+    each = [frozenset(_PARAMETER.findall(path.encode())) for path in paths]
+    return frozenset[bytes]().union(*each) - each[0].intersection(*each)
+
+
+def _handler(declaration: Declaration) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
     def decorate(function: Callable[..., Any]) -> HTTPRouteHandler:
         first_line = (inspect.getdoc(function) or "").partition("\n")[0]
-        if not first_line.startswith(f"{method} /"):
+        if not first_line.startswith(f"{declaration.method} /"):
             raise ValueError(f"{function.__qualname__}: the docstring begins with the method and the path.")
         return HTTPRouteHandler(
-            path=list(paths), http_method=method, status_code=200, opt={"declaration": declaration}
+            path=list(declaration.paths),
+            http_method=declaration.method,
+            status_code=200,
+            opt={"declaration": declaration},
         )(function)
 
     return decorate
@@ -120,7 +179,7 @@ def bind(controller: type[Controller], **needs: Any) -> type[Controller]:
         name
         for base in controller.__mro__
         if base not in Controller.__mro__
-        for name in base.__dict__.get("__annotations__", {})
+        for name in inspect.get_annotations(base)
         if not hasattr(controller, name)
     }
     if wanted != set(needs):

@@ -1,10 +1,13 @@
 """The request as handlers see it: who asks, the body once and checked, the query's parameters with clear errors."""
 
+from collections.abc import Iterable
 from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.types import Receive, Scope
 
 from appliance.errors import MatrixError, bad_json, invalid_param, missing_param, not_json, too_large
 from appliance.protocol import canonical
@@ -14,6 +17,53 @@ from appliance.server.requester import Requester
 T = TypeVar("T")
 MAX_DEPTH = 100
 """Levels of nesting in a body: far more than any event has, far less than what ends a recursion."""
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The body of a request, read once and kept in its scope.
+
+    Stops at the announced length: the server sends an empty piece after it whose arrival costs a thread switch.
+
+    Args:
+        scope: the request's.
+        receive: the request's.
+        limit: the most bytes that it may have.
+
+    Raises:
+        MatrixError: ``M_TOO_LARGE`` beyond the limit.
+    """
+    kept = cast("bytes | None", scope.get("hearth_body"))
+    if kept is not None:
+        return kept
+    announced = announced_length(scope["headers"])
+    if announced is not None and announced > limit:
+        raise too_large(f"The body of this request may have at most {limit} bytes.")
+    pieces: list[bytes] = []
+    length = 0
+    while announced is None or length < announced:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise MatrixError("M_UNKNOWN", "The client went away before its request was complete.", 400)
+        piece = cast("bytes", message.get("body", b""))
+        pieces.append(piece)
+        length += len(piece)
+        if length > limit:
+            raise too_large(f"The body of this request may have at most {limit} bytes.")
+        if not message.get("more_body"):
+            break
+    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    scope["hearth_body"] = body  # type: ignore[typeddict-unknown-key]
+    return body
+
+
+def announced_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    """What ``Content-Length`` says; 0 for a request that has no body, None for one that comes in pieces."""
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else None
+        if name == b"transfer-encoding":
+            return None
+    return 0
 
 
 class Asked(Request[None, None, State]):
@@ -32,26 +82,8 @@ class Asked(Request[None, None, State]):
         Raises:
             MatrixError: ``M_TOO_LARGE`` beyond the limit that the endpoint declares.
         """
-        kept = cast("bytes | None", self.scope.get("hearth_body"))
-        if kept is not None:
-            return kept
         declaration: Declaration = self.scope["route_handler"].opt["declaration"]
-        limit = declaration.max_body
-        announced = int(self.headers.get("content-length", -1))
-        if announced > limit:
-            raise too_large(f"The body of this request may have at most {limit} bytes.")
-        body = b""
-        while announced < 0 or len(body) < announced:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise MatrixError("M_UNKNOWN", "The client went away before its request was complete.", 400)
-            body += message.get("body", b"")  # type: ignore[operator]
-            if len(body) > limit:
-                raise too_large(f"The body of this request may have at most {limit} bytes.")
-            if not message.get("more_body"):
-                break
-        self.scope["hearth_body"] = body  # type: ignore[typeddict-unknown-key]
-        return body
+        return await read_body(self.scope, self.receive, declaration.max_body)
 
     async def object(self, *, empty: bool = False) -> dict[str, Any]:
         """The body as a JSON object.
@@ -87,6 +119,18 @@ class Asked(Request[None, None, State]):
             if "missing required field" in str(error):
                 raise missing_param(f"{error}.") from error
             raise bad_json(f"{error}.") from error
+
+    async def form_fields(self) -> dict[str, str]:
+        """The fields of a form that a browser sent (``application/x-www-form-urlencoded``); of doubles the last.
+
+        Raises:
+            MatrixError: ``M_TOO_LARGE``, or ``M_UNKNOWN`` for what is no form.
+        """
+        try:
+            text = (await self.body_bytes()).decode("ascii")
+            return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=100, errors="strict"))
+        except ValueError as error:
+            raise MatrixError("M_UNKNOWN", "This form cannot be read.", 400) from error
 
     def query_text(self, name: str, default: str | None = None) -> str | None:
         """One parameter of the query, or the default where it is absent."""

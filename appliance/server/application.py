@@ -1,0 +1,103 @@
+"""The Litestar application: controllers, who may ask them, what becomes of errors; and the outer wrapper around it."""
+
+import gc
+import warnings
+from collections.abc import Sequence
+
+from litestar import Controller, Litestar, Router
+from litestar.exceptions import LitestarDeprecationWarning
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from litestar.types import ControllerRouterHandler
+
+from appliance.server.authentication import Authentication, NoSignedRequests, Sessions, SignedRequests
+from appliance.server.clients import ClientAddresses
+from appliance.server.endpoints import MAX_BODY, Declaration, declaration_of
+from appliance.server.errors_mapping import answer_exception
+from appliance.server.gate import Gate
+from appliance.server.limits import Limits
+from appliance.server.outer import Outer
+from appliance.server.request import Asked
+from appliance.settings import Settings
+
+STATIC = "/static"
+
+
+def build_application(
+    controllers: Sequence[type[Controller] | Router],
+    *,
+    settings: Settings,
+    sessions: Sessions,
+    gate: Gate,
+    limits: Limits,
+    signed: SignedRequests | None = None,
+) -> Outer:
+    """Everything between the listeners and the services.
+
+    Args:
+        controllers: bound controllers (``endpoints.bind``), and routers for static files under ``/static``.
+        settings: for the trusted proxies.
+        sessions: access tokens.
+        gate: what is let through before anything is routed.
+        limits: rate limits.
+        signed: signed requests of other servers; without it they are refused.
+
+    Raises:
+        TypeError: where a route has no declaration.
+    """
+    authentication = Authentication(sessions, signed or NoSignedRequests(), limits)
+    litestar = build_litestar(controllers, authentication)
+    largest = max((declaration.max_body for declaration in declarations(litestar)), default=MAX_BODY)
+    return Outer(litestar, gate=gate, clients=ClientAddresses(settings), max_body=largest)
+
+
+def build_litestar(controllers: Sequence[type[Controller] | Router], authentication: Authentication) -> Litestar:
+    """Litestar with nothing that we do not use.
+
+    Raises:
+        TypeError: where a route has no declaration.
+    """
+    handlers: Sequence[ControllerRouterHandler] = controllers
+    collecting = gc.isenabled()
+    gc.disable()  # registering makes a great many objects, all of which stay: looking for garbage takes a third longer
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LitestarDeprecationWarning)  # on path parameters without `FromPath`
+            litestar = Litestar(
+                handlers,
+                debug=False,
+                openapi_config=None,
+                logging_config=None,
+                request_class=Asked,
+                request_max_body_size=None,  # each endpoint declares its own
+                middleware=[authentication.middleware],
+                exception_handlers={Exception: answer_exception},
+            )
+    finally:
+        if collecting:
+            gc.enable()
+    declarations(litestar)
+    return litestar
+
+
+def declarations(litestar: Litestar) -> list[Declaration]:
+    """What all endpoints and pages declare, each once, in the order of their paths.
+
+    Raises:
+        TypeError: where a route outside ``/static`` has no declaration.
+    """
+    found: dict[Declaration, None] = {}
+    for route in sorted(litestar.routes, key=lambda route: route.path):
+        if route.path.startswith(STATIC):
+            continue
+        handlers = route.route_handlers if isinstance(route, HTTPRoute) else []
+        declared = [handler for handler in handlers if not _is_options(handler)]
+        if not declared or any("declaration" not in handler.opt for handler in declared):
+            raise TypeError(f"{route.path} has no declaration: use endpoint() or page().")
+        found.update(dict.fromkeys(map(declaration_of, declared)))
+    return list(found)
+
+
+def _is_options(handler: HTTPRouteHandler) -> bool:
+    """Whether Litestar added this one by itself; the outer wrapper answers before it is reached."""
+    return set(handler.http_methods) == {"OPTIONS"}

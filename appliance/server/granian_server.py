@@ -1,0 +1,214 @@
+"""One listener: a Granian server embedded in our event loop, and how its certificate is replaced.
+
+Everything that depends on how Granian is built is in this file: ``build_ssl_context``, ``respawn_interval`` and the
+list of workers are not a documented interface, which is why its version is pinned and a test rotates certificates
+under load.
+"""
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import tempfile
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
+
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.embed import Server
+from litestar.types import ASGIApp, Receive, Scope, Send
+from msgspec import Struct
+
+from appliance.errors import OwnerError
+from appliance.server.plan import Listener
+
+log = logging.getLogger("hearth.listeners")
+
+BACKLOG = 4096
+FIRST_STEP_SECONDS = 0.02
+"""A worker binds and reads its key in its first step on the loop, two steps after its server is started."""
+SWAP_SECONDS = 0.2
+"""How long the old and the new certificate's workers overlap: time for what knocks at the old one to be let in."""
+_QUIET = {"incremental": True, "loggers": {"_granian": {}}, "handlers": {}, "formatters": {}}
+"""Granian would set up logging of its own; this only sets the level of its logger."""
+
+
+class Certificate(Struct, frozen=True):
+    """What TLS is spoken with.
+
+    Args:
+        chain_pem: the certificate and its intermediates, PEM.
+        key_pem: the private key, PEM; kinds other than PKCS#8 are converted.
+    """
+
+    chain_pem: bytes
+    key_pem: bytes
+
+
+class GranianServer:
+    """A running listener.
+
+    Args:
+        listener: what it is; may be replaced while it runs, so that it answers more or less (same address, same TLS).
+        app: the ASGI application.
+        host: the IP address to bind, which must be free.
+        port: its port.
+        certificate: needed where the listener speaks TLS.
+        folder: where the key may lie for a moment: Granian takes it only from a file.
+        most_connections: beyond this many, new ones wait.
+        header_timeout: seconds that a connection may take to send a request's head, and may idle between requests.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        certificate: Certificate | None,
+        folder: Path,
+        most_connections: int,
+        header_timeout: float,
+    ) -> None:
+        self.listener = listener
+        self.host = host
+        self.port = port
+        self._app = app
+        self._folder = folder
+        self._most_connections = most_connections
+        self._header_timeout = header_timeout
+        self._certificate = certificate
+        self._swap = asyncio.Lock()
+        self._stopping = False
+        self._server = self._build()
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen; connections are accepted when this returns.
+
+        Raises:
+            OwnerError: where Granian does not come up.
+        """
+        with self._files() as (chain, key):
+            if self._certificate is not None:
+                self._server.build_ssl_context(chain, key, None, SSLProtocols.tls12, None, [], False)
+            self._serving = asyncio.get_running_loop().create_task(self._server.serve())
+            await asyncio.sleep(FIRST_STEP_SECONDS)
+        if self._serving.done():
+            raise OwnerError(f"Listening on {self.listener.bind} failed.") from self._serving.exception()
+        self._serving.add_done_callback(self._on_ended)
+
+    async def replace_certificate(self, certificate: Certificate) -> None:
+        """Speak with another certificate from now on.
+
+        A second worker is started beside the first, on the same loop; connections of the first are answered to the
+        end. Returns when new connections get the new certificate, while the old worker may still be finishing.
+
+        Raises:
+            OwnerError: where key and certificate do not belong together; the old one stays.
+        """
+        async with self._swap:
+            self._certificate = certificate
+            with self._files() as (chain, key):
+                try:
+                    self._server.build_ssl_context(chain, key, None, SSLProtocols.tls12, None, [], False)
+                except ssl.SSLError as error:
+                    raise OwnerError(f"This certificate and key cannot be used: {error.reason or error}.") from error
+                self._server.respawn_interval = SWAP_SECONDS
+                old = self._server.wrks[0]
+                self._server.reload()  # type: ignore[no-untyped-call]
+                while not old.interrupt_by_parent and not self._ended:  # noqa: ASYNC110  Granian has no event for it
+                    await asyncio.sleep(SWAP_SECONDS / 10)
+
+    async def stop(self, within: float) -> None:
+        """Stop accepting, let the requests that run be answered, and end.
+
+        Args:
+            within: seconds; what still runs then is left behind.
+        """
+        self._stopping = True
+        if self._serving is None or self._ended:
+            return
+        self._server.stop()  # type: ignore[no-untyped-call]
+        await asyncio.wait({self._serving}, timeout=within)
+        if not self._ended:
+            log.warning("Some requests on %s did not end in time and are cut off.", self.listener.bind)
+            self._serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._serving
+
+    @property
+    def _ended(self) -> bool:
+        return self._serving is not None and self._serving.done()
+
+    def _target(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        scope["listener"] = self.listener  # type: ignore[typeddict-unknown-key]
+        return self._app(scope, receive, send)
+
+    def _build(self) -> Server:
+        return Server(
+            self._target,
+            address=self.host,
+            port=self.port,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            websockets=False,
+            backlog=BACKLOG,
+            backpressure=self._most_connections,
+            http1_settings=HTTP1Settings(header_read_timeout=max(1, int(self._header_timeout * 1000))),
+            log_level=LogLevels.error,
+            log_dictconfig=_QUIET,
+            ssl_protocol_min=SSLProtocols.tls12,
+        )
+
+    @contextlib.contextmanager
+    def _files(self) -> Iterator[tuple[Path | None, Path | None]]:
+        """Chain and key as files that only we can read and that are gone afterwards."""
+        if self._certificate is None:
+            yield None, None
+            return
+        with tempfile.TemporaryDirectory(prefix=".tls-", dir=self._folder) as folder:
+            chain, key = Path(folder) / "chain.pem", Path(folder) / "key.pem"
+            for path, pem in ((chain, self._certificate.chain_pem), (key, pkcs8(self._certificate.key_pem))):
+                path.touch(0o600)
+                path.write_bytes(pem)
+            yield chain, key
+
+    def _on_ended(self, _: "asyncio.Task[None]") -> None:
+        """A worker that ends by itself ends its server; a listener that is wanted comes back."""
+        if self._stopping:
+            return
+        log.error("The listener on %s ended unexpectedly and is started again.", self.listener.bind)
+        self._server = self._build()
+        self._restart = asyncio.get_running_loop().create_task(self._come_back())
+
+    async def _come_back(self) -> None:
+        while not self._stopping:
+            try:
+                await self.start()
+            except (OwnerError, OSError, ssl.SSLError) as error:
+                log.error("The listener on %s cannot be started: %s", self.listener.bind, error)
+                await asyncio.sleep(1)
+            else:
+                return
+
+
+def pkcs8(key_pem: bytes) -> bytes:
+    """A private key in the one form that Granian takes.
+
+    Raises:
+        OwnerError: where it is no private key, or one with a password.
+    """
+    if b"-----BEGIN PRIVATE KEY-----" in key_pem:
+        return key_pem
+    from cryptography.hazmat.primitives import serialization  # needed seldom, and costs memory
+
+    try:
+        key = serialization.load_pem_private_key(key_pem, None)
+    except (ValueError, TypeError) as error:
+        raise OwnerError("This private key cannot be read. It must be a PEM file without a password.") from error
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

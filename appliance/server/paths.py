@@ -1,0 +1,49 @@
+"""Paths in which a percent-encoded slash is data, although Granian decodes it and Litestar splits there.
+
+The outer wrapper puts a stand-in where a slash belongs to a segment, Litestar routes, and the authentication puts the
+slash back into the parameters.
+"""
+
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+SLASH = "\U0010fffe"
+"""Stands for a slash inside a segment: a noncharacter, which no Matrix identifier holds; refused in a request."""
+
+
+class BadPathError(ValueError):
+    """A path that nobody sends for a good reason."""
+
+
+def route_path(path: str, raw_path: bytes) -> str:
+    """The path to route by.
+
+    Leading slashes are one, since some clients join an address that ends in a slash with a path. Anywhere else an
+    empty segment stays what it is, so that a missing parameter is not taken for a shorter path.
+
+    Args:
+        path: the decoded path.
+        raw_path: the path as sent, without the query.
+
+    Raises:
+        BadPathError: for a path that does not begin with a slash or holds the stand-in.
+    """
+    if not path.startswith("/") or SLASH in path:
+        raise BadPathError(path)
+    if b"%2f" in raw_path or b"%2F" in raw_path:
+        path = "/".join(
+            unquote_to_bytes(segment).decode("utf-8", "replace").replace("/", SLASH) for segment in raw_path.split(b"/")
+        )
+    if path.startswith("//"):
+        path = "/" + path.lstrip("/")
+    return path
+
+
+def has_empty_segment(path: str) -> bool:
+    """Whether two slashes follow each other, which Litestar would take for one."""
+    return "//" in path
+
+
+def restore_slashes(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The path parameters with slashes in the place of their stand-in; a copy, since Litestar keeps the dict."""
+    return {name: value.replace(SLASH, "/") if isinstance(value, str) else value for name, value in parameters.items()}
