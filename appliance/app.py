@@ -53,6 +53,7 @@ from appliance.owner.setup import Setup
 from appliance.rooms.aliases import Aliases
 from appliance.rooms.appending import Appender
 from appliance.rooms.creation import Creation
+from appliance.rooms.departures import Departures
 from appliance.rooms.membership import Membership
 from appliance.rooms.reading import Reading
 from appliance.rooms.redactions import Redactions
@@ -133,7 +134,7 @@ class Living:
         database = owning.database
         self.identity = ServerIdentity(owning.settings, owning.keys)
         self.profiles = Profiles(database, owning.accounts)
-        numbers = Numbers(database)
+        self.numbers = Numbers(database)
         self.store = EventStore(database)
         self.rooms = Rooms(database, self.store)
         self.standings = Standings(database)
@@ -149,13 +150,13 @@ class Living:
             self.activity,
             self.notifier,
         )
-        appender = Appender(database, numbers, self.rooms, self.store, self.identity, now_ms, contributors)
+        self.appender = Appender(database, self.numbers, self.rooms, self.store, self.identity, now_ms, contributors)
         self.creation = Creation(
-            database, numbers, self.rooms, self.store, appender, self.identity, self.profiles, now_ms
+            database, self.numbers, self.rooms, self.store, self.appender, self.identity, self.profiles, now_ms
         )
-        self.membership = Membership(self.rooms, appender, self.standings, self.identity, self.profiles)
+        self.membership = Membership(self.rooms, self.appender, self.standings, self.identity, self.profiles)
         self.sending = Sending(
-            database, self.rooms, self.store, appender, self.transactions, self.identity, self.profiles
+            database, self.rooms, self.store, self.appender, self.transactions, self.identity, self.profiles
         )
         self.timeline = Timeline(database, self.store, self.standings, self.visibility)
         self.serving = Serving(self.store, self.standings, self.transactions, now_ms)
@@ -166,6 +167,8 @@ class Living:
         self.account_data = AccountData(database)
         self.account_data.changed.append(lambda user_id, position: self.notifier.concern(user_id))
         self.profiles.listeners.append(self.membership)
+        self.departures = Departures(database, self.membership)
+        owning.accounts.deactivated.append(lambda user_id: self.departures.look())
         database.on_published.append(self.notifier.wake)
 
 
@@ -277,6 +280,7 @@ class Running:
         self._changes = asyncio.create_task(self._follow(), name="listeners")
         if setup.draft.reached or setup.is_finished:
             hearth.issuance.start()
+        hearth.living.departures.look()
         await self.socket.start()
         self._greet()
 
@@ -292,6 +296,7 @@ class Running:
                 self.socket.close,
                 hearth.issuance.stop,
                 hearth.living.profiles.settled,
+                hearth.living.departures.settled,
                 hearth.owning.sessions.close,
                 hearth.owning.database.close,
             ],

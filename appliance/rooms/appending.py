@@ -66,7 +66,6 @@ class Pending:
     """A checked event on its way into the database."""
 
     step: Step
-    ordering: int
     client: ClientEvent
     statement: Callable[[Tx, int], None]
 
@@ -112,17 +111,39 @@ class Draft:
         Raises:
             MatrixError: ``M_FORBIDDEN`` where the authorisation rules refuse it, ``M_TOO_LARGE``, ``M_BAD_JSON``.
         """
-        event = self._appender.build(self.room, self.snapshot, event_type, sender, content, state_key, redacts)
-        self.put(event, transaction)
+        parents = self.snapshot.extremities[:MAX_PARENTS]
+        slots = auth_event_slots(
+            self.room.version, type=event_type, sender=sender, state_key=state_key, content=content
+        )
+        auth = tuple(self.snapshot.state[slot] for slot in slots if slot in self.snapshot.state)
+        event = self._appender.build(self.room, parents, auth, event_type, sender, content, state_key, redacts)
+        self.judge(event)
+        self.put(event, parents, auth, transaction)
         return event
 
-    def put(self, event: Event, transaction: Transaction | None = None) -> None:
-        """Judge an event that stands on the end of the draft, and put it there; raises as ``add``."""
+    def judge(self, event: Event) -> None:
+        """Refuse an event that the state as drafted so far does not allow; raises as ``add``."""
         try:
             check_event(event, self.state_event, self.room.create)
         except NotAllowed as refusal:
             raise forbidden(str(refusal)) from refusal
-        pending = self._appender.pend(self.room, self.snapshot, event, transaction)
+
+    def put(
+        self,
+        event: Event,
+        parents: Sequence[Extremity] = (),
+        auth: Sequence[int] = (),
+        transaction: Transaction | None = None,
+    ) -> None:
+        """Put an event that was judged onto the end of the draft.
+
+        Args:
+            event: the event.
+            parents: the events that it stands on, ends of the graph or not.
+            auth: the numbers of the events that it names as those that allow it.
+            transaction: the client's request that it answers.
+        """
+        pending = self._appender.pend(self.room, self.snapshot, event, parents, auth, transaction)
         self.snapshot = pending.step.after
         self.pending.append(pending)
 
@@ -220,23 +241,22 @@ class Appender:
                 self._publish(room, one, position)
 
         future = self._database.submit(unit, lane=room.lane, published=published)
+        room.last_unit = future
         future.add_done_callback(lambda done: self._settle(room, pending, done))
         return asyncio.shield(future)
 
     def build(
         self,
         room: Room,
-        snapshot: Snapshot,
+        parents: Sequence[Extremity],
+        auth: Sequence[int],
         event_type: str,
         sender: str,
         content: dict[str, Any],
         state_key: str | None,
         redacts: str | None = None,
     ) -> Event:
-        """Build and sign an event on the ends of a snapshot."""
-        parents = snapshot.extremities[:MAX_PARENTS]
-        slots = auth_event_slots(room.version, type=event_type, sender=sender, state_key=state_key, content=content)
-        auth = [snapshot.state[slot] for slot in slots if slot in snapshot.state]
+        """Build and sign an event; raises ``M_TOO_LARGE`` or ``M_BAD_JSON`` for what cannot be one."""
         try:
             return build_event(
                 room.version,
@@ -258,28 +278,33 @@ class Appender:
         except InvalidEvent as error:
             raise bad_json(str(error)) from error
 
-    def pend(self, room: Room, before: Snapshot, event: Event, transaction: Transaction | None = None) -> Pending:
+    def pend(
+        self,
+        room: Room,
+        before: Snapshot,
+        event: Event,
+        parents: Sequence[Extremity],
+        auth: Sequence[int],
+        transaction: Transaction | None = None,
+    ) -> Pending:
         """Number an event that was found good and gather all that its unit will store."""
         nid = self._numbers.event()
-        parents = before.extremities[:MAX_PARENTS]
-        end = Extremity(nid, event.event_id, min(event.depth, 1 + max((p.ordering for p in parents), default=0)))
-        slot = (event.type, event.state_key or "")
-        replaces = before.state.get(slot) if event.is_state else None
-        if event.is_state:
-            group_nid, chain = self._numbers.group(), before.chain + 1
+        end = Extremity(nid, event.event_id, ordering_after(parents, event.depth))
+        covered = frozenset(parent.nid for parent in parents)
+        replaces = None
+        if event.state_key is None:
+            after = before.with_message(end, covered)
+        else:
+            replaces = before.state.get((event.type, event.state_key))
+            chain = before.chain + 1
             if not before.state or chain > max(SHORTEST_CHAIN, len(before.state) // 16):
                 chain = 0
-            after = before.with_state(end, event, group_nid, chain)
-        else:
-            after = before.with_message(end)
+            after = before.with_state(end, covered, event, self._numbers.group(), chain)
         step = Step(room.nid, room.room_id, nid, event, before, after, replaces, transaction)
         self._store.hold(nid, event)
-        statements = []
-        for contributor in self._contributors:
-            statement = contributor.prepare(step)
-            if statement is not None:
-                statements.append(statement)
-        row = self._row(step, end.ordering, [parent.nid for parent in parents])
+        prepared = [contributor.prepare(step) for contributor in self._contributors]
+        statements = [statement for statement in prepared if statement is not None]
+        row = new_row(room.nid, nid, event, end.ordering, [parent.nid for parent in parents], auth, replaces)
 
         def store(tx: Tx, position: int) -> None:
             _store_step(tx, step, row, position)
@@ -287,30 +312,20 @@ class Appender:
                 statement(tx, position)
 
         client = ClientEvent(
-            nid, event.event_id, room.nid, event.type, event.state_key, event.sender, end.ordering, 0,
-            event.origin_server_ts, replaces, None, client_bytes(event),
-        )  # fmt: skip
-        return Pending(step, end.ordering, client, store)
-
-    def _row(self, step: Step, ordering: int, parents: list[int]) -> NewEvent:
-        event = step.event
-        state = step.before.state
-        slots = auth_event_slots(
-            event.version, type=event.type, sender=event.sender, state_key=event.state_key, content=event.content
-        )
-        return NewEvent(
-            nid=step.nid,
+            nid=nid,
             event_id=event.event_id,
-            room_nid=step.room_nid,
+            room_nid=room.nid,
             type=event.type,
             state_key=event.state_key,
             sender=event.sender,
-            ordering=ordering,
-            json=event.json,
-            parents=tuple(parents),
-            auth=tuple(state[slot] for slot in slots if slot in state),
-            replaces_nid=step.replaces_nid,
+            ordering=end.ordering,
+            position=None,
+            timestamp=event.origin_server_ts,
+            replaces_nid=replaces,
+            redacted_by=None,
+            body=client_bytes(event),
         )
+        return Pending(step, client, store)
 
     def _publish(self, room: Room, one: Pending, position: int) -> None:
         room.published = one.step.after
@@ -326,6 +341,41 @@ class Appender:
             self._rooms.drop(room)
             for one in pending:
                 self._store.forget(one.step.nid)
+
+
+def ordering_after(parents: Sequence[Extremity], depth: int) -> int:
+    """An event's place in the history: its depth, at most one more than that of the highest parent."""
+    return min(depth, 1 + max((parent.ordering for parent in parents), default=0))
+
+
+def new_row(
+    room_nid: int,
+    nid: int,
+    event: Event,
+    ordering: int,
+    parents: Sequence[int],
+    auth: Sequence[int],
+    replaces_nid: int | None = None,
+    *,
+    rejected: bool = False,
+    soft_failed: bool = False,
+) -> NewEvent:
+    """An event as it is stored."""
+    return NewEvent(
+        nid=nid,
+        event_id=event.event_id,
+        room_nid=room_nid,
+        type=event.type,
+        state_key=event.state_key,
+        sender=event.sender,
+        ordering=ordering,
+        json=event.json,
+        parents=tuple(parents),
+        auth=tuple(auth),
+        replaces_nid=replaces_nid,
+        rejected=rejected,
+        soft_failed=soft_failed,
+    )
 
 
 def _store_step(tx: Tx, step: Step, row: NewEvent, position: int) -> None:

@@ -140,6 +140,7 @@ class Creation:
         self, draft: Draft, create: Event, creator: str, request: CreateRoom, version: RoomVersion, alias: str | None
     ) -> None:
         """Draft all events of a new room in the specification's order."""
+        draft.judge(create)
         draft.put(create)
         draft.add(MEMBER, creator, {"membership": "join", **self._people.member_fields(creator)}, creator)
         draft.add("m.room.power_levels", creator, power_levels(request, version, creator), "")

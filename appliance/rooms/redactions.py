@@ -1,14 +1,14 @@
 """Redactions applied: the emptied form takes the place of the original in the redaction's own unit; a contributor.
 
-From room version 3 on the right to redact is judged here and not by the authorisation rules: the sender has the
-power to redact, or comes from the server that the target's sender comes from (room version 3, "Handling redactions").
+From room version 3 on the right to redact is judged when it is applied and not by the authorisation rules
+(``protocol.auth.redaction_applies``).
 """
 
 from collections.abc import Callable
 
 from appliance.protocol import canonical
+from appliance.protocol.auth import redaction_applies
 from appliance.protocol.events import Event
-from appliance.protocol.identifiers import server_of
 from appliance.protocol.redaction import redact
 from appliance.rooms.appending import Statement
 from appliance.rooms.room import Rooms
@@ -65,8 +65,4 @@ class Redactions:
 
     def _allowed(self, step: Step, target: Event) -> bool:
         room = self._rooms.loaded(step.room_id)
-        if room is None or room.version.redaction_rule:
-            return room is not None
-        power = room.power(step.before)
-        sender = step.event.sender
-        return power.user(sender) >= power.redact or server_of(sender) == server_of(target.sender)
+        return room is not None and redaction_applies(step.event, target, room.power(step.before))

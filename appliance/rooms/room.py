@@ -8,6 +8,7 @@ anew from the database.
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from appliance.errors import MatrixError, forbidden
 from appliance.protocol.events import Event
@@ -43,6 +44,7 @@ class Room:
         "head",
         "in_flight",
         "lane",
+        "last_unit",
         "lock",
         "nid",
         "position",
@@ -64,6 +66,7 @@ class Room:
         self.published = snapshot
         self.position = position
         self.in_flight = 0
+        self.last_unit: asyncio.Future[Any] | None = None
         self.store = store
         self._create = create
         self._power: tuple[int | None, PowerLevels] | None = None
@@ -89,6 +92,11 @@ class Room:
             levels = PowerLevels(self.version, None if nid is None else self.store.event(nid), self.create)
             self._power = (nid, levels)
         return self._power[1]
+
+    async def settled(self) -> None:
+        """Wait until what was submitted for this room is committed or has failed."""
+        while self.in_flight and self.last_unit is not None:
+            await asyncio.wait((self.last_unit,))
 
     def forget_parsed(self) -> None:
         """Parse the power levels anew when next asked, since a stored event changed."""

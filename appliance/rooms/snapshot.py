@@ -4,7 +4,7 @@ A room has two of them (``room.py``): the head, on which the next event is built
 all that readers ever see. An event makes a new snapshot out of the one before it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -73,21 +73,23 @@ class Snapshot:
     state: Mapping[Slot, int]
     members: Members
 
-    def with_message(self, end: Extremity) -> "Snapshot":
-        """After an event that is no state."""
-        return Snapshot(self._ends(end), self.group_nid, self.chain, self.state, self.members)
+    def with_message(self, end: Extremity, parents: Collection[int]) -> "Snapshot":
+        """After an event that is no state and stands on those parents."""
+        return Snapshot(self._ends(end, parents), self.group_nid, self.chain, self.state, self.members)
 
-    def with_state(self, end: Extremity, event: Event, group_nid: int, chain: int) -> "Snapshot":
-        """After a state event, which makes a new group."""
+    def with_state(
+        self, end: Extremity, parents: Collection[int], event: Event, group_nid: int, chain: int
+    ) -> "Snapshot":
+        """After a state event that stands on those parents, which makes a new group."""
         slot = (event.type, event.state_key or "")
         members = self.members
         if event.type == MEMBER:
             members = members.changed(slot[1], event.membership or "leave")
-        return Snapshot(self._ends(end), group_nid, chain, {**self.state, slot: end.nid}, members)
+        return Snapshot(self._ends(end, parents), group_nid, chain, {**self.state, slot: end.nid}, members)
 
-    def _ends(self, end: Extremity) -> tuple[Extremity, ...]:
-        """The ends once an event stands on the highest of them; those beyond its parents stay."""
-        return (end, *self.extremities[MAX_PARENTS:])
+    def _ends(self, end: Extremity, parents: Collection[int]) -> tuple[Extremity, ...]:
+        """The ends once an event stands on its parents."""
+        return (end, *(one for one in self.extremities if one.nid not in parents))
 
 
 class Transaction(Struct, frozen=True):

@@ -77,3 +77,14 @@ def history_of_user(database: Reads, user_id: str) -> list[tuple[int, int, str, 
         "SELECT room_nid, position, membership, event_nid FROM membership_changes WHERE user_id = ? ORDER BY position",
         (user_id,),
     )
+
+
+def left_behind(database: Reads) -> list[tuple[str, str]]:
+    """(user id, room id) wherever a user whose account has ended is still in a room, invited or knocking."""
+    return [
+        (user_id, room_id)
+        for user_id, room_id in database.read(
+            "SELECT m.user_id, r.room_id FROM accounts a JOIN memberships m USING (user_id) JOIN rooms r USING (room_nid)"
+            " WHERE a.deactivated = 1 AND m.membership IN ('join', 'invite', 'knock')"
+        )
+    ]
