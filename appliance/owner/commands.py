@@ -6,7 +6,7 @@ result, unless it was made up here and has to be shown once.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +22,7 @@ GROUPS, GROUP = 5, 2
 MARKS = ("admin", "guest", "locked", "suspended", "deactivated")
 """What a list of accounts says of each beside its name."""
 
-Command = Callable[..., Awaitable[Any]]
+Command = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class SetUp(Protocol):

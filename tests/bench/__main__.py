@@ -101,7 +101,9 @@ async def sending(server: Process, name: str, people: list[Person], rooms: list[
     return figures
 
 
-async def waking(name: str, sender: Person, room: str, waiters: list[Person], rounds: int) -> list[Figure]:
+async def waking(
+    server: Process, name: str, sender: Person, room: str, waiters: list[Person], rounds: int
+) -> list[Figure]:
     """One message at a time, while others wait in a sync: from its sending to the end of the first and last answer."""
     firsts, lasts = [], []
 
@@ -112,6 +114,7 @@ async def waking(name: str, sender: Person, room: str, waiters: list[Person], ro
 
     for person in waiters:
         await person.sync()
+    cpu = server.cpu
     for number in range(rounds):
         mark = f"round {number} of {name}"
         waiting = [asyncio.ensure_future(wait(person, mark.encode())) for person in waiters]
@@ -124,6 +127,7 @@ async def waking(name: str, sender: Person, room: str, waiters: list[Person], ro
     figures = [Figure(f"{name}: last woken, p50", statistics.median(lasts) * 1000, "ms", 25)]
     if len(waiters) > 1:
         figures.insert(0, Figure(f"{name}: first woken, p50", statistics.median(firsts) * 1000, "ms"))
+        figures.append(Figure(f"{name}: server's CPU a sync", (server.cpu - cpu) / rounds / len(waiters) * 1000, "ms"))
     return figures
 
 
@@ -143,8 +147,8 @@ async def load(server: Process, sizes: Sizes) -> list[Figure]:
     figures += await sending(server, "20 senders, one room", people[:20], [room] * 20, sizes.sends)
     figures += await sending(server, "20 senders, a room each", people[:20], rooms, sizes.sends)
     sender = await people[0].another()
-    figures += await waking("1 waiting sync", sender, room, people[1:2], sizes.rounds)
-    figures += await waking("50 waiting syncs", sender, room, people[1:51], sizes.rounds)
+    figures += await waking(server, "1 waiting sync", sender, room, people[1:2], sizes.rounds)
+    figures += await waking(server, "50 waiting syncs", sender, room, people[1:51], sizes.rounds)
     figures.append(Figure("memory at the end (RSS)", server.resident, "MiB"))
     for person in [*people, sender]:
         person.close()
@@ -153,11 +157,14 @@ async def load(server: Process, sizes: Sizes) -> list[Figure]:
 
 def starting(server: Process, sizes: Sizes) -> list[Figure]:
     """Starts on the data that the load left behind."""
-    times = []
-    for _ in range(sizes.restarts):
-        times.append(server.start(b"/_matrix/client/versions"))
-        server.stop()
-    return [Figure("start to first answer, existing data, p50", statistics.median(times), "s", 1)]
+    figures = []
+    for name, module in (("existing data", "appliance.cli"), ("300 routes", "tests.bench.many_routes")):
+        times = []
+        for _ in range(sizes.restarts):
+            times.append(server.start(b"/_matrix/client/versions", module))
+            server.stop()
+        figures.append(Figure(f"start to first answer, {name}, p50", statistics.median(times), "s", 1))
+    return figures
 
 
 def measure(sizes: Sizes) -> list[Figure]:

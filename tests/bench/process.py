@@ -53,11 +53,12 @@ class Process:
             timeout=PATIENCE,
         )
 
-    def start(self, path: bytes) -> float:
+    def start(self, path: bytes, module: str = "appliance.cli") -> float:
         """Start it and ask until it answers 200.
 
         Args:
             path: what to ask for.
+            module: what to run in place of the command line.
 
         Returns:
             Seconds from the start of the process to the end of the first answer.
@@ -65,7 +66,7 @@ class Process:
         begin = time.perf_counter()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "appliance.cli", "serve", "--data", self.data, "--https", "off",
+                [sys.executable, "-m", module, "serve", "--data", self.data, "--https", "off",
                  "--federation", "off", "--http", f"127.0.0.1:{self.port}"],
                 stdout=log, stderr=log,
             )  # fmt: skip

@@ -78,7 +78,7 @@ class House:
     def order(self, name: str, **arguments: Any) -> Any:
         """Run a command, with arguments and result as they come through the socket."""
         passed = msgspec.json.decode(msgspec.json.encode(arguments))
-        result = asyncio.run(self.commands.as_mapping()[name](**passed))
+        result: Any = asyncio.run(self.commands.as_mapping()[name](**passed))
         return msgspec.json.decode(msgspec.json.encode(result))
 
 
