@@ -126,7 +126,7 @@ class GranianServer:
         """Stop accepting, let the requests that run be answered, and end.
 
         Args:
-            within: seconds; what still runs then is left behind.
+            within: seconds; what still runs then goes on as long as the event loop does.
         """
         self._stopping = True
         if self._serving is None or self._ended:
@@ -134,10 +134,7 @@ class GranianServer:
         self._server.stop()  # type: ignore[no-untyped-call]
         await asyncio.wait({self._serving}, timeout=within)
         if not self._ended:
-            log.warning("Some requests on %s did not end in time and are cut off.", self.listener.bind)
-            self._serving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._serving
+            log.warning("Some requests on %s did not end in time and are not waited for.", self.listener.bind)
 
     @property
     def _ended(self) -> bool:

@@ -48,6 +48,7 @@ def run(main: Callable[[Stopping], Coroutine[Any, Any, None]]) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.request)
         await main(stopping)
+        loop.set_exception_handler(lambda _, __: None)  # what is cut off now complains, and there is nobody to tell
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(with_signals())

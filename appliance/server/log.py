@@ -1,5 +1,6 @@
 """The log: one line for each thing that happens, for people or for programs, in UTC, on standard error."""
 
+import functools
 import logging
 import sys
 import traceback
@@ -30,6 +31,9 @@ def configure_log(environment: Mapping[str, str], stream: TextIO | None = None) 
         raise OwnerError(f"{VARIABLE} must be plain or json, not “{kind}”.", 2)
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if kind == "json" else PlainFormatter())
+    # What no line shows need not be found out for each of them (logging's documentation, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    vars(logging).update(_srcfile=None, logAsyncioTasks=False)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -41,10 +45,10 @@ class PlainFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and below it the traceback, indented, where there is one."""
-        line = f"{_time(record)} {record.levelname.lower():7} {_name(record)}: {record.getMessage()}"
-        for key, value in _fields(record).items():
-            line += f" {key}={value}"
-        line = line.translate(_ESCAPES)
+        fields = "".join([f" {key}={value}" for key, value in _fields(record).items()])
+        line = f"{_time(record)} {record.levelname.lower():7} {_name(record)}: {record.getMessage()}{fields}"
+        if not line.isprintable():
+            line = line.translate(_ESCAPES)
         if record.exc_info and record.exc_info[0] is not None:
             trace = "".join(traceback.format_exception(*record.exc_info)).rstrip()
             line += "\n    " + trace.replace("\n", "\n    ")
@@ -69,7 +73,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{int(record.msecs):03d}Z"
+    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
+
+
+@functools.lru_cache(4)
+def _second(timestamp: int) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _name(record: logging.LogRecord) -> str:

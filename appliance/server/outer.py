@@ -4,6 +4,7 @@ In this order: who is at the other end, the path (``%2F`` as data), ``OPTIONS``,
 announced too large, Litestar. Around it: CORS, ``HEAD``, one line in the log, and an answer for what was not foreseen.
 """
 
+import asyncio
 import logging
 import secrets
 import time
@@ -61,6 +62,8 @@ class Outer:
         try:
             response = self._prepare(request, sent) or self._app
             await response(scope, receive, sent)
+        except asyncio.CancelledError:
+            log.warning("A request is cut off because the server ends.", extra={"fields": {"request": request_id}})
         except Exception as error:
             if sent.status:
                 log.error("A request failed after its answer had begun.", exc_info=error)

@@ -1,5 +1,6 @@
 """The request as handlers see it: who asks, the body once and checked, the query's parameters with clear errors."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -18,6 +19,9 @@ T = TypeVar("T")
 MAX_DEPTH = 100
 """Levels of nesting in a body: far more than any event has, far less than what ends a recursion."""
 
+PIECE_SECONDS = 60.0
+"""How long the next piece of a body may take; Granian would wait for ever."""
+
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The body of a request, read once and kept in its scope.
@@ -30,7 +34,7 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         limit: the most bytes that it may have.
 
     Raises:
-        MatrixError: ``M_TOO_LARGE`` beyond the limit.
+        MatrixError: ``M_TOO_LARGE`` beyond the limit; 408 ``M_UNKNOWN`` where nothing more comes for a minute.
     """
     kept = cast("bytes | None", scope.get("hearth_body"))
     if kept is not None:
@@ -38,22 +42,31 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     announced = announced_length(scope["headers"])
     if announced is not None and announced > limit:
         raise too_large(f"The body of this request may have at most {limit} bytes.")
-    pieces: list[bytes] = []
-    length = 0
-    while announced is None or length < announced:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise MatrixError("M_UNKNOWN", "The client went away before its request was complete.", 400)
-        piece = cast("bytes", message.get("body", b""))
-        pieces.append(piece)
-        length += len(piece)
-        if length > limit:
-            raise too_large(f"The body of this request may have at most {limit} bytes.")
-        if not message.get("more_body"):
-            break
-    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    try:
+        body = await _receive_body(receive, announced, limit) if announced != 0 else b""
+    except TimeoutError as error:
+        raise MatrixError("M_UNKNOWN", "The rest of this request did not come.", 408) from error
     scope["hearth_body"] = body  # type: ignore[typeddict-unknown-key]
     return body
+
+
+async def _receive_body(receive: Receive, announced: int | None, limit: int) -> bytes:
+    pieces: list[bytes] = []
+    length = 0
+    async with asyncio.timeout(PIECE_SECONDS) as patience:
+        while announced is None or length < announced:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise MatrixError("M_UNKNOWN", "The client went away before its request was complete.", 400)
+            piece = cast("bytes", message.get("body", b""))
+            pieces.append(piece)
+            length += len(piece)
+            if length > limit:
+                raise too_large(f"The body of this request may have at most {limit} bytes.")
+            if not message.get("more_body"):
+                break
+            patience.reschedule(asyncio.get_running_loop().time() + PIECE_SECONDS)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def announced_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:

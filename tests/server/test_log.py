@@ -16,6 +16,8 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", list(root.handlers))
     monkeypatch.setattr(root, "level", root.level)
+    for name in ("logThreads", "logProcesses", "logMultiprocessing", "_srcfile"):
+        monkeypatch.setattr(logging, name, getattr(logging, name))
     return io.StringIO()
 
 

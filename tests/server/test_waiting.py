@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -147,9 +148,6 @@ def test_sigterm_with_pending_polls(tmp_path: Path, stubborn: bool) -> None:
         polls = [
             asyncio.create_task(parse_json(url, raw("GET", f"{R0}/sync?timeout=60000"), context)) for _ in range(20)
         ]
-        if stubborn:
-            _, writer = await connect(url, context)
-            writer.write(b"POST /_matrix/client/v3/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab")
         async with httpx.AsyncClient(verify=context) as client:
             assert (await client.get(url + "/health")).status_code == 200
         assert server.stdout is not None
@@ -157,10 +155,15 @@ def test_sigterm_with_pending_polls(tmp_path: Path, stubborn: bool) -> None:
         server.send_signal(signal.SIGTERM)
         return [(await poll)[1] for poll in polls]
 
+    half = socket.create_connection((httpx.URL(url).host, httpx.URL(url).port))
+    if stubborn:
+        half = trusting_anybody().wrap_socket(half)
+        half.sendall(b"POST /_matrix/client/v3/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab")
     try:
         assert run(work()) == [{"ended": "stopping"}] * 20
         out, _ = server.communicate(timeout=10)
     finally:
+        half.close()
         with contextlib.suppress(ProcessLookupError):
             server.kill()
     assert server.returncode == 0
