@@ -122,6 +122,12 @@ class Owning:
         self.setup = Setup(database, self.settings, self.accounts, self.keys, self.claim)
         self.commands = OwnerCommands(self.setup, self.accounts, self.claim, self.settings)
 
+    async def close(self) -> None:
+        """Put away what is only in memory, and close the database."""
+        await self.sessions.close()
+        await asyncio.to_thread(self.passwords.close)
+        await self.database.close()
+
 
 class Living:
     """Rooms and sync: what people talk in.
@@ -297,8 +303,7 @@ class Running:
                 hearth.issuance.stop,
                 hearth.living.profiles.settled,
                 hearth.living.departures.settled,
-                hearth.owning.sessions.close,
-                hearth.owning.database.close,
+                hearth.owning.close,
             ],
         )
 

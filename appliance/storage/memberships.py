@@ -84,7 +84,7 @@ def left_behind(database: Reads) -> list[tuple[str, str]]:
     return [
         (user_id, room_id)
         for user_id, room_id in database.read(
-            "SELECT m.user_id, r.room_id FROM accounts a JOIN memberships m USING (user_id) JOIN rooms r USING (room_nid)"
-            " WHERE a.deactivated = 1 AND m.membership IN ('join', 'invite', 'knock')"
+            "SELECT m.user_id, r.room_id FROM accounts a JOIN memberships m USING (user_id)"
+            " JOIN rooms r USING (room_nid) WHERE a.deactivated = 1 AND m.membership IN ('join', 'invite', 'knock')"
         )
     ]
