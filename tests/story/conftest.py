@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.client import Client
+from tests.support.contract import witness
 from tests.support.hearth import HearthProcess
 
 
@@ -14,6 +15,14 @@ def hearth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HearthProcess]:
     server = HearthProcess(tmp_path_factory.mktemp("story") / "data").start()
     yield server
     server.end()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def contract() -> Iterator[None]:
+    """Every answer in every story is held against the specification, where that is at hand."""
+    Client.witness = witness()
+    yield
+    Client.witness = None
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ Nothing in here knows Hearth: it speaks the client-server API to whatever server
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import httpx
@@ -29,6 +29,9 @@ class Client:
         token: an access token, if the client is logged in.
     """
 
+    witness: ClassVar[Callable[[httpx.Response], None] | None] = None
+    """Sees every answer that any client gets; set by whoever holds answers against the specification."""
+
     def __init__(self, url: str, token: str = "", user_id: str = "", device_id: str = "") -> None:
         self.url = url
         self.token = token
@@ -44,7 +47,10 @@ class Client:
         """Send a request as it is; ``path`` begins after ``/_matrix/client/v3`` unless it begins with ``/_``."""
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         path = path if path.startswith(("/_", "/.")) else V3 + path
-        return self.http.request(method, path, json=body, params=query or None, headers=headers)
+        answer = self.http.request(method, path, json=body, params=query or None, headers=headers)
+        if Client.witness is not None:
+            Client.witness(answer)
+        return answer
 
     def must(self, method: str, path: str, body: Any = None, **query: Any) -> Json:
         """Send a request that must succeed, and give its body."""
