@@ -32,9 +32,6 @@ def open_writer(path: Path, *, create: bool = True) -> sqlite3.Connection:
         _create(path)
     connection = _connect(path, wait_ms=WAIT_MS, cache_kib=4096, statements=512)
     try:
-        # Before the first table, or it has no effect without rebuilding the whole file.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 1000")
@@ -44,6 +41,19 @@ def open_writer(path: Path, *, create: bool = True) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def set_up_file(connection: sqlite3.Connection) -> None:
+    """Give the file the properties that stay with it, where it lacks them; it must be known to be ours, or empty.
+
+    Raises:
+        sqlite3.Error: the file cannot be written.
+    """
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        # Before the first table, or it has no effect without rebuilding the whole file.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        connection.execute("PRAGMA journal_mode = WAL")
 
 
 def open_reader(path: Path, *, on_loop: bool = False) -> sqlite3.Connection:

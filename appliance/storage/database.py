@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from appliance.storage.connections import open_reader, open_writer
+from appliance.storage.connections import open_reader, open_writer, set_up_file
 from appliance.storage.errors import StorageClosed, explained
 from appliance.storage.holds import Hold, settle
-from appliance.storage.migrate import STEPS, migrate
+from appliance.storage.migrate import STEPS, check, migrate
 from appliance.storage.readers import Reader, Readers
 from appliance.storage.transactions import Lane, Reads, Row, Tx, Unit
 from appliance.storage.writer import Writer
@@ -224,6 +224,8 @@ def _prepared(path: Path, steps: Sequence[str]) -> sqlite3.Connection:
     """The writing connection to a file with the current schema."""
     connection = open_writer(path)
     try:
+        check(connection, path, steps)
+        set_up_file(connection)
         migrate(connection, path, steps)
     except BaseException:
         connection.close()

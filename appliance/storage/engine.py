@@ -10,6 +10,7 @@ For cold queries. What is asked often is constant SQL through the database's own
 import asyncio
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +21,7 @@ from piccolo.query.base import Query
 from piccolo.querystring import QueryString
 
 from appliance.storage.connections import open_reader
+from appliance.storage.errors import StorageError
 from appliance.storage.holds import Hold
 from appliance.storage.transactions import as_dicts
 
@@ -84,7 +86,9 @@ class HearthTransaction(SQLiteTransaction):
                 if not (self._committed or self._rolled_back):
                     await self.commit()
             elif not self.connection.hold.over:
-                await self.rollback()
+                # Where undoing fails too, the writer does it; what went wrong first is what the caller must hear.
+                with suppress(StorageError):
+                    await self.rollback()
         finally:
             await self.connection.close()
             self.engine.current_transaction.reset(self.context)  # type: ignore[arg-type]

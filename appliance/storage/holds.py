@@ -141,6 +141,10 @@ class Hold:
             if concerns_the_file(error) or not connection.in_transaction:
                 raise
             return
+        if not connection.in_transaction:
+            # Before the answer, so that who has it finds the hold over.
+            with self._lock:
+                self._over = StorageClosed("The transaction has ended.")
         self._tell(command.future, result, None)
 
     def _tell(self, future: "asyncio.Future[Any]", result: Any, error: BaseException | None) -> None:

@@ -15,22 +15,15 @@ STEPS: tuple[str, ...] = ("m0001_first",)
 """Modules of ``appliance.storage.migrations``, in order. Each has STATEMENTS: SQL, run in one transaction."""
 
 
-def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str] = STEPS) -> None:
-    """Apply what the file still lacks, each step in a transaction of its own.
-
-    Args:
-        connection: the writing connection, outside any transaction.
-        path: the file, for messages.
-        steps: names of the modules; other than STEPS in tests only.
+def check(connection: sqlite3.Connection, path: Path, steps: Sequence[str] = STEPS) -> None:
+    """See that the file is empty or one of ours, and not from the future; changes nothing.
 
     Raises:
         NewerDataFolder: the file has had more steps than we know.
-        StorageDamaged: it holds tables, but not ours; or a step left rows that refer to nothing.
-        sqlite3.Error: a step failed; the file is as it was before that step.
+        StorageDamaged: it holds tables, but not ours.
+        sqlite3.Error: it cannot be read.
     """
-    (applied,) = connection.execute("PRAGMA user_version").fetchone()
-    if applied == len(steps):
-        return
+    applied = _applied(connection)
     if applied > len(steps):
         raise NewerDataFolder(
             f"{path} was last used by a newer Hearth (its schema is number {applied}, this Hearth knows up to "
@@ -38,6 +31,23 @@ def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str] = S
         )
     if applied < 0 or (applied == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,)):
         raise StorageDamaged(f"{path} is a database, but not one of Hearth's. Move it away, or choose another folder.")
+
+
+def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str] = STEPS) -> None:
+    """Apply what the file still lacks, each step in a transaction of its own.
+
+    Args:
+        connection: the writing connection, outside any transaction.
+        path: the file, for messages; ``check`` found it good.
+        steps: names of the modules; other than STEPS in tests only.
+
+    Raises:
+        StorageDamaged: a step left rows that refer to nothing.
+        sqlite3.Error: a step failed; the file is as it was before that step.
+    """
+    applied = _applied(connection)
+    if applied == len(steps):
+        return
     # A step that rebuilds a table drops the old one, which must not take the rows along that refer to it. The pragma
     # does nothing inside a transaction.
     connection.execute("PRAGMA foreign_keys = OFF")
@@ -64,3 +74,8 @@ def _apply(connection: sqlite3.Connection, path: Path, number: int, statements: 
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _applied(connection: sqlite3.Connection) -> int:
+    (applied,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(applied)

@@ -1,0 +1,84 @@
+"""Acknowledged means durable: the process is killed under load, again and again, over one file."""
+
+import contextlib
+import random
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHILD = """
+import asyncio, os, sys
+from itertools import count
+from pathlib import Path
+from appliance.storage.database import Database, Lane
+
+SQL = ("INSERT INTO events (event_nid, event_id, room_nid, type, sender, ordering, position, json)"
+       " VALUES (?, ?, ?, 'm', '@a:x', 1, ?, '{}')")
+
+async def story():
+    database = await Database.open(Path(sys.argv[1]))
+    ((highest,),) = database.read("SELECT coalesce(max(event_nid), 0) FROM events")
+    numbers = count(highest + 1)
+
+    async def sender(room):
+        lane = Lane()
+        while True:
+            nid = next(numbers)
+            bad = nid % 97 == 0
+            def work(tx):
+                position = tx.position()
+                tx.execute(SQL, (nid, f"${nid}", room, position))
+                if bad:
+                    raise ValueError
+                tx.execute("INSERT INTO edges VALUES (?, 0, ?)", (nid, nid))
+                return position
+            try:
+                position = await database.write(work, lane=lane)
+            except ValueError:
+                lane = Lane()
+                continue
+            os.write(1, b"%d %d\\n" % (nid, position))
+
+    await asyncio.gather(*(sender(room) for room in range(20)))
+
+asyncio.run(story())
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_acknowledged_write_is_there_after_a_kill(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    path = tmp_path / "hearth.db"
+    acknowledged: dict[int, int] = {}
+    for _ in range(3):
+        before = len(acknowledged)
+        acknowledged |= _killed_after(path, chance.randrange(1, 1500))
+        assert len(acknowledged) > before
+        _check(path, acknowledged)
+
+
+def _killed_after(path: Path, lines: int) -> dict[int, int]:
+    """Let the child write, kill it after so many acknowledgements, and return all that it had given."""
+    command = [sys.executable, "-c", CHILD, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        read = [child.stdout.readline() for _ in range(lines)]
+        child.kill()
+        read += child.stdout.readlines()
+    # The last line may have been cut by the kill: then it was not given.
+    return {int(nid): int(position) for nid, position in (line.split() for line in read if line.endswith(b"\n"))}
+
+
+def _check(path: Path, acknowledged: dict[int, int]) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        stored = dict(file.execute("SELECT event_nid, position FROM events"))
+        edges = {nid for (nid,) in file.execute("SELECT event_nid FROM edges")}
+        ((last,),) = file.execute("SELECT position FROM stream")
+    assert acknowledged.items() <= stored.items()
+    # Nothing half, and no position twice or left out.
+    assert edges == stored.keys()
+    assert sorted(stored.values()) == list(range(1, last + 1))
