@@ -171,6 +171,7 @@ class Living:
         stream = AccountDataStream(database)
         self.sync = Sync(database, self.rooms, self.standings, self.activity, sections, stream)
         self.account_data = AccountData(database)
+        self.account_data.changed.append(stream.note)
         self.account_data.changed.append(lambda user_id, position: self.notifier.concern(user_id))
         self.profiles.listeners.append(self.membership)
         self.departures = Departures(database, self.membership)

@@ -136,15 +136,15 @@ class Sections:
         """The timeline, whether it is limited, and the point before it."""
         limit = max(0, min(TIMELINE if rule.limit is None else rule.limit, MOST_TIMELINE))
         nid = window.history.room_nid
-        end = self._timeline.point_at(nid, window.upto)
         if window.since is None:
+            end = self._timeline.point_at(nid, window.upto)
             page = self._timeline.page(nid, asker.user_id, end, limit, backwards=True, rule=rule, upto=window.upto)
             events, limited = page.events[::-1], page.end is not None
         else:
             events, limited = self._timeline.arrived(nid, asker.user_id, window.since, window.upto, limit, rule)
         if events:
             return events, limited, HistoryToken(events[0].ordering, (events[0].position or 0) - 1)
-        return events, limited, end
+        return events, limited, self._timeline.point_at(nid, window.upto)
 
     async def _state(
         self, window: Window, asker: Asker, options: Options, events: list[ClientEvent], whole: bool
