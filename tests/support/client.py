@@ -17,7 +17,7 @@ Json = dict[str, Any]
 _numbers = itertools.count(1)
 
 
-class Refused(AssertionError):
+class Refused(AssertionError):  # noqa: N818 - a verdict
     """An answer that should have been a success."""
 
 
@@ -45,9 +45,17 @@ class Client:
 
     def ask(self, method: str, path: str, body: Any = None, **query: Any) -> httpx.Response:
         """Send a request as it is; ``path`` begins after ``/_matrix/client/v3`` unless it begins with ``/_``."""
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return self._request(method, path, params=query or None, **({} if body is None else {"json": body}))
+
+    def raw(self, method: str, path: str, content: bytes, **headers: str) -> httpx.Response:
+        """Send a request with a body of bytes; a header's underscores are sent as hyphens."""
+        lines = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._request(method, path, content=content, headers=lines)
+
+    def _request(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+        headers = {**({"Authorization": f"Bearer {self.token}"} if self.token else {}), **(headers or {})}
         path = path if path.startswith(("/_", "/.")) else V3 + path
-        answer = self.http.request(method, path, json=body, params=query or None, headers=headers)
+        answer = self.http.request(method, path, headers=headers, **more)
         if Client.witness is not None:
             Client.witness(answer)
         return answer
@@ -113,6 +121,35 @@ class Client:
     def leave(self, room_id: str) -> None:
         """Leave a room."""
         self.must("POST", f"/rooms/{seg(room_id)}/leave", {})
+
+    def kick(self, room_id: str, other: "Client", **more: str) -> None:
+        """Remove somebody."""
+        self.must("POST", f"/rooms/{seg(room_id)}/kick", {"user_id": other.user_id, **more})
+
+    def ban(self, room_id: str, other: "Client", **more: str) -> None:
+        """Ban somebody."""
+        self.must("POST", f"/rooms/{seg(room_id)}/ban", {"user_id": other.user_id, **more})
+
+    def unban(self, room_id: str, other: "Client", **more: str) -> None:
+        """Lift a ban."""
+        self.must("POST", f"/rooms/{seg(room_id)}/unban", {"user_id": other.user_id, **more})
+
+    def forget(self, room_id: str) -> None:
+        """Forget a room that was left."""
+        self.must("POST", f"/rooms/{seg(room_id)}/forget", {})
+
+    def redact(self, room_id: str, event_id: str, **content: str) -> str:
+        """Redact an event."""
+        path = f"/rooms/{seg(room_id)}/redact/{seg(event_id)}/{seg(unique('txn'))}"
+        return str(self.must("PUT", path, content)["event_id"])
+
+    def event(self, room_id: str, event_id: str) -> Json:
+        """One event."""
+        return self.must("GET", f"/rooms/{seg(room_id)}/event/{seg(event_id)}")
+
+    def member(self, room_id: str, other: "Client | None" = None) -> Json:
+        """The content of a membership event, one's own unless said otherwise."""
+        return self.state(room_id, "m.room.member", (other or self).user_id)
 
     def send(self, room_id: str, text: str, *, txn: str = "", event_type: str = "m.room.message") -> str:
         """Send a text."""
