@@ -91,15 +91,17 @@ async def test_a_unit_that_swallows_a_full_disk_fails_all_the_same(database: Dat
 
 
 class Flaky(sqlite3.Connection):
-    """A connection whose statements fail as ``plan`` says."""
+    """A connection whose statements fail as ``plan`` says, with that code; negative: after they were run."""
 
     plan: ClassVar[Callable[[str], int | None]] = staticmethod(lambda sql: None)
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:  # type: ignore[override]
         code = Flaky.plan(sql)
         if code is not None:
+            if code < 0:
+                super().execute(sql, parameters)
             error = sqlite3.OperationalError("disk I/O error")
-            error.sqlite_errorcode = code
+            error.sqlite_errorcode = abs(code)
             raise error
         return super().execute(sql, parameters)
 
@@ -155,6 +157,21 @@ def _second(plan: Callable[[str], int | None], statement: str) -> Callable[[str]
         return plan(sql)
 
     return wrapped
+
+
+async def test_a_commit_that_took_place_though_it_failed_takes_its_positions_along(
+    tmp_path: Path, flaky: type[Flaky]
+) -> None:
+    database = await Database.open(tmp_path / "hearth.db")
+    flaky.plan = failing_once("COMMIT", -sqlite3.SQLITE_IOERR_FSYNC)
+    with pytest.raises(StorageUnavailable):
+        await database.write(partial(note, name="@unknown:x"))
+    # Not published; what comes next is published with it, and takes another position.
+    assert database.position == 0
+    assert await database.write(partial(note, name="@after:x")) == 2
+    assert database.position == 2
+    assert noted(database) == [(1, "@unknown:x"), (2, "@after:x")]
+    await database.close()
 
 
 async def test_an_io_error_during_the_replay_fails_the_rest_and_keeps_what_was_committed(
