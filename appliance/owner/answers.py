@@ -104,7 +104,7 @@ def parse_answers(text: str, folder: Path | None = None) -> Answers:
 
     Args:
         text: the file's content (TOML).
-        folder: where the file lies: from there its paths are meant that are not absolute; by default the current folder.
+        folder: where the file lies, which paths in it start from; by default the current folder.
 
     Raises:
         OwnerError: for what is not TOML.

@@ -14,7 +14,7 @@ from appliance.settings import host_of
 
 SHORTEST_PASSWORD = 8
 LONGEST_PASSWORD = 512
-"""Characters; beyond it hashing would be a way to keep the server busy."""
+"""Bytes; what accounts take. Beyond it hashing would be a way to keep the server busy."""
 LONGEST_NAME = 200
 """Bytes of a server's name: leaves room for the user's own part in the 255 bytes of a user id."""
 
@@ -144,11 +144,9 @@ def username(text: str, server: str, key: str = "owner.username") -> str:
 def password(text: str, key: str = "owner.password") -> str:
     """The owner's password; nothing is asked of it but some length."""
     if len(text) < SHORTEST_PASSWORD:
-        raise AnswerError(
-            key, f"A password needs at least {SHORTEST_PASSWORD} characters; a few words in a row are good."
-        )
-    if len(text) > LONGEST_PASSWORD:
-        raise AnswerError(key, f"A password may have at most {LONGEST_PASSWORD} characters.")
+        raise AnswerError(key, f"This password is too short: it takes at least {SHORTEST_PASSWORD} characters.")
+    if len(text.encode()) > LONGEST_PASSWORD:
+        raise AnswerError(key, f"A password may have at most {LONGEST_PASSWORD} bytes, which is many words.")
     return text
 
 

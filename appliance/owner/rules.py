@@ -67,9 +67,7 @@ def _check_acme(settings: Settings) -> None:
         if fields.is_address(name):
             raise AnswerError(key, f"An automatic certificate needs a name; {name} is an address. {OTHER_MODES}")
         if settings.tls_directory == LETS_ENCRYPT and not fields.is_public_name(name):
-            raise AnswerError(
-                key, f"Let's Encrypt gives no certificate for {name}, which is no public name. {OTHER_MODES}"
-            )
+            raise AnswerError(key, f"Let's Encrypt has no certificate for {name}: it is no public name. {OTHER_MODES}")
 
 
 def _check_federation(settings: Settings) -> None:

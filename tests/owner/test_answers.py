@@ -140,7 +140,7 @@ REFUSALS = [
     (NAME + '[owner]\nusername = "Alice"\npassword = "correct horse"\n', "owner.username", "small letters"),
     (NAME + '[owner]\nusername = ""\npassword = "correct horse"\n', "owner.username", "is needed"),
     (NAME + f'[owner]\nusername = "{"a" * 250}"\npassword = "correct horse"\n', "owner.username", "too long"),
-    (NAME + '[owner]\nusername = "alice"\npassword = "short"\n', "owner.password", "at least 8"),
+    (NAME + '[owner]\nusername = "alice"\npassword = "short"\n', "owner.password", "at least 8 characters"),
     (NAME + f'[owner]\nusername = "alice"\npassword = "{"x" * 600}"\n', "owner.password", "at most 512"),
     (NAME + '[registration]\nmode = "invite"\n' + OWNER, "registration.mode", '"closed", "token", "open"'),
     (NAME + "[passwords]\nmemory_kib = 19.5\n" + OWNER, "passwords.memory_kib", "a whole number, not 19.5"),
