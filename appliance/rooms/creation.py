@@ -83,7 +83,7 @@ class Creation:
             MatrixError: ``M_UNSUPPORTED_ROOM_VERSION``, ``M_ROOM_IN_USE`` for a taken alias, ``M_INVALID_ROOM_STATE``
                 where the events asked for do not allow one another, ``M_INVALID_PARAM``, ``M_BAD_JSON``.
         """
-        version = VERSIONS.get(request.room_version or DEFAULT)
+        version = VERSIONS.get(DEFAULT if request.room_version is None else request.room_version)
         if version is None:
             raise MatrixError("M_UNSUPPORTED_ROOM_VERSION", f"Hearth knows no room version {request.room_version}.")
         alias = self._alias(request)
