@@ -146,7 +146,7 @@ async def load(server: Process, sizes: Sizes) -> list[Figure]:
     figures += await sending(server, "1 sender", people[:1], [room], sizes.sends // 2)
     figures += await sending(server, "20 senders, one room", people[:20], [room] * 20, sizes.sends)
     figures += await sending(server, "20 senders, a room each", people[:20], rooms, sizes.sends)
-    sender = await people[0].another()
+    sender = people[0].another()
     figures += await waking(server, "1 waiting sync", sender, room, people[1:2], sizes.rounds)
     figures += await waking(server, "50 waiting syncs", sender, room, people[1:51], sizes.rounds)
     figures.append(Figure("memory at the end (RSS)", server.resident, "MiB"))

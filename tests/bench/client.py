@@ -24,8 +24,14 @@ class Wire(asyncio.Protocol):
         """Keep the transport."""
         self._transport = cast("asyncio.WriteTransport", transport)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection stands: the server ends those that are idle for long."""
+        return self._transport is not None and not self._transport.is_closing()
+
     def connection_lost(self, error: Exception | None) -> None:
         """Fail whoever waits."""
+        self._transport = None
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error or ConnectionResetError("the server closed the connection"))
 
@@ -62,9 +68,9 @@ class Wire(asyncio.Protocol):
 class Person:
     """A user of the server, on a connection of their own."""
 
-    def __init__(self, wire: Wire, address: str) -> None:
-        self._wire = wire
-        self._address = address
+    def __init__(self, port: int) -> None:
+        self._wire = Wire()
+        self._port = port
         self._number = 0
         self.token = ""
         self.user_id = ""
@@ -73,25 +79,24 @@ class Person:
     @classmethod
     async def register(cls, port: int, username: str) -> Self:
         """Make an account and log it in."""
-        _, wire = await asyncio.get_running_loop().create_connection(Wire, "127.0.0.1", port)
-        person = cls(wire, f"127.0.0.1:{port}")
+        person = cls(port)
         account = {"username": username, "password": "correct horse battery", "auth": {"type": "m.login.dummy"}}
         made = await person.call("POST", f"{PREFIX}/register", account)
         person.token, person.user_id = made["access_token"], made["user_id"]
         return person
 
-    async def another(self) -> Self:
-        """The same user on one more connection."""
-        host, _, port = self._address.rpartition(":")
-        _, wire = await asyncio.get_running_loop().create_connection(Wire, host, int(port))
-        twin = type(self)(wire, self._address)
+    def another(self) -> Self:
+        """The same user, for one more connection."""
+        twin = type(self)(self._port)
         twin.token, twin.user_id, twin.since = self.token, self.user_id, self.since
         return twin
 
     async def raw(self, method: str, path: str, body: bytes = b"") -> bytes:
         """A request and the body of its answer; ``RefusedError`` for any status but 200."""
         authorization = f"Authorization: Bearer {self.token}\r\n" if self.token else ""
-        head = f"{method} {path} HTTP/1.1\r\nHost: {self._address}\r\n{authorization}Content-Length: {len(body)}\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{authorization}Content-Length: {len(body)}\r\n"
+        if not self._wire.is_open:
+            _, self._wire = await asyncio.get_running_loop().create_connection(Wire, "127.0.0.1", self._port)
         status, answer = await self._wire.ask(f"{head}Content-Type: application/json\r\n\r\n".encode() + body)
         if status != 200:
             raise RefusedError(f"{method} {path}: {status} {answer[:300]!r}")
