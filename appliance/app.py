@@ -222,7 +222,6 @@ class Hearth:
                 reading=living.reading,
                 rooms=living.rooms,
                 serving=living.serving,
-                standings=living.standings,
                 store=living.store,
                 timeline=living.timeline,
             ),

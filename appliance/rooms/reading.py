@@ -69,20 +69,30 @@ class Reading:
         Raises:
             MatrixError: ``M_FORBIDDEN`` for anybody else, unless the room is readable for the world.
         """
+        room, left = await self.admitted(user_id, room_id)
+        return View(room, room.published.state if left is None else await self.state_at(room, left))
+
+    async def admitted(self, user_id: str, room_id: str) -> tuple[Room, int | None]:
+        """The room, for somebody who may read in it: members, former ones, and everybody if it is for the world.
+
+        Returns:
+            the room, and for former members the position at which they left.
+
+        Raises:
+            MatrixError: ``M_FORBIDDEN`` for anybody else, also for those who forgot the room.
+        """
         room = await self._rooms.find(room_id)
         if room is None:
             raise forbidden("You are not in this room.")
-        published = room.published
-        if published.members.of(user_id) == "join":
-            return View(room, published.state)
-        history = self._standings.of(user_id).of(room.nid)
-        if history is not None:
-            left = self._left_at(history.changes, room.position)
-            if left is not None:
-                return View(room, await self.state_at(room, left))
-        visibility = room.state_event(published, "m.room.history_visibility")
+        if room.published.members.of(user_id) == "join":
+            return room, None
+        history = self._standings.of(user_id).remembered(room.nid)
+        left = None if history is None else history.left_at(room.position)
+        if left is not None:
+            return room, left
+        visibility = room.state_event(room.published, "m.room.history_visibility")
         if visibility is not None and visibility.content.get("history_visibility") == "world_readable":
-            return View(room, published.state)
+            return room, None
         raise forbidden("You are not in this room.")
 
     async def state_at(self, room: Room, position: int) -> StateMap:
@@ -94,7 +104,7 @@ class Reading:
 
     async def members(
         self, user_id: str, room_id: str, at: SyncToken | HistoryToken | None, wanted: Callable[[str], bool]
-    ) -> tuple[Room, list[ClientEvent]]:
+    ) -> list[ClientEvent]:
         """The membership events of a room.
 
         Args:
@@ -103,31 +113,19 @@ class Reading:
             at: the point at which; None for now.
             wanted: says of a membership whether it is asked for.
         """
-        view = await self.view(user_id, room_id)
-        state = view.state
-        if at is not None and at.position < view.room.position:
-            state = await self.state_at(view.room, at.position)
+        room, left = await self.admitted(user_id, room_id)
+        point = room.position if at is None else at.position
+        if left is not None:
+            point = min(point, left)
+        published = room.published
+        state = published.state if point >= room.position else await self.state_at(room, point)
         slots = [(user, nid) for (event_type, user), nid in state.items() if event_type == MEMBER]
-        memberships = view.room.published.members
-        if state is view.room.published.state:
-            slots = [(user, nid) for user, nid in slots if wanted(memberships.of(user))]
+        if state is published.state:
+            slots = [(user, nid) for user, nid in slots if wanted(published.members.of(user))]
             clients = await self._store.many_clients(nid for _, nid in slots)
-            return view.room, [clients[nid] for _, nid in slots]
+            return [clients[nid] for _, nid in slots]
         clients = await self._store.many_clients(nid for _, nid in slots)
-        return view.room, [clients[nid] for _, nid in slots if wanted(membership_of(clients[nid]))]
-
-    @staticmethod
-    def _left_at(changes: list, upto: int) -> int | None:  # type: ignore[type-arg]
-        """When the user last left the room, None if they never were in it."""
-        left: int | None = None
-        inside = False
-        for change in changes:
-            if change.position > upto:
-                break
-            if inside and change.membership != "join":
-                left = change.position
-            inside = change.membership == "join"
-        return left
+        return [clients[nid] for _, nid in slots if wanted(membership_of(clients[nid]))]
 
 
 def membership_of(event: ClientEvent) -> str:

@@ -45,6 +45,17 @@ class History:
         change = self.at(position)
         return change.membership if change else "leave"
 
+    def left_at(self, position: int) -> int | None:
+        """When the user last left the room, as of a position; None where they never were in it before that."""
+        left, inside = None, False
+        for change in self.changes:
+            if change.position > position:
+                break
+            if inside and change.membership != "join":
+                left = change.position
+            inside = change.membership == "join"
+        return left
+
     def joined_since(self, position: int) -> bool:
         """Whether the user was in the room at a position or came in later."""
         if self.membership_at(position) == "join":
@@ -71,6 +82,10 @@ class UserRooms:
     def of(self, room_nid: int) -> History | None:
         """The user's history with one room, None where there is none."""
         return self.histories.get(room_nid)
+
+    def remembered(self, room_nid: int) -> History | None:
+        """The same for what the user may still read: None for a room that they forgot."""
+        return None if room_nid in self.forgotten else self.histories.get(room_nid)
 
     def changed_since(self, position: int) -> set[int]:
         """The numbers of the rooms in which the user's membership changed after a position."""
@@ -118,8 +133,11 @@ class Standings:
 
     async def forget(self, user_id: str, room_nid: int) -> None:
         """Note that a user forgot a room."""
-        await self._database.write(lambda tx: rows.forget(tx, room_nid, user_id))
-        self.of(user_id).forgotten.add(room_nid)
+        await self._database.write(
+            lambda tx: rows.forget(tx, room_nid, user_id),
+            # In the order of commits: an invitation that comes right after makes the room known again.
+            published=lambda _: self.of(user_id).forgotten.add(room_nid),
+        )
 
     def prepare(self, step: Step) -> Statement | None:
         """Store the standing that a membership event makes."""

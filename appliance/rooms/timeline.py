@@ -127,12 +127,26 @@ class Timeline:
 
     def visible(self, event: ClientEvent, user_id: str) -> bool:
         """Whether a user may see an event."""
-        history = self._standings.of(user_id).of(event.room_nid)
+        history = self._standings.of(user_id).remembered(event.room_nid)
         return may_see(event, user_id, history, self._visibility.of(event.room_nid))
+
+    def last_seen(self, room_nid: int, user_id: str) -> HistoryToken | None:
+        """The point after which somebody who is not in a room sees nothing; None where they may see all there is."""
+        history = self._standings.of(user_id).remembered(room_nid)
+        published = self._database.position
+        change = None if history is None else history.at(published)
+        if change is None or change.membership == "join" or self._visibility.of(room_nid).was("world_readable"):
+            return None
+        return self.point_at(room_nid, change.position)
 
     def _chunk(self, room_nid: int, here: HistoryToken, upto: int, limit: int, backwards: bool) -> list[rows.EventRow]:
         read = rows.page_back if backwards else rows.page_forward
         return read(self._database, room_nid, here.ordering, here.position, upto, limit)
+
+
+def earlier(one: HistoryToken, other: HistoryToken) -> HistoryToken:
+    """The earlier of two points of a room's history."""
+    return min(one, other, key=lambda point: (point.ordering, point.position))
 
 
 def passes(rule: RoomEventRule, event: ClientEvent) -> bool:

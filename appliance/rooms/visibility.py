@@ -27,6 +27,10 @@ class VisibilityHistory:
         self.positions = [position for position, _ in changes]
         self.values = [value if value in KNOWN else DEFAULT for _, value in changes]
 
+    def was(self, setting: str) -> bool:
+        """Whether it was ever so."""
+        return setting in self.values
+
     def at(self, position: int) -> str:
         """The setting in force at a position."""
         index = bisect_right(self.positions, position)

@@ -1,7 +1,5 @@
 """Coming and going (client-server API, "Room membership")."""
 
-from typing import Any
-
 from litestar import Controller
 from litestar.types import ASGIApp
 from msgspec import Struct
@@ -123,7 +121,9 @@ class MembershipApi(Controller):
     async def _join(self, request: Asked, room_id: str) -> ASGIApp:
         if not is_room_id(room_id):
             raise invalid_param(f"{room_id!r} is neither a room id nor an alias.")
-        wanted = await request.struct(Reason, empty=True)
-        extra: dict[str, Any] = {} if wanted.reason is None else {"reason": wanted.reason}
-        await self.membership.join(request.requester.user_id, room_id, extra)
+        await request.struct(Reason, empty=True)
+        body = await request.object(empty=True)
+        # What else a client says becomes part of the membership, as it does with other servers.
+        said = {key: value for key, value in body.items() if key != "third_party_signed" and value is not None}
+        await self.membership.join(request.requester.user_id, room_id, said)
         return answer({"room_id": room_id})

@@ -6,15 +6,14 @@ import orjson
 from litestar import Controller
 from litestar.types import ASGIApp
 
-from appliance.errors import forbidden, invalid_param
+from appliance.errors import invalid_param
 from appliance.protocol.filters import RoomEventRule, read_room_event_rule
 from appliance.rooms.reading import Reading
 from appliance.rooms.room import Rooms
 from appliance.rooms.serving import Asker, Serving
 from appliance.rooms.snapshot import MEMBER
-from appliance.rooms.standings import Standings
 from appliance.rooms.store import EventStore
-from appliance.rooms.timeline import Page, Timeline
+from appliance.rooms.timeline import Page, Timeline, earlier
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
@@ -22,6 +21,7 @@ from appliance.storage.tokens import HistoryToken, SyncToken, read
 
 ROOM = "/_matrix/client/v3/rooms/{room_id:str}"
 PAGE, LONGEST_PAGE = 10, 500
+MEMBERSHIPS = ("join", "invite", "knock", "leave", "ban")
 START = HistoryToken(0, -(2**62))
 """Before everything: where reading forwards begins without a token."""
 
@@ -32,7 +32,6 @@ class MessagesApi(Controller):
     reading: Reading
     rooms: Rooms
     serving: Serving
-    standings: Standings
     store: EventStore
     timeline: Timeline
 
@@ -56,13 +55,16 @@ class MessagesApi(Controller):
         rule = _rule(request.query_text("filter"))
         start, until = _token(request.query_text("from")), _token(request.query_text("to"))
         user_id = request.requester.user_id
-        room = await self.rooms.find(room_id)
-        if room is None:
-            raise forbidden("You are not in this room.")
-        if self.standings.of(user_id).of(room.nid) is None:
-            await self.reading.view(user_id, room_id)
+        room, _ = await self.reading.admitted(user_id, room_id)
         begin = START if start is None and not backwards else self.timeline.point(room.nid, start)
         stop = None if until is None else self.timeline.point(room.nid, until)
+        last = self.timeline.last_seen(room.nid, user_id)
+        if last is not None:
+            # Former members need not be led through all that came after them.
+            if backwards:
+                begin = earlier(begin, last)
+            else:
+                stop = last if stop is None else earlier(stop, last)
         page = self.timeline.page(room.nid, user_id, begin, limit, backwards=backwards, until=stop, rule=rule)
         body: dict[str, Any] = {
             "chunk": self.serving.serve(page.events, _asker(request), room_id),
@@ -80,7 +82,10 @@ class MessagesApi(Controller):
 
         Lists the membership events, now or at a point, of the memberships asked for.
         """
-        only, without = request.query_text("membership"), request.query_text("not_membership")
+        only, without = (
+            request.query_choice(name, MEMBERSHIPS) if request.query_text(name) else None
+            for name in ("membership", "not_membership")
+        )
 
         def wanted(membership: str) -> bool:
             if only is None and without is None:
@@ -88,7 +93,7 @@ class MessagesApi(Controller):
             return (only is not None and membership == only) or (without is not None and membership != without)
 
         at = _token(request.query_text("at"))
-        _, events = await self.reading.members(request.requester.user_id, room_id, at, wanted)
+        events = await self.reading.members(request.requester.user_id, room_id, at, wanted)
         return answer({"chunk": self.serving.serve(events, _asker(request), room_id)})
 
     @endpoint("GET", ROOM + "/joined_members", guests=True)
