@@ -19,6 +19,7 @@ from appliance.server.addresses import Bind
 from appliance.server.granian_server import GranianServer
 from appliance.server.plan import Listener, Reach
 from appliance.tls.progress import Progress
+from tests.browser.chromium import FLAGS
 from tests.support.apt import require
 from tests.web.stage import PASSWORD, Stage, failure, ordering
 
@@ -26,15 +27,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.apt, pytest.mark.slow]
 
 DESK = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
-FLAGS = [
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-gpu",
-]
 
 
 @dataclass
@@ -50,7 +42,7 @@ class Watched:
 
     async def check(self, name: str) -> None:
         """Look at the page: it has come through whole, and it fits."""
-        await self.page.wait_for_load_state("networkidle")
+        await self.page.wait_for_load_state("load")
         await self.page.screenshot(path=self.pictures / f"{name}-{self.look}.png", full_page=True)
         wide = await self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{name} is {wide} pixels too wide"
