@@ -53,6 +53,11 @@ def encode_strict(value: Any) -> bytes:
         raise ValueError(f"this has no canonical JSON: {error}") from error
 
 
+def trimmed(data: bytes) -> bytes:
+    """The same bytes in no more memory than they need, for what is kept: orjson hands out buffers of whole kilobytes."""
+    return memoryview(data).tobytes()
+
+
 def decode(data: bytes | str, *, max_depth: int = 100) -> Any:
     """The value that JSON text stands for.
 

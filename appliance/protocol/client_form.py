@@ -26,7 +26,7 @@ def client_bytes(event: Event) -> bytes:
     if event.redacts is not None:
         form["redacts"] = event.redacts
         form["content"] = {**event.content, "redacts": event.redacts}
-    return orjson.dumps(form) if event.version.strict_json else canonical.encode(form)
+    return canonical.trimmed(orjson.dumps(form) if event.version.strict_json else canonical.encode(form))
 
 
 def stripped(event: Event) -> dict[str, Any]:

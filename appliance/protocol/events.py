@@ -238,7 +238,7 @@ def _finish(version: RoomVersion, pdu: dict[str, Any], server_name: str, key: Si
 
 def _encode(version: RoomVersion, pdu: dict[str, Any]) -> bytes:
     """The canonical JSON of an event whose format was checked."""
-    return canonical.encode_strict(pdu) if version.strict_json else canonical.encode(pdu)
+    return canonical.trimmed(canonical.encode_strict(pdu) if version.strict_json else canonical.encode(pdu))
 
 
 def _references(version: RoomVersion, event_ids: Sequence[str], known: Mapping[str, str] | None) -> list[Any]:
