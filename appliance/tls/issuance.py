@@ -170,8 +170,10 @@ class Issuance:
                     failure = problems.explain(OrderError("crashed", detail=repr(error)), self._settings.tls_directory)
                     self._board.change(state="waiting", current="", failure=failure, next_attempt=due)
             wait = min(max(due - self._clock(), 0), LOOK_EVERY) / 1000
+            # Not wait_for: before Python 3.12 that loses a cancellation that comes together with the wake.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
 
     async def _turn(self) -> int:
         """Do what is due. Gives the time at which something else will be."""
@@ -290,6 +292,7 @@ class Issuance:
             detail=problem.detail,
             lasting=lasting,
         )
+        await self._remember(attempts)
         log.warning("No certificate for %s. %s (%s)", ", ".join(wanted.names), sentence, problem)
         self._board.change(
             state="failed" if lasting else "waiting",
@@ -298,7 +301,6 @@ class Issuance:
             detail=problem.detail,
             next_attempt=attempts.next_attempt,
         )
-        await self._remember(attempts)
 
     async def _remember(self, attempts: Attempts | None) -> None:
         """Keep how many orders failed, over a restart too if the disk allows."""

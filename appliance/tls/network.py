@@ -169,7 +169,7 @@ def _kind_of_connection(error: requests.RequestException) -> str:
         return "untrusted"
     if isinstance(error, requests.Timeout):
         return "timeout"
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+    if isinstance(error, ValueError):  # an address of another kind, an answer that is not JSON
         return "not-acme"
     if "NameResolution" in str(error) or "getaddrinfo" in str(error):
         return "unresolved"

@@ -22,7 +22,8 @@ LASTING = frozenset(
 )
 """Problems that stay until someone changes something: a quick retry would bring the same."""
 
-_ADDRESS = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7})(?![\w.])")
+_WORD = re.compile(r"(?<!\w)[0-9a-fA-F.:]{3,}")
+_HOME = tuple(ipaddress.ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 
 
@@ -52,11 +53,12 @@ def _names(problem: OrderError) -> str:
 
 def _address(problem: OrderError) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address that the authority tried, as far as its words tell."""
-    for word in _ADDRESS.findall(problem.detail):
-        try:
-            return ipaddress.ip_address(word)
-        except ValueError:
-            continue
+    for word in _WORD.findall(problem.detail):
+        for candidate in (word.rstrip(":."), word.rpartition(":")[0]):
+            try:
+                return ipaddress.ip_address(candidate)
+            except ValueError:
+                continue
     return None
 
 
@@ -65,25 +67,27 @@ def _about_address(problem: OrderError) -> str:
     address = _address(problem)
     if address is None:
         return ""
-    if address.version == 6 and not address.is_loopback:
+    if any(address in net for net in _HOME):
         return (
-            f" It tried the IPv6 address {address}, which it always prefers: if this machine cannot be reached over "
-            f"IPv6 from outside, take the AAAA record of {_names(problem)} out of the DNS."
+            f" It tried {address}, which is an address inside a home network: the DNS has to give your public "
+            "address, the one that your router has on the internet."
         )
     if address in _SHARED:
         return (
             f" It tried {address}, an address that your provider shares among many customers, so no port can be "
             "forwarded to you. Ask the provider for an address of your own."
         )
-    if address.is_private and not address.is_loopback:
+    if address.version == 6 and not address.is_loopback:
         return (
-            f" It tried {address}, which is an address inside a home network: the DNS has to give your public "
-            "address, the one that your router has on the internet."
+            f" It tried the IPv6 address {address}, which it always prefers: if this machine cannot be reached over "
+            f"IPv6 from outside, take the AAAA record of {_names(problem)} out of the DNS."
         )
     return f" It tried {address}: check that this is your public address."
 
 
 def _connection(problem: OrderError, authority: str) -> str:
+    if "resolv" in problem.detail or "no such host" in problem.detail:  # some authorities count that as no connection
+        return _dns(problem, authority)
     return (
         f"{authority} could not reach {_names(problem)} at port 80, so it cannot see that the name is yours."
         f"{_about_address(problem)} Forward port 80 of your router to this machine, let it through any firewall, "

@@ -49,7 +49,7 @@ class Pebble:
         nonce_rejects: how many good nonces in a hundred are rejected.
         authz_reuse: how many valid authorisations in a hundred are used again for a new order.
         external_account: whether an account needs a binding that Hearth cannot give.
-        blocked: names that are refused as a policy.
+        blocked: a domain for which, and for all below it, certificates are refused as a policy.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Pebble:
         nonce_rejects: int = 30,
         authz_reuse: int = 50,
         external_account: bool = False,
-        blocked: tuple[str, ...] = (),
+        blocked: str = "",
     ) -> None:
         self.program = program or apt.require("pebble")
         self._resolver = self.program.with_name("pebble-challtestsrv")
@@ -93,7 +93,7 @@ class Pebble:
             "ocspResponderURL": "",
             "externalAccountBindingRequired": external_account,
             "externalAccountMACKeys": {"kid": "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"},
-            "domainBlocklist": list(blocked),
+            "domainBlocklist": [blocked] if blocked else [],
             "retryAfter": {"authz": 1, "order": 1},
         }
         if self.newer:
