@@ -166,6 +166,14 @@ def unban(room: Room) -> Event:
     return membership(room, BOB, "leave", sender=ALICE)
 
 
+@case(ALL)
+def unban_with_just_enough_power(room: Room) -> Event:
+    room.member(BOB, "join")
+    room.member(DAVE, "ban")
+    powers(room, {BOB: 50}, ban=50, kick=50)
+    return membership(room, DAVE, "leave", sender=BOB)
+
+
 @case(NONE)
 def unban_without_the_power_to_ban(room: Room) -> Event:
     room.member(BOB, "join")
@@ -207,6 +215,13 @@ def ban_in_advance(room: Room) -> Event:
 @case(NONE)
 def ban_from_outside(room: Room) -> Event:
     powers(room, {BOB: 100})
+    return membership(room, DAVE, "ban", sender=BOB)
+
+
+@case(ALL)
+def ban_with_just_enough_power(room: Room) -> Event:
+    room.member(BOB, "join")
+    powers(room, {BOB: 50, DAVE: 49}, ban=50)
     return membership(room, DAVE, "ban", sender=BOB)
 
 
