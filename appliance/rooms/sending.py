@@ -1,8 +1,11 @@
 """Sending: messages, state and redactions of local users, each at most once for a transaction."""
 
+import json
 from typing import Any
 
 from appliance.errors import MatrixError, forbidden, invalid_param, not_found
+from appliance.protocol.identifiers import is_room_alias
+from appliance.protocol.power import creators
 from appliance.rooms.appending import Appender, Draft, Identity
 from appliance.rooms.creation import People, check_invitee
 from appliance.rooms.room import Room, Rooms
@@ -55,6 +58,7 @@ class Sending:
         Raises:
             MatrixError: ``M_FORBIDDEN``, ``M_TOO_LARGE``, ``M_BAD_JSON``.
         """
+        _check_type(event_type)
         if event_type == "m.room.redaction":
             redacts = content.get("redacts")
             if not isinstance(redacts, str):
@@ -79,18 +83,21 @@ class Sending:
         Raises:
             MatrixError: as ``send``; ``M_BAD_ALIAS`` for aliases that do not lead to the room.
         """
+        _check_type(event_type)
         room = await self._rooms.find(room_id)
         own_join = event_type == MEMBER and state_key == sender and content.get("membership") == "join"
         if room is None or not own_join:
             room = await self._rooms.joined(room_id, sender)
         if event_type == MEMBER and content.get("membership") == "invite":
             check_invitee(state_key, self._identity, self._people)
-        if event_type == "m.room.canonical_alias":
+        if event_type == "m.room.canonical_alias" and not state_key:
             self._check_aliases(room, content)
+        if event_type == "m.room.power_levels" and not state_key:
+            _check_creators(room, content)
 
         def work(draft: Draft) -> str:
             present = draft.state_event(event_type, state_key)
-            if present is not None and present.sender == sender and present.content == content:
+            if present is not None and present.sender == sender and _same(present.content, content):
                 return present.event_id
             if event_type == MEMBER:
                 _check_removal(draft, sender, state_key, content)
@@ -147,19 +154,39 @@ class Sending:
         present = room.state_event(room.published, "m.room.canonical_alias")
         known = _aliases(present.content) if present else set()
         others = content.get("alt_aliases", [])
-        if not isinstance(others, list):
+        if not isinstance(others, list) or not all(isinstance(one, str) for one in others):
             raise invalid_param("alt_aliases must be a list of aliases.")
+        if not isinstance(content.get("alias", ""), str | None):
+            raise invalid_param("alias must be an alias.")
         for alias in _aliases(content) - known:
-            if not alias.startswith("#") or ":" not in alias:
+            if not is_room_alias(alias):
                 raise invalid_param(f"{alias!r} is not an alias.")
             if rows.room_of_alias(self._database, alias) != room.room_id:
                 raise MatrixError("M_BAD_ALIAS", f"The alias {alias} does not lead to this room.", 400)
+
+
+def _check_type(event_type: str) -> None:
+    if event_type == "m.room.create":
+        raise forbidden("A room has one create event, which is made with it.")
 
 
 def _aliases(content: Content) -> set[str]:
     others = content.get("alt_aliases")
     named = [content.get("alias"), *(others if isinstance(others, list) else [])]
     return {alias for alias in named if isinstance(alias, str) and alias}
+
+
+def _same(one: Content, other: Content) -> bool:
+    """Whether two contents are the same JSON; to Python 1 and True are equal, and so are 1 and 1.0."""
+    return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _check_creators(room: Room, content: Content) -> None:
+    """Say what is wrong with a power level for a creator, before the authorisation rules only say that it is."""
+    users = content.get("users")
+    if room.version.creators_above_all and isinstance(users, dict):
+        for user_id in creators(room.create) & users.keys():
+            raise invalid_param(f"{user_id} is a creator of this room and stands above all power levels.")
 
 
 def _check_removal(draft: Draft, sender: str, user_id: str, content: Content) -> None:
