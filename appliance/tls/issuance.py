@@ -237,8 +237,7 @@ class Issuance:
         else:
             check_at = ladder.next_check(self._clock(), window.retry_after if window else None)
             renew_at = ladder.within_window(window.start, window.end, renew_at, self._chance()) if window else None
-        await self._certificates.schedule(renew_at, check_at)
-        return msgspec.structs.replace(current, renew_at=renew_at, check_at=check_at)
+        return await self._certificates.schedule(current, renew_at, check_at)
 
     # One attempt -----------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class Certificates:
         self._clock = clock
         self._current: Certificate | None = None
         self._seen: _Signature = ()
+        self._change = asyncio.Lock()
 
     def current(self) -> Certificate | None:
         """The certificate to show now; None where there is none (mode proxy without files, or before ``load``)."""
@@ -61,40 +62,31 @@ class Certificates:
         Raises:
             OwnerError: where the owner's files cannot be used. What was shown stays.
         """
-        settings = self._settings
-        chosen: Certificate | None
-        if settings.tls_mode == "files" or (settings.tls_mode == "proxy" and settings.tls_certificate):
-            return await self.load_files(settings.tls_certificate, settings.tls_key)
-        if settings.tls_mode == "proxy":
-            chosen = None
-        elif settings.tls_mode == "lan":
-            chosen = await self.self_signed(self._names())
-        else:
-            # Also when it ran out: a browser says clearly what is wrong then, and apps that are connected go on.
-            chosen = self.ordered()
-            if chosen is None or not any(covers(chosen, [name]) for name in self._names()):
-                chosen = await self.self_signed(())
-        self._show(chosen)
-        return chosen
+        async with self._change:
+            await self._load()
+        return self._current
 
     async def put(self, certificate: Certificate) -> Certificate:
-        """Store a certificate, then show it. Gives it back with the number of its row.
+        """Store an ordered certificate, then show it, unless the owner has meanwhile chosen another way to be reached.
+        Gives it back with the number of its row.
 
         Raises:
             StorageError: where it cannot be stored; what was shown stays.
         """
-        number = await self._database.write(lambda tx: rows.replace(tx, certificate))
-        stored = msgspec.structs.replace(certificate, certificate_id=number)
-        self._show(stored)
+        async with self._change:
+            number = await self._database.write(lambda tx: rows.replace(tx, certificate))
+            stored = msgspec.structs.replace(certificate, certificate_id=number)
+            if self._settings.tls_mode == "acme":
+                self._show(stored)
         return stored
 
-    async def schedule(self, renew_at: int | None, check_at: int) -> None:
-        """Keep when the current certificate is to be renewed, and when to ask again (ms)."""
-        current = self._current
-        if current is None:
-            return
-        await self._database.write(lambda tx: rows.schedule(tx, current.certificate_id, renew_at, check_at))
-        self._current = msgspec.structs.replace(current, renew_at=renew_at, check_at=check_at)
+    async def schedule(self, certificate: Certificate, renew_at: int | None, check_at: int) -> Certificate:
+        """Keep when a stored certificate is to be renewed, and when to ask again (ms). Gives it back with both."""
+        await self._database.write(lambda tx: rows.schedule(tx, certificate.certificate_id, renew_at, check_at))
+        planned = msgspec.structs.replace(certificate, renew_at=renew_at, check_at=check_at)
+        if self._current == certificate:
+            self._current = planned
+        return planned
 
     async def self_signed(self, names: Sequence[str]) -> Certificate:
         """The certificate that Hearth signed itself: the stored one while it is good for these names, so that who
@@ -111,32 +103,46 @@ class Certificates:
         number = await self._database.write(lambda tx: rows.replace(tx, made))
         return msgspec.structs.replace(made, certificate_id=number)
 
-    async def load_files(self, certificate: str | Path, key: str | Path) -> Certificate:
-        """Read the owner's certificate and key, and show them.
-
-        Raises:
-            OwnerError: why they cannot be used; what was shown stays.
-        """
-        paths = (Path(certificate), Path(key))
-        self._seen = await asyncio.to_thread(_signature, paths)
-        read = await asyncio.to_thread(_read, *paths, self._names(), self._clock())
-        self._show(read)
-        return read
-
     async def refresh(self) -> None:
         """Look after certificates that are not ordered: take up files that were changed (and can be used; else the old
         ones serve on), make a self-signed one anew before it ends."""
+        async with self._change:
+            if self._settings.tls_mode == "lan":
+                await self._load()
+            elif self._settings.tls_mode != "acme" and self._settings.tls_certificate:
+                await self._follow_files()
+
+    async def _load(self) -> None:
         settings = self._settings
-        if settings.tls_mode == "lan":
+        if settings.tls_mode == "files" or (settings.tls_mode == "proxy" and settings.tls_certificate):
+            await self._load_files()
+        elif settings.tls_mode == "proxy":
+            self._show(None)
+        elif settings.tls_mode == "lan":
             self._show(await self.self_signed(self._names()))
-        elif settings.tls_mode != "acme" and settings.tls_certificate:
-            paths = (Path(settings.tls_certificate), Path(settings.tls_key))
-            if self._seen and await asyncio.to_thread(_signature, paths) != self._seen:
-                try:
-                    await self.load_files(*paths)
-                    log.info("The certificate files were changed; the new certificate is in use.")
-                except OwnerError as error:
-                    log.warning("The certificate files were changed, but the old ones stay in use. %s", error.message)
+        else:
+            # Also when it ran out: a browser says clearly what is wrong then, and apps that are connected go on.
+            chosen = self.ordered()
+            if chosen is None or not any(covers(chosen, [name]) for name in self._names()):
+                chosen = await self.self_signed(())
+            self._show(chosen)
+
+    async def _load_files(self) -> None:
+        paths = self._paths()
+        self._seen = await asyncio.to_thread(_signature, paths)
+        self._show(await asyncio.to_thread(_read, *paths, self._names(), self._clock()))
+
+    async def _follow_files(self) -> None:
+        if not self._seen or await asyncio.to_thread(_signature, self._paths()) == self._seen:
+            return
+        try:
+            await self._load_files()
+            log.info("The certificate files were changed; the new certificate is in use.")
+        except OwnerError as error:
+            log.warning("The certificate files were changed, but the old ones stay in use. %s", error.message)
+
+    def _paths(self) -> tuple[Path, Path]:
+        return Path(self._settings.tls_certificate), Path(self._settings.tls_key)
 
     def _names(self) -> tuple[str, ...]:
         return tuple(name for name in self._settings.certificate_names if name)

@@ -43,8 +43,8 @@ async def store(path: Path) -> None:
     database = await Database.open(path)
     now = time.time_ns() // 1_000_000
     certificates = Certificates(database, Settings(server_name="example.org"))
-    await certificates.put(certificate(("example.org",), now, 90 * DAY, LETS_ENCRYPT))
-    await certificates.schedule(now + 50 * DAY, now + DAY)
+    put = await certificates.put(certificate(("example.org",), now, 90 * DAY, LETS_ENCRYPT))
+    await certificates.schedule(put, now + 50 * DAY, now + DAY)
     await database.close()
 
 

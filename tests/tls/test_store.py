@@ -70,9 +70,16 @@ async def test_an_ordered_one_for_other_names_is_not_shown(house: House, clock: 
     assert loaded.source == "self-signed"
 
 
-async def test_the_suggested_times_are_kept(house: House, clock: Clock) -> None:
+async def test_one_that_comes_when_another_way_was_chosen_is_not_shown(house: House, clock: Clock) -> None:
+    house.settings.tls_mode = "lan"
+    shown = await house.certificates.load()
     await house.certificates.put(certificate(("matrix.example.org",), clock.now, 90 * DAY))
-    await house.certificates.schedule(5, 6)
+    assert house.certificates.current() == shown
+
+
+async def test_the_suggested_times_are_kept(house: House, clock: Clock) -> None:
+    put = await house.certificates.put(certificate(("matrix.example.org",), clock.now, 90 * DAY))
+    await house.certificates.schedule(put, 5, 6)
     loaded = await again(house).load()
     assert loaded is not None
     assert loaded == house.certificates.current()
