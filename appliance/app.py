@@ -1,14 +1,11 @@
 """The composition root: the one file that knows every service and hands each its needs.
 
-``Hearth`` is everything below the listeners, made once out of an open database; ``serve`` puts listeners in front of it
-and runs until it is told to stop; ``offline`` lets the command line use it while nothing runs.
+``Hearth`` is everything below the listeners, made once out of an open database; ``running.py`` puts listeners in front
+of it; ``offline`` lets the command line use what it needs of it while nothing runs.
 """
 
 import asyncio
 import contextlib
-import gc
-import logging
-import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -45,9 +42,8 @@ from appliance.api.client.versions import Versions
 from appliance.api.client.well_known import WellKnown
 from appliance.api.federation.keys import KeysApi
 from appliance.api.federation.version import VersionApi
-from appliance.errors import OwnerError
 from appliance.federation.keys import PublishedKeys, ServerIdentity
-from appliance.owner.claim import Claim, claim_lines
+from appliance.owner.claim import Claim
 from appliance.owner.commands import OwnerCommands
 from appliance.owner.setup import Setup
 from appliance.rooms.aliases import Aliases
@@ -65,19 +61,13 @@ from appliance.rooms.store import EventStore
 from appliance.rooms.timeline import Timeline
 from appliance.rooms.transactions import Transactions
 from appliance.rooms.visibility import Visibility
-from appliance.server.addresses import Addresses, parse_address
+from appliance.server.addresses import Addresses
 from appliance.server.application import build_application
 from appliance.server.endpoints import bind
 from appliance.server.folder import DataFolder
 from appliance.server.gate import Gate
-from appliance.server.granian_server import Certificate as ShownCertificate
-from appliance.server.lifecycle import Stopping, run, shut_down
 from appliance.server.limits import Limits
-from appliance.server.listeners import Listeners, raise_file_limit
-from appliance.server.log import configure_log
 from appliance.server.outer import Outer
-from appliance.server.plan import plan
-from appliance.server.socket import OwnerSocket
 from appliance.server.waiting import Waiting
 from appliance.storage.database import Database
 from appliance.storage.keys import SigningKeys
@@ -88,14 +78,11 @@ from appliance.sync.activity import Activity
 from appliance.sync.notifier import Notifier
 from appliance.sync.sections import Sections
 from appliance.sync.service import Sync
-from appliance.tls.certificate import Certificate
 from appliance.tls.challenges import Challenges
 from appliance.tls.issuance import Issuance
 from appliance.tls.store import Certificates
 from web.pages import controllers as pages
 from web.wizard.wizard import Ports, Wizard
-
-log = logging.getLogger("hearth")
 
 
 def now_ms() -> int:
@@ -256,141 +243,6 @@ class Hearth:
         )
 
 
-class Running:
-    """A Hearth with its listeners: follows the set-up and the certificate.
-
-    Args:
-        hearth: what is served.
-        folder: the data folder.
-        addresses: where to listen.
-    """
-
-    def __init__(self, hearth: Hearth, folder: DataFolder, addresses: Addresses) -> None:
-        self.hearth = hearth
-        self.listeners = Listeners(hearth.application, folder.path)
-        self.socket = OwnerSocket(folder, hearth.owning.commands.as_mapping())
-        self._addresses = addresses
-        self._changes: asyncio.Task[None] | None = None
-        self._changed = asyncio.Event()
-
-    async def start(self) -> None:
-        """Bind, begin to look after the certificate, and take the owner's commands."""
-        hearth, setup = self.hearth, self.hearth.owning.setup
-        if not setup.is_finished:
-            hearth.owning.claim.renew()
-        await self._load_certificate()
-        await self._apply()
-        hearth.certificates.on_change.append(lambda _: self._changed.set())
-        setup.on_reach.append(self._changed.set)
-        setup.on_finished.append(self._changed.set)
-        self._changes = asyncio.create_task(self._follow(), name="listeners")
-        if setup.draft.reached or setup.is_finished:
-            hearth.issuance.start()
-        hearth.living.departures.look()
-        await self.socket.start()
-        self._greet()
-
-    async def stop(self) -> None:
-        """Stop in order: the listeners, the requests, then whatever has something to put away."""
-        hearth = self.hearth
-        if self._changes is not None:
-            self._changes.cancel()
-        await shut_down(
-            self.listeners,
-            hearth.waiting,
-            [
-                self.socket.close,
-                hearth.issuance.stop,
-                hearth.living.profiles.settled,
-                hearth.living.departures.settled,
-                hearth.owning.close,
-            ],
-        )
-
-    async def _follow(self) -> None:
-        """Make the listeners agree with what the owner chose and with the certificate, whenever either changes."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self._load_certificate()
-                await self._apply()
-                self.hearth.issuance.start()
-                self.hearth.issuance.look()
-            except OwnerError as error:
-                log.error(error.message)
-            except Exception:
-                log.exception("The listeners could not follow a change.")
-
-    async def _load_certificate(self) -> None:
-        """Choose the certificate; one of the owner's that cannot be used is said, and what was shown stays."""
-        try:
-            await self.hearth.certificates.load()
-        except OwnerError as error:
-            log.error(error.message)
-
-    async def _apply(self) -> None:
-        hearth = self.hearth
-        certificate = hearth.certificates.current()
-        wanted = plan(
-            hearth.owning.settings,
-            setup_finished=hearth.owning.setup.is_finished,
-            have_certificate=certificate is not None,
-            addresses=self._addresses,
-        )
-        await self.listeners.apply(wanted, None if certificate is None else _shown(certificate))
-
-    def _greet(self) -> None:
-        """Say where this Hearth is; to somebody who must claim it, how. The claim code is the last line."""
-        owning = self.hearth.owning
-        if owning.setup.is_finished:
-            log.info("Hearth serves %s.", owning.settings.server_name)
-            return
-        doors = [
-            f"{'https' if listener.tls else 'http'}://{_host(listener.bind.host)}:{listener.bind.port}/setup"
-            for listener in self.listeners.running
-            if listener.role != "federation"
-        ]
-        for line in claim_lines(owning.claim.code, doors):
-            log.info(line)
-
-
-def serve(data: Path, http: str, https: str, federation: str) -> None:
-    """Run the server until SIGTERM or SIGINT.
-
-    Args:
-        data: the data folder, made if need be.
-        http: where to listen in plain (``addresses.py``).
-        https: where to listen with TLS.
-        federation: where to listen for other servers.
-
-    Raises:
-        OwnerError: for what the owner can mend: an address in use, a damaged file, a second instance.
-    """
-    configure_log(os.environ)
-    addresses = Addresses(
-        parse_address(http, "--http"), parse_address(https, "--https"), parse_address(federation, "--federation")
-    )
-    with DataFolder(data) as folder:
-        raise_file_limit()
-        run(lambda stopping: _serve(folder, addresses, stopping))
-
-
-async def _serve(folder: DataFolder, addresses: Addresses, stopping: Stopping) -> None:
-    database = await Database.open(folder.database)
-    try:
-        running = Running(Hearth(database, folder.path, addresses), folder, addresses)
-    except BaseException:
-        await database.close()
-        raise
-    try:
-        await running.start()
-        gc.freeze()  # what is there now stays: no use in looking through it for garbage again and again
-        await stopping.wait()
-    finally:
-        await running.stop()
-
-
 @contextlib.asynccontextmanager
 async def offline(data: Path) -> AsyncIterator[OwnerCommands]:
     """The owner's commands while no server runs, under the data folder's lock.
@@ -414,14 +266,3 @@ async def offline(data: Path) -> AsyncIterator[OwnerCommands]:
 def _ports(addresses: Addresses) -> Ports:
     first = [binds[0].port if binds else 0 for binds in (addresses.http, addresses.https, addresses.federation)]
     return Ports(*first)
-
-
-def _shown(certificate: Certificate) -> ShownCertificate:
-    return ShownCertificate(certificate.chain_pem.encode(), certificate.key_pem.encode())
-
-
-def _host(host: str) -> str:
-    """A host as it stands in an address that a person types."""
-    if host in ("::", "0.0.0.0"):  # noqa: S104 - compared, not bound
-        return "localhost"
-    return f"[{host}]" if ":" in host else host

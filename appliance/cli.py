@@ -52,7 +52,7 @@ def serve(data: Path, http: str, https: str, federation: str) -> None:
 
     An address is host:port, :port or [v6]:port, several separated by commas; "off" switches a listener off.
     """
-    from appliance.app import serve as run
+    from appliance.running import serve as run
 
     run(data, http, https, federation)
 
@@ -76,6 +76,8 @@ def setup(data: Path, answers: IO[str]) -> None:
     click.echo(f"{result['server_name']} is set up.")
     if result.get("owner"):
         click.echo(f"Its owner is {result['owner']}.")
+    if result.get("registration_token"):
+        click.echo(f"Newcomers need this registration token: {result['registration_token']}")
 
 
 @main.command("claim-code")

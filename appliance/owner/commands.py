@@ -32,6 +32,10 @@ class SetUp(Protocol):
     def is_finished(self) -> bool:
         """Whether the server has a name and its first owner."""
 
+    @property
+    def registration_token(self) -> str:
+        """The token that the set-up made for newcomers, or ""."""
+
     async def apply(self, answers: Answers) -> None:
         """Answer the whole wizard at once; ``OwnerError`` where that is not possible any more."""
 
@@ -89,14 +93,19 @@ class OwnerCommands:
             folder: where the file lies; relative paths in it are meant from there.
 
         Returns:
-            ``server_name`` and ``owner``, the first account's user id or "".
+            ``server_name``, ``owner`` (the first account's user id or "") and ``registration_token`` (what others need
+            to make an account, or "").
         """
         if self._setup.is_finished:
             raise OwnerError(f"This Hearth is already set up, as {self._settings.server_name}. Nothing was changed.")
         answers = parse_answers(answers_text, Path(folder))
         await self._setup.apply(answers)
         name = answers.settings.server_name
-        return {"server_name": name, "owner": f"@{answers.owner.username}:{name}" if answers.owner else ""}
+        return {
+            "server_name": name,
+            "owner": f"@{answers.owner.username}:{name}" if answers.owner else "",
+            "registration_token": self._setup.registration_token,
+        }
 
     async def claim_code(self) -> dict[str, Any]:
         """The code that claims this server, as ``code``."""

@@ -159,6 +159,11 @@ class Setup:
         return "claimed" if self._draft.session else "unclaimed"
 
     @property
+    def registration_token(self) -> str:
+        """The token that the end of the set-up made, where accounts take one; else ""."""
+        return self._draft.token
+
+    @property
     def is_name_locked(self) -> bool:
         """Whether the server's name can no longer be changed."""
         return bool(self._draft.owner) or self.is_finished

@@ -54,7 +54,7 @@ def encode_strict(value: Any) -> bytes:
 
 
 def trimmed(data: bytes) -> bytes:
-    """The same bytes in no more memory than they need, for what is kept: orjson hands out buffers of whole kilobytes."""
+    """The same bytes in no more memory than they need, to keep them: orjson hands out whole kilobytes."""
     return memoryview(data).tobytes()
 
 

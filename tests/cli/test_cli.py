@@ -73,8 +73,11 @@ def order(monkeypatch: pytest.MonkeyPatch) -> Order:
         taken.take("serve", "", {"data": data, "http": http, "https": https, "federation": federation})
 
     application = types.ModuleType("appliance.app")
-    application.__dict__.update(offline=offline, serve=serve)
+    application.__dict__.update(offline=offline)
+    running = types.ModuleType("appliance.running")
+    running.__dict__.update(serve=serve)
     monkeypatch.setitem(sys.modules, "appliance.app", application)
+    monkeypatch.setitem(sys.modules, "appliance.running", running)
     monkeypatch.setattr(socket, "ask", ask)
     return taken
 

@@ -28,6 +28,7 @@ class FakeSetup:
 
     def __init__(self, finished: bool) -> None:
         self.is_finished = finished
+        self.registration_token = "a-token"
         self.applied: Answers | None = None
 
     async def apply(self, answers: Answers) -> None:
@@ -84,7 +85,11 @@ class House:
 
 def test_setup_applies_the_answers() -> None:
     house = House(finished=False)
-    assert house.order("setup", answers_text=ANSWERS) == {"server_name": "home.example", "owner": "@alice:home.example"}
+    assert house.order("setup", answers_text=ANSWERS) == {
+        "server_name": "home.example",
+        "owner": "@alice:home.example",
+        "registration_token": "a-token",
+    }
     assert house.setup.applied is not None
     assert house.setup.applied.settings.tls_mode == "proxy"
 
