@@ -11,8 +11,9 @@ from appliance.storage import events as rows
 from appliance.storage.database import Database
 from appliance.storage.tokens import HistoryToken, SyncToken
 
-MOST_ROUNDS = 10
-"""Pages that are read at most for one answer, when a filter or the visibility passes over most of what is there."""
+MOST_ROUNDS, ROUND = 6, 100
+"""How often more is read for one answer when a filter or the visibility passes over what was, and how much at least:
+a hundred events are about two milliseconds of the loop's time."""
 
 
 class Page(Struct, frozen=True):
@@ -83,12 +84,13 @@ class Timeline:
         upto = self._database.position if upto is None else upto
         found: list[ClientEvent] = []
         here: HistoryToken | None = start
-        for _ in range(MOST_ROUNDS):
+        for size in _sizes(limit):
             if here is None or len(found) >= limit:
                 break
-            chunk = self._chunk(room_nid, here, upto, limit + 1, backwards)
-            more = len(chunk) > limit
-            for row, client in zip(chunk[:limit], self._store.clients_of_rows(chunk[:limit]), strict=True):
+            chunk = self._chunk(room_nid, here, upto, size, backwards)
+            more = len(chunk) == size
+            chunk = chunk[: size - 1]
+            for row, client in zip(chunk, self._store.clients_of_rows(chunk), strict=True):
                 point = (row.ordering, row.position or 0)
                 if until is not None and _beyond(point, until, backwards):
                     more = False
@@ -113,14 +115,14 @@ class Timeline:
         """
         found: list[ClientEvent] = []
         here = upto
-        for _ in range(MOST_ROUNDS):
-            chunk = rows.page_arrived(self._database, room_nid, since, here, limit + 1)
+        for size in _sizes(limit):
+            chunk = rows.page_arrived(self._database, room_nid, since, here, size)
             for client in self._store.clients_of_rows(chunk):
                 if self.visible(client, user_id) and passes(rule, client):
                     if len(found) == limit:
                         return found[::-1], True
                     found.append(client)
-            if len(chunk) <= limit:
+            if len(chunk) < size:
                 return found[::-1], False
             here = (chunk[-1].position or 0) - 1
         return found[::-1], True
@@ -142,6 +144,13 @@ class Timeline:
     def _chunk(self, room_nid: int, here: HistoryToken, upto: int, limit: int, backwards: bool) -> list[rows.EventRow]:
         read = rows.page_back if backwards else rows.page_forward
         return read(self._database, room_nid, here.ordering, here.position, upto, limit)
+
+
+def _sizes(limit: int) -> list[int]:
+    """How much to read in each round: at first what will do if all of it is wanted, and one to see whether there is
+    more.
+    """
+    return [limit + 1, *[max(limit, ROUND) + 1] * (MOST_ROUNDS - 1)]
 
 
 def earlier(one: HistoryToken, other: HistoryToken) -> HistoryToken:

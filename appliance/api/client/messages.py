@@ -65,7 +65,10 @@ class MessagesApi(Controller):
                 begin = earlier(begin, last)
             else:
                 stop = last if stop is None else earlier(stop, last)
-        page = self.timeline.page(room.nid, user_id, begin, limit, backwards=backwards, until=stop, rule=rule)
+        if rule is None or rule.allows_room(room_id):
+            page = self.timeline.page(room.nid, user_id, begin, limit, backwards=backwards, until=stop, rule=rule)
+        else:
+            page = Page([], begin, None)
         body: dict[str, Any] = {
             "chunk": self.serving.serve(page.events, _asker(request), room_id),
             "start": request.query_text("from") or str(begin),
