@@ -68,6 +68,7 @@ class Timeline:
         until: HistoryToken | None = None,
         rule: RoomEventRule | None = None,
         upto: int | None = None,
+        unbroken: bool = False,
     ) -> Page:
         """One page by (ordering, position).
 
@@ -80,6 +81,7 @@ class Timeline:
             until: a point to stop at.
             rule: which events are wanted; others are passed over.
             upto: the last position that counts; the published one where none is given.
+            unbroken: end before an event that the asker may not see, as if there were no place for more.
         """
         upto = self._database.position if upto is None else upto
         found: list[ClientEvent] = []
@@ -98,8 +100,11 @@ class Timeline:
                 if len(found) == limit:
                     more = True
                     break
+                visible = self.visible(client, user_id)
+                if unbroken and not visible:
+                    return Page(found, start, here)
                 here = HistoryToken(row.ordering, (row.position or 0) - backwards)
-                if self.visible(client, user_id) and (rule is None or passes(rule, client)):
+                if visible and (rule is None or passes(rule, client)):
                     found.append(client)
             if not more:
                 here = None

@@ -1,12 +1,12 @@
 """The sections of a sync for one room: joined, invited or knocking, left."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
 
 from appliance.protocol.client_form import stripped
 from appliance.protocol.filters import Filter, RoomEventRule
-from appliance.rooms.reading import apply
 from appliance.rooms.serving import Asker, Serving
 from appliance.rooms.snapshot import MEMBER, Snapshot
 from appliance.rooms.standings import History
@@ -16,7 +16,7 @@ from appliance.storage import state as state_rows
 from appliance.storage.database import Database
 from appliance.storage.state import Slot
 from appliance.storage.tokens import HistoryToken
-from appliance.sync.summary import heroes, summary
+from appliance.sync.summary import summary
 
 TIMELINE = 10
 MOST_TIMELINE = 500
@@ -40,6 +40,8 @@ class Window(Struct, frozen=True):
         since: the position from which on the client knows nothing; None where it knows nothing of the room.
         upto: the last position that counts.
         position: the last position of the snapshot.
+        anew: whether the client, which follows its tokens, is told of the room as if it knew nothing of it, since the
+            asker came in.
     """
 
     history: History
@@ -47,6 +49,7 @@ class Window(Struct, frozen=True):
     since: int | None
     upto: int
     position: int
+    anew: bool = False
 
 
 class Options(Struct, frozen=True):
@@ -61,6 +64,26 @@ class Options(Struct, frozen=True):
     filter: Filter
     full_state: bool = False
     state_after: str = ""
+
+
+class _Span(Struct, frozen=True):
+    """The state that goes with a timeline.
+
+    Args:
+        window: what the sync is about.
+        events: the timeline.
+        whole: the whole state and not what changed of it.
+        last: the last position whose state the asker may know.
+        at: the position at which the state is told: before the timeline, or after it where the client asked for that.
+        told: the numbers of the events in the timeline from which the client takes state too.
+    """
+
+    window: Window
+    events: list[ClientEvent]
+    whole: bool
+    last: int
+    at: int
+    told: frozenset[int]
 
 
 class Sections:
@@ -85,12 +108,20 @@ class Sections:
         """A room that the asker is in; None where nothing happened that the filter wants."""
         events, limited, prev_batch = self._events(window, asker, options.filter.room.timeline)
         whole = window.since is None or options.full_state
-        state = await self._state(window, asker, options, events, whole)
+        span = self._span(window, options, events, whole, window.upto)
+        slots = self._slots(span)
+        members_changed = any(event.type == MEMBER for event in events) or any(slot[0] == MEMBER for slot in slots)
+        told = {}
+        if whole or limited or members_changed:
+            told = summary(window.snapshot, asker.user_id, self._store)
+        if options.filter.room.state.lazy_load_members:
+            self._only_needed(slots, span, asker, told.get("m.heroes", ()))
+        state = await self._clients(slots, span, options)
         if not (whole or events or state or limited or account_data):
             return None
         section = self._section(asker, options, events, limited, prev_batch, state)
-        if whole or self._members_changed(events, state, limited):
-            section["summary"] = summary(window.snapshot, asker.user_id)
+        if told:
+            section["summary"] = told
         if account_data:
             section["account_data"] = {"events": account_data}
         return section
@@ -98,9 +129,24 @@ class Sections:
     async def left(self, window: Window, asker: Asker, options: Options) -> dict[str, Any]:
         """A room that the asker left, was removed from, or whose invitation is over: up to that and not further."""
         events, limited, prev_batch = self._events(window, asker, options.filter.room.timeline)
-        was_in = any(change.membership == "join" for change in window.history.changes)
-        state = await self._state(window, asker, options, events, window.since is None) if was_in else []
+        left, whole = window.history.left_at(window.upto), window.since is None
+        span = self._span(window, options, events, whole, left or 0)
+        slots: dict[Slot, int] = {}
+        if left is not None and (window.since is None or left > window.since):
+            slots = self._slots(span)
+            if options.filter.room.state.lazy_load_members:
+                self._only_needed(slots, span, asker, ())
+        own = window.history.at(window.upto)
+        if own is not None and own.event_nid not in span.told:
+            # A ban, or the end of one, may have come after the leaving.
+            slots[MEMBER, asker.user_id] = own.event_nid
+        state = await self._clients(slots, span, options)
         return self._section(asker, options, events, limited, prev_batch, state)
+
+    @staticmethod
+    def forgotten(options: Options) -> dict[str, Any]:
+        """A room that the asker left and forgot since the token: that it is gone, which other devices do not know."""
+        return {"timeline": {"events": [], "limited": False}, options.state_after or "state": {"events": []}}
 
     def _section(
         self,
@@ -136,49 +182,77 @@ class Sections:
         """The timeline, whether it is limited, and the point before it."""
         limit = max(0, min(TIMELINE if rule.limit is None else rule.limit, MOST_TIMELINE))
         nid = window.history.room_nid
+        if rule.types == [] or not rule.allows_room(window.history.room_id):
+            return [], False, self._timeline.point_at(nid, window.upto)
         if window.since is None:
             end = self._timeline.point_at(nid, window.upto)
-            page = self._timeline.page(nid, asker.user_id, end, limit, backwards=True, rule=rule, upto=window.upto)
-            events, limited = page.events[::-1], page.end is not None
+            # The state that a client knows is that before the timeline with the timeline applied, so that of somebody
+            # who is in the room the timeline may have no holes: what was there while they were away may be hidden.
+            inside = window.history.membership_at(window.upto) == "join"
+            page = self._timeline.page(
+                nid, asker.user_id, end, limit, backwards=True, rule=rule, upto=window.upto, unbroken=inside
+            )
+            # Whoever comes back may know a part of this: the gap before it says that nothing fits together.
+            events, limited = page.events[::-1], window.anew or page.end is not None
         else:
             events, limited = self._timeline.arrived(nid, asker.user_id, window.since, window.upto, limit, rule)
         if events:
             return events, limited, HistoryToken(events[0].ordering, (events[0].position or 0) - 1)
         return events, limited, self._timeline.point_at(nid, window.upto)
 
-    async def _state(
-        self, window: Window, asker: Asker, options: Options, events: list[ClientEvent], whole: bool
-    ) -> list[ClientEvent]:
-        """The state that goes with a timeline: before it, or after it where the client asked for that."""
-        start = min((event.position or 0 for event in events), default=window.upto + 1) - 1
-        at = window.upto if options.state_after else start
-        room_nid, position = window.history.room_nid, window.position
-        slots: dict[Slot, int | None] = {}
-        state: dict[Slot, int] = {}
-        rule = options.filter.room.state
-        lazy = rule.lazy_load_members
-        if whole or lazy:
-            state = dict(window.snapshot.state)
-            if at < position:
-                apply(state, state_rows.undo_changes(self._database, room_nid, at, position))
-        if whole:
-            slots.update(state)
-        else:
-            slots.update(state_rows.changes(self._database, room_nid, window.since or 0, at))
-        if lazy:
-            wanted = {event.sender for event in events} | {asker.user_id}
-            if window.since is None:
-                wanted.update(heroes(window.snapshot, asker.user_id))
-            if whole:
-                slots = {slot: nid for slot, nid in slots.items() if slot[0] != MEMBER or slot[1] in wanted}
-            else:
-                wanted.discard(asker.user_id)
-                members = ((MEMBER, user) for user in wanted)
-                slots.update((slot, state[slot]) for slot in members if slot in state)
-        told = set() if options.state_after else {event.nid for event in events}
-        clients = await self._store.many_clients(nid for nid in slots.values() if nid is not None and nid not in told)
-        return [event for event in clients.values() if passes(rule, event)]
-
     @staticmethod
-    def _members_changed(events: list[ClientEvent], state: list[ClientEvent], limited: bool) -> bool:
-        return limited or any(event.type == MEMBER for event in (*events, *state))
+    def _span(window: Window, options: Options, events: list[ClientEvent], whole: bool, last: int) -> _Span:
+        if options.state_after:
+            return _Span(window, events, whole, last, last, frozenset())
+        start = min((event.position or 0 for event in events), default=window.upto + 1)
+        return _Span(window, events, whole, last, min(start - 1, last), frozenset(event.nid for event in events))
+
+    def _slots(self, span: _Span) -> dict[Slot, int]:
+        """The state that goes with a timeline, or what changed of it.
+
+        Changes that fall into the time of the timeline and that it leaves out, because of a filter or since they were
+        not for the asker's eyes when they were made, are part of it: else nobody would tell of them.
+        """
+        room_nid, since = span.window.history.room_nid, span.window.since or 0
+        found: dict[Slot, int | None] = {}
+        if span.whole:
+            found.update(span.window.snapshot.state)
+            found.update(self._undone(span))
+        elif since < span.at:
+            found.update(state_rows.changes(self._database, room_nid, since, span.at))
+        if span.at < span.last:
+            missed = state_rows.changes(self._database, room_nid, span.at, span.last)
+            found.update((slot, nid) for slot, nid in missed.items() if nid not in span.told)
+        return {slot: nid for slot, nid in found.items() if nid is not None}
+
+    def _undone(self, span: _Span) -> dict[Slot, int | None]:
+        """What the present state must be brought back to in order to be the state of a span."""
+        if span.at >= span.window.position:
+            return {}
+        return state_rows.undo_changes(self._database, span.window.history.room_nid, span.at, span.window.position)
+
+    def _only_needed(self, slots: dict[Slot, int], span: _Span, asker: Asker, named: Iterable[str]) -> None:
+        """Bring the memberships among the state to what lazy loading asks for.
+
+        That is those of the senders and of whom the room is named after; with the whole state the asker's and no
+        others, else with all that changed.
+        """
+        wanted = {event.sender for event in span.events} | set(named)
+        if span.whole:
+            wanted.add(asker.user_id)
+            for slot in [slot for slot in slots if slot[0] == MEMBER and slot[1] not in wanted]:
+                del slots[slot]
+            return
+        undone = self._undone(span)
+        for slot in ((MEMBER, user_id) for user_id in wanted):
+            nid = undone.get(slot, span.window.snapshot.state.get(slot))
+            if nid is not None:
+                slots.setdefault(slot, nid)
+
+    async def _clients(self, slots: dict[Slot, int], span: _Span, options: Options) -> list[ClientEvent]:
+        """The events of a state as the client wants them, without what the timeline before it tells already."""
+        rule = options.filter.room.state
+        if not slots or not rule.allows_room(span.window.history.room_id):
+            return []
+        clients = await self._store.many_clients(nid for nid in slots.values() if nid not in span.told)
+        return [event for event in clients.values() if passes(rule, event)]

@@ -115,7 +115,7 @@ class Sync:
                 for nid, history in user.joined.items()
                 if nid not in changed and (self._activity.since(nid) > since or history.room_id in by_room)
             ]
-            found += [user.histories[nid] for nid in changed if nid not in user.forgotten]
+            found += [user.histories[nid] for nid in changed if nid not in user.forgotten or _had(user, nid, since)]
         return [history for history in found if options.filter.room.allows_room(history.room_id)]
 
     def _not_held(self, concerned: Iterable[History], held: dict[int, Room]) -> list[History]:
@@ -132,9 +132,8 @@ class Sync:
         change = history.at(upto)
         if change is not None and change.membership in ("leave", "ban"):
             upto = change.position
-        if since is not None and _came_in(history, since, upto):
-            since = None
-        return Window(history, room.published, since, upto, room.position)
+        anew = since is not None and _came_in(history, since, upto)
+        return Window(history, room.published, None if anew else since, upto, room.position, anew)
 
     async def _room_sections(
         self,
@@ -157,8 +156,12 @@ class Sync:
                 if news:
                     state = {f"{membership}_state": self._sections.offered(window, asker.user_id)}
                     rooms.setdefault(membership, {})[room_id] = state
-            elif news and history.changes and (not initial or options.filter.room.include_leave):
-                rooms.setdefault("leave", {})[room_id] = await self._sections.left(window, asker, options)
+            elif news and history.at(window.upto) and (not initial or options.filter.room.include_leave):
+                if history.room_nid in self._standings.of(asker.user_id).forgotten:
+                    section = self._sections.forgotten(options)
+                else:
+                    section = await self._sections.left(window, asker, options)
+                rooms.setdefault("leave", {})[room_id] = section
         return rooms
 
     def _data(
@@ -168,11 +171,17 @@ class Sync:
         top: list[dict[str, Any]] = []
         by_room: dict[str, list[dict[str, Any]]] = {}
         for room_id, event_type, content in self._account_data.between(user_id, since, upto):
-            rule = options.filter.room.account_data if room_id else options.filter.account_data
-            if rule.allows(event_type, None):
+            in_room = options.filter.room.account_data
+            wanted = in_room.allows_room(room_id) and in_room.allows(event_type, None)
+            if wanted if room_id else options.filter.account_data.allows(event_type, None):
                 target = by_room.setdefault(room_id, []) if room_id else top
                 target.append({"type": event_type, "content": orjson.Fragment(content)})
         return top, by_room
+
+
+def _had(user: UserRooms, room_nid: int, position: int) -> bool:
+    """Whether a client had a room among its own at a position: it must be told that the room is gone."""
+    return user.histories[room_nid].membership_at(position) in ("join", "invite", "knock")
 
 
 def _came_in(history: History, since: int, upto: int) -> bool:

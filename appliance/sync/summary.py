@@ -4,6 +4,7 @@ import heapq
 from typing import Any
 
 from appliance.rooms.snapshot import MEMBER, Snapshot
+from appliance.rooms.store import EventStore
 
 HEROES = 5
 
@@ -25,12 +26,21 @@ def heroes(snapshot: Snapshot, user_id: str) -> list[str]:
     return []
 
 
-def summary(snapshot: Snapshot, user_id: str) -> dict[str, Any]:
+def is_named(snapshot: Snapshot, store: EventStore) -> bool:
+    """Whether a room has a name of its own; what is set and empty is none."""
+    for event_type, field in (("m.room.name", "name"), ("m.room.canonical_alias", "alias")):
+        nid = snapshot.state.get((event_type, ""))
+        if nid is not None and store.event(nid).content.get(field):
+            return True
+    return False
+
+
+def summary(snapshot: Snapshot, user_id: str, store: EventStore) -> dict[str, Any]:
     """The summary; heroes only where the room has no name of its own."""
     found: dict[str, Any] = {
         "m.joined_member_count": snapshot.members.joined,
         "m.invited_member_count": snapshot.members.invited,
     }
-    if ("m.room.name", "") not in snapshot.state and ("m.room.canonical_alias", "") not in snapshot.state:
+    if not is_named(snapshot, store):
         found["m.heroes"] = heroes(snapshot, user_id)
     return found
