@@ -129,6 +129,8 @@ def test_required_signers(version: str) -> None:
     assert required_signers(elsewhere) == ({"two.example", "three.example"} if int(version) < 3 else {"two.example"})
     third = room.make("m.room.member", ALICE, {"membership": "invite", "third_party_invite": {}}, BOB)
     assert required_signers(third) == ({"one.example"} if int(version) < 3 else set())
+    for content in ({"membership": "invite"}, {"membership": "join", "third_party_invite": {}}):
+        assert "one.example" in required_signers(room.make("m.room.member", ALICE, content, ALICE))
     odd = room.make("m.room.member", BOB, {"membership": "join", "join_authorised_via_users_server": 5}, BOB)
     assert required_signers(odd) == {"two.example"}
 

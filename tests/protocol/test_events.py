@@ -45,6 +45,14 @@ def test_the_table_has_twelve_versions() -> None:
 
 
 @pytest.mark.parametrize("version", ALL)
+def test_switches_that_others_read(version: str) -> None:
+    """State resolution and the keys of other servers are no matter of this package, but its table tells of them."""
+    number = int(version)
+    assert VERSIONS[version].state_resolution == ("v1" if number == 1 else "v2.1" if number == 12 else "v2")
+    assert VERSIONS[version].enforced_key_validity is (number >= 5)
+
+
+@pytest.mark.parametrize("version", ALL)
 def test_event_id_format(version: str) -> None:
     own = pdu(version)
     event = Event.from_pdu(VERSIONS[version], own)
@@ -165,6 +173,7 @@ DIFFERENCES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("floats", {"content": {"n": 1.5}}, versions(1, 5)),
     ("long integers", {"content": {"n": 2**53}}, versions(1, 5)),
     ("very long integers", {"content": {"n": 2**70}}, versions(1, 5)),
+    ("no depth at all", {"depth": 0}, ALL),
     ("the deepest depth", {"depth": 2**63 - 1}, versions(1, 5)),
     ("the deepest strict depth", {"depth": 2**53 - 1}, ALL),
     ("pairs as references", {"prev_events": [["$p:one.example", {}]]}, versions(1, 2)),
