@@ -130,7 +130,7 @@ class Living:
         self.numbers = Numbers(database)
         self.store = EventStore(database)
         self.rooms = Rooms(database, self.store)
-        self.standings = Standings(database)
+        self.standings = Standings(database, self.store)
         self.transactions = Transactions(database, now_ms)
         self.visibility = Visibility(database, self.store)
         self.notifier = Notifier()
@@ -138,7 +138,7 @@ class Living:
         contributors = (
             self.standings,
             self.transactions,
-            Redactions(self.rooms, self.store, now_ms),
+            Redactions(database, self.rooms, self.store, self.identity, now_ms),
             self.visibility,
             self.activity,
             self.notifier,

@@ -15,10 +15,12 @@ from appliance.protocol.auth import NotAllowed, auth_event_slots, check_event
 from appliance.protocol.client_form import client_bytes
 from appliance.protocol.events import Event, EventTooLarge, InvalidEvent, build_event
 from appliance.protocol.signing import SigningKey
+from appliance.rooms.placing import Placement, on_top
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MAX_PARENTS, Extremity, Snapshot, Step, Transaction
 from appliance.rooms.store import ClientEvent, EventStore
 from appliance.storage import events as event_rows
+from appliance.storage import rooms as room_rows
 from appliance.storage import state as state_rows
 from appliance.storage.database import Database, Tx
 from appliance.storage.errors import LaneBroken
@@ -30,9 +32,6 @@ Statement = Callable[[Tx, int], None]
 """Part of a unit: runs on the writer, is given the event's position."""
 
 MAX_DEPTH = 2**53 - 1
-SHORTEST_CHAIN = 64
-"""A state is stored whole when as many deltas lie below it, or a sixteenth of its size if that is more: reading a
-state walks the deltas, storing it whole costs its size."""
 
 
 class Contributor(Protocol):
@@ -118,7 +117,7 @@ class Draft:
         auth = tuple(self.snapshot.state[slot] for slot in slots if slot in self.snapshot.state)
         event = self._appender.build(self.room, parents, auth, event_type, sender, content, state_key, redacts)
         self.judge(event)
-        self.put(event, parents, auth, transaction)
+        self.put_on_top(event, parents, auth, transaction)
         return event
 
     def judge(self, event: Event) -> None:
@@ -128,7 +127,7 @@ class Draft:
         except NotAllowed as refusal:
             raise forbidden(str(refusal)) from refusal
 
-    def put(
+    def put_on_top(
         self,
         event: Event,
         parents: Sequence[Extremity] = (),
@@ -139,12 +138,17 @@ class Draft:
 
         Args:
             event: the event.
-            parents: the events that it stands on, ends of the graph or not.
+            parents: the ends of the graph that it stands on.
             auth: the numbers of the events that it names as those that allow it.
             transaction: the client's request that it answers.
         """
-        pending = self._appender.pend(self.room, self.snapshot, event, parents, auth, transaction)
-        self.snapshot = pending.step.after
+        numbers = self._appender.numbers
+        self.put(event, on_top(self.snapshot, event, numbers.event(), parents, auth, numbers.group), transaction)
+
+    def put(self, event: Event, place: Placement, transaction: Transaction | None = None) -> None:
+        """Put an event that was judged into its place."""
+        pending = self._appender.pend(self.room, self.snapshot, event, place, transaction)
+        self.snapshot = place.after
         self.pending.append(pending)
 
 
@@ -172,7 +176,7 @@ class Appender:
         contributors: Sequence[Contributor],
     ) -> None:
         self._database = database
-        self._numbers = numbers
+        self.numbers = numbers
         self._rooms = rooms
         self._store = store
         self._identity = identity
@@ -279,35 +283,19 @@ class Appender:
             raise bad_json(str(error)) from error
 
     def pend(
-        self,
-        room: Room,
-        before: Snapshot,
-        event: Event,
-        parents: Sequence[Extremity],
-        auth: Sequence[int],
-        transaction: Transaction | None = None,
+        self, room: Room, before: Snapshot, event: Event, place: Placement, transaction: Transaction | None = None
     ) -> Pending:
-        """Number an event that was found good and gather all that its unit will store."""
-        nid = self._numbers.event()
-        end = Extremity(nid, event.event_id, ordering_after(parents, event.depth))
-        covered = frozenset(parent.nid for parent in parents)
-        replaces = None
-        if event.state_key is None:
-            after = before.with_message(end, covered)
-        else:
-            replaces = before.state.get((event.type, event.state_key))
-            chain = before.chain + 1
-            if not before.state or chain > max(SHORTEST_CHAIN, len(before.state) // 16):
-                chain = 0
-            after = before.with_state(end, covered, event, self._numbers.group(), chain)
-        step = Step(room.nid, room.room_id, nid, event, before, after, replaces, transaction)
+        """Gather all that the unit of an event will store, which was found good and has its place."""
+        nid = place.nid
+        step = Step(
+            room.nid, room.room_id, nid, event, before, place.after, place.changes, place.replaces_nid, transaction
+        )
         self._store.hold(nid, event)
         prepared = [contributor.prepare(step) for contributor in self._contributors]
         statements = [statement for statement in prepared if statement is not None]
-        row = new_row(room.nid, nid, event, end.ordering, [parent.nid for parent in parents], auth, replaces)
 
         def store(tx: Tx, position: int) -> None:
-            _store_step(tx, step, row, position)
+            _store_event(tx, room.nid, event, place, before, position)
             for statement in statements:
                 statement(tx, position)
 
@@ -318,10 +306,10 @@ class Appender:
             type=event.type,
             state_key=event.state_key,
             sender=event.sender,
-            ordering=end.ordering,
+            ordering=place.ordering,
             position=None,
             timestamp=event.origin_server_ts,
-            replaces_nid=replaces,
+            replaces_nid=place.replaces_nid,
             redacted_by=None,
             body=client_bytes(event),
         )
@@ -343,56 +331,49 @@ class Appender:
                 self._store.forget(one.step.nid)
 
 
-def ordering_after(parents: Sequence[Extremity], depth: int) -> int:
-    """An event's place in the history: its depth, at most one more than that of the highest parent."""
-    return min(depth, 1 + max((parent.ordering for parent in parents), default=0))
-
-
 def new_row(
     room_nid: int,
-    nid: int,
     event: Event,
-    ordering: int,
-    parents: Sequence[int],
-    auth: Sequence[int],
-    replaces_nid: int | None = None,
+    place: Placement,
     *,
     rejected: bool = False,
     soft_failed: bool = False,
+    outlier: bool = False,
 ) -> NewEvent:
     """An event as it is stored."""
     return NewEvent(
-        nid=nid,
+        nid=place.nid,
         event_id=event.event_id,
         room_nid=room_nid,
         type=event.type,
         state_key=event.state_key,
         sender=event.sender,
-        ordering=ordering,
+        ordering=place.ordering,
         json=event.json,
-        parents=tuple(parents),
-        auth=tuple(auth),
-        replaces_nid=replaces_nid,
+        parents=tuple(parent.nid for parent in place.parents),
+        auth=tuple(place.auth),
+        replaces_nid=place.replaces_nid,
         rejected=rejected,
         soft_failed=soft_failed,
+        outlier=outlier,
     )
 
 
-def _store_step(tx: Tx, step: Step, row: NewEvent, position: int) -> None:
-    """Store an event, the ends of the graph after it, and the state around it."""
-    before, after, event = step.before, step.after, step.event
+def store_groups(tx: Tx, room_nid: int, place: Placement) -> None:
+    """Store the states around an event."""
+    for group in place.groups:
+        state_rows.insert_group(tx, group.nid, room_nid, group.base_nid, group.chain, group.entries)
+    state_rows.set_event_groups(tx, place.nid, place.before_nid, place.after_nid)
+
+
+def _store_event(tx: Tx, room_nid: int, event: Event, place: Placement, before: Snapshot, position: int) -> None:
+    """Store an event of the timeline, the ends of the graph after it, and the state around and after it."""
+    row = new_row(room_nid, event, place)
     event_rows.insert(tx, row, position)
-    event_rows.move_extremities(tx, step.room_nid, row.parents, step.nid)
-    if event.is_state:
-        slot = (event.type, event.state_key or "")
-        whole = after.chain == 0
-        state_rows.insert_group(
-            tx,
-            after.group_nid,
-            step.room_nid,
-            None if whole else before.group_nid,
-            after.chain,
-            after.state.items() if whole else ((slot, step.nid),),
-        )
-        state_rows.change_current(tx, step.room_nid, position, slot, step.nid, step.replaces_nid)
-    state_rows.set_event_groups(tx, step.nid, before.group_nid, after.group_nid)
+    event_rows.move_extremities(tx, room_nid, row.parents, place.nid)
+    store_groups(tx, room_nid, place)
+    for slot, (previous, now) in place.changes.items():
+        state_rows.change_current(tx, room_nid, position, slot, now, previous)
+    ends = len(place.after.extremities)
+    if ends > 1 or len(before.extremities) > 1:
+        room_rows.set_state_group(tx, room_nid, place.after.group_nid if ends > 1 else None)

@@ -141,7 +141,7 @@ class Creation:
     ) -> None:
         """Draft all events of a new room in the specification's order."""
         draft.judge(create)
-        draft.put(create)
+        draft.put_on_top(create)
         draft.add(MEMBER, creator, {"membership": "join", **self._people.member_fields(creator)}, creator)
         draft.add("m.room.power_levels", creator, power_levels(request, version, creator), "")
         if alias is not None:

@@ -1,7 +1,7 @@
 """Redactions applied: the emptied form takes the place of the original in the redaction's own unit; a contributor.
 
 From room version 3 on the right to redact is judged when it is applied and not by the authorisation rules
-(``protocol.auth.redaction_applies``).
+(``protocol.auth.redaction_applies``). A redaction that comes before its target waits, and is judged when that comes.
 """
 
 from collections.abc import Callable
@@ -9,52 +9,52 @@ from collections.abc import Callable
 from appliance.protocol import canonical
 from appliance.protocol.auth import redaction_applies
 from appliance.protocol.events import Event
+from appliance.protocol.identifiers import server_of
+from appliance.protocol.power import PowerLevels
 from appliance.protocol.redaction import redact
-from appliance.rooms.appending import Statement
+from appliance.rooms.appending import Identity, Statement
 from appliance.rooms.room import Rooms
 from appliance.rooms.snapshot import Step
 from appliance.rooms.store import EventStore
 from appliance.storage import events as rows
-from appliance.storage.database import Tx
+from appliance.storage import state as state_rows
+from appliance.storage.database import Database, Tx
+
+POWER_LEVELS = ("m.room.power_levels", "")
 
 
 class Redactions:
     """Applies redactions as they come.
 
     Args:
+        database: where events are.
         rooms: the rooms in memory, whose parsed state may go stale.
         store: the events in memory.
+        identity: whose events cannot be redacted before they are made.
         now_ms: the time, milliseconds since 1970.
     """
 
-    def __init__(self, rooms: Rooms, store: EventStore, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, database: Database, rooms: Rooms, store: EventStore, identity: Identity, now_ms: Callable[[], int]
+    ) -> None:
+        self._database = database
         self._rooms = rooms
         self._store = store
+        self._identity = identity
         self._now_ms = now_ms
         self._applied: dict[int, int] = {}
 
     def prepare(self, step: Step) -> Statement | None:
-        """Store the emptied form of the target, where it is known and may be redacted."""
+        """Store the emptied form of a redaction's target; of an event that was redacted before it came, its own."""
         event = step.event
-        if event.type != "m.room.redaction" or event.redacts is None:
-            return None
-        found = self._store.find(event.redacts)
-        if found is None or found[0].room_nid != step.room_nid or not self._allowed(step, found[1]):
-            return None
-        row, target = found
-        emptied = canonical.encode(redact(target.version, target.pdu))
-        now_ms = self._now_ms()
-        self._applied[step.nid] = row.nid
-
-        def statement(tx: Tx, position: int) -> None:
-            rows.keep_original(tx, row.nid, now_ms)
-            rows.replace_json(tx, row.nid, emptied)
-            rows.note_redaction(tx, target.event_id, step.nid)
-
-        return statement
+        if event.type == "m.room.redaction" and event.redacts is not None:
+            return self._carry_out(step, event.redacts)
+        if server_of(event.sender) != self._identity.server_name:
+            return self._catch_up(step)
+        return None
 
     def published(self, step: Step, position: int) -> None:
-        """Forget what was kept of the original."""
+        """Forget what was kept of an original."""
         target = self._applied.pop(step.nid, None)
         if target is None:
             return
@@ -63,6 +63,43 @@ class Redactions:
         if room is not None:
             room.forget_parsed()
 
-    def _allowed(self, step: Step, target: Event) -> bool:
+    def _carry_out(self, step: Step, target_id: str) -> Statement | None:
+        found = self._store.find(target_id)
+        if found is None:
+            return lambda tx, position: rows.note_redaction(tx, target_id, step.nid, applied=False)
+        row, target = found
         room = self._rooms.loaded(step.room_id)
-        return room is not None and redaction_applies(step.event, target, room.power(step.before))
+        if room is None or row.room_nid != step.room_nid:
+            return None
+        if not redaction_applies(step.event, target, room.power(step.before)):
+            return None
+        return self._emptied(step, row.nid, target, step.nid)
+
+    def _catch_up(self, step: Step) -> Statement | None:
+        for redaction_nid in rows.pending_redactions(self._database, step.event.event_id):
+            redaction = self._store.event(redaction_nid)
+            if redaction.room_id == step.room_id and self._applied_then(step, redaction, redaction_nid):
+                return self._emptied(step, step.nid, step.event, redaction_nid)
+        return None
+
+    def _applied_then(self, step: Step, redaction: Event, redaction_nid: int) -> bool:
+        """Whether an earlier redaction may be carried out, by the power levels in the state before it."""
+        room = self._rooms.loaded(step.room_id)
+        groups = state_rows.groups_of(self._database, redaction_nid)
+        if room is None or groups is None:
+            return False
+        nid = state_rows.group(self._database, groups[0]).get(POWER_LEVELS)
+        levels = PowerLevels(room.version, None if nid is None else self._store.event(nid), room.create)
+        return redaction_applies(redaction, step.event, levels)
+
+    def _emptied(self, step: Step, target_nid: int, target: Event, redaction_nid: int) -> Statement:
+        emptied = canonical.encode(redact(target.version, target.pdu))
+        now_ms = self._now_ms()
+        self._applied[step.nid] = target_nid
+
+        def statement(tx: Tx, position: int) -> None:
+            rows.keep_original(tx, target_nid, now_ms)
+            rows.replace_json(tx, target_nid, emptied)
+            rows.note_redaction(tx, target.event_id, redaction_nid, applied=True)
+
+        return statement

@@ -182,8 +182,10 @@ class Rooms:
 def _read(reader: Reader, room_nid: int) -> _Loaded:
     """A room's snapshot out of the database, in one view of it."""
     ends = tuple(Extremity(*row) for row in event_rows.extremities(reader, room_nid))
-    groups = state_rows.groups_of(reader, ends[0].nid) if ends else None
-    group_nid = groups[1] if groups else 0
+    group_nid = room_rows.state_group(reader, room_nid)
+    if group_nid is None:
+        groups = state_rows.groups_of(reader, ends[0].nid) if ends else None
+        group_nid = groups[1] if groups else 0
     snapshot = Snapshot(
         ends,
         group_nid,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from appliance.protocol.events import Event
-from appliance.storage.state import Slot
+from appliance.storage.state import Slot, StateMap
 
 MEMBER = "m.room.member"
 MAX_PARENTS = 20
@@ -73,23 +73,14 @@ class Snapshot:
     state: Mapping[Slot, int]
     members: Members
 
-    def with_message(self, end: Extremity, parents: Collection[int]) -> "Snapshot":
-        """After an event that is no state and stands on those parents."""
-        return Snapshot(self._ends(end, parents), self.group_nid, self.chain, self.state, self.members)
+    def ended_by(self, end: Extremity, parents: Collection[int]) -> "Snapshot":
+        """After an event that stands on those parents, as far as the ends of the graph go."""
+        ends = (end, *(one for one in self.extremities if one.nid not in parents))
+        return Snapshot(ends, self.group_nid, self.chain, self.state, self.members)
 
-    def with_state(
-        self, end: Extremity, parents: Collection[int], event: Event, group_nid: int, chain: int
-    ) -> "Snapshot":
-        """After a state event that stands on those parents, which makes a new group."""
-        slot = (event.type, event.state_key or "")
-        members = self.members
-        if event.type == MEMBER:
-            members = members.changed(slot[1], event.membership or "leave")
-        return Snapshot(self._ends(end, parents), group_nid, chain, {**self.state, slot: end.nid}, members)
-
-    def _ends(self, end: Extremity, parents: Collection[int]) -> tuple[Extremity, ...]:
-        """The ends once an event stands on its parents."""
-        return (end, *(one for one in self.extremities if one.nid not in parents))
+    def with_state(self, group_nid: int, chain: int, state: StateMap, members: Members) -> "Snapshot":
+        """With another current state."""
+        return Snapshot(self.extremities, group_nid, chain, state, members)
 
 
 class Transaction(Struct, frozen=True):
@@ -112,7 +103,9 @@ class Step:
         event: the event.
         before: the room before it.
         after: the room after it.
-        replaces_nid: the event whose place in the state it took, None for a new slot or for no state.
+        changes: the slots of the current state that differ, with the event number before and after; None for an empty
+            slot. Mostly the event's own; where ends of the graph had to be resolved, others too, or not even that.
+        replaces_nid: the event whose place it took in the state before it, None for a new slot or for no state.
         transaction: the client's request that made it, None where none did.
     """
 
@@ -122,10 +115,11 @@ class Step:
     event: Event
     before: Snapshot
     after: Snapshot
+    changes: Mapping[Slot, tuple[int | None, int | None]]
     replaces_nid: int | None
     transaction: Transaction | None = None
 
     @property
-    def changes_state(self) -> bool:
-        """Whether the current state differs after it."""
-        return self.after.state is not self.before.state
+    def members_changed(self) -> list[str]:
+        """The users whose membership differs."""
+        return [state_key for event_type, state_key in self.changes if event_type == MEMBER]

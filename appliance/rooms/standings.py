@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from appliance.rooms.appending import Statement
 from appliance.rooms.snapshot import MEMBER, Step
+from appliance.rooms.store import EventStore
 from appliance.storage import memberships as rows
 from appliance.storage.database import Database, Tx
 from appliance.storage.lru import Lru
@@ -117,10 +118,12 @@ class Standings:
 
     Args:
         database: where they are.
+        store: where membership events are read.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, store: EventStore) -> None:
         self._database = database
+        self._store = store
         self._users: Lru[str, UserRooms] = Lru(USERS_KEPT)
 
     def of(self, user_id: str) -> UserRooms:
@@ -140,29 +143,37 @@ class Standings:
         )
 
     def prepare(self, step: Step) -> Statement | None:
-        """Store the standing that a membership event makes."""
-        event = step.event
-        if event.type != MEMBER or event.state_key is None:
+        """Store the standings that an event, or the resolution that it brought about, changes."""
+        changed = [
+            (
+                user_id,
+                step.after.members.of(user_id),
+                step.before.members.memberships.get(user_id),
+                *self._by(step, user_id),
+            )
+            for user_id in step.members_changed
+        ]
+        if not changed:
             return None
-        user_id, membership = event.state_key, event.membership or "leave"
-        previous = step.before.members.memberships.get(user_id)
-        nid, sender = step.nid, event.sender
 
         def statement(tx: Tx, position: int) -> None:
-            rows.put(tx, step.room_nid, user_id, membership, previous, nid, sender, position)
+            for user_id, membership, previous, nid, sender in changed:
+                rows.put(tx, step.room_nid, user_id, membership, previous, nid, sender, position)
 
         return statement
 
     def published(self, step: Step, position: int) -> None:
-        """Bring a user's history up to date, if it is in memory."""
-        event = step.event
-        if event.type != MEMBER or event.state_key is None:
-            return
-        user = self._users.get(event.state_key)
-        if user is None:
-            return
-        change = Change(position, event.membership or "leave", step.nid)
-        user.take_in(step.room_nid, step.room_id, change)
+        """Bring the histories of those concerned up to date, as far as they are in memory."""
+        for user_id in step.members_changed:
+            user = self._users.get(user_id)
+            if user is not None:
+                change = Change(position, step.after.members.of(user_id), self._by(step, user_id)[0])
+                user.take_in(step.room_nid, step.room_id, change)
+
+    def _by(self, step: Step, user_id: str) -> tuple[int, str]:
+        """The number and the sender of the event that made a membership; the step's own where a slot became empty."""
+        nid = step.after.state.get((MEMBER, user_id), step.nid)
+        return nid, step.event.sender if nid == step.nid else self._store.event(nid).sender
 
     def _load(self, user_id: str) -> UserRooms:
         histories: dict[int, History] = {}

@@ -101,5 +101,5 @@ class Visibility:
 
     def published(self, step: Step, position: int) -> None:
         """Read a room's settings anew when next asked, once they changed."""
-        if step.event.type == HISTORY_VISIBILITY:
+        if (HISTORY_VISIBILITY, "") in step.changes:
             self._rooms.drop(step.room_nid)

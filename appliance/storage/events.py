@@ -72,10 +72,13 @@ class NewEvent(Struct, frozen=True):
 
 
 def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
-    """Store an event with its edges; it must not be there already."""
+    """Store an event with its edges. One that is there as an outlier gets its place; nothing else may be there."""
     tx.execute(
         "INSERT INTO events (event_nid, event_id, room_nid, type, state_key, sender, ordering, position, rejected,"
-        " soft_failed, outlier, replaces_nid, json) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        " soft_failed, outlier, replaces_nid, json) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        " ON CONFLICT (event_nid) DO UPDATE SET ordering = excluded.ordering, position = excluded.position,"
+        " rejected = excluded.rejected, soft_failed = excluded.soft_failed, outlier = excluded.outlier,"
+        " replaces_nid = excluded.replaces_nid WHERE events.outlier = 1",
         (
             event.nid,
             event.event_id,
@@ -94,7 +97,7 @@ def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
     )
     for kind, others in ((PARENT, event.parents), (AUTH, event.auth)):
         for other in others:
-            tx.execute("INSERT INTO edges VALUES (?,?,?)", (event.nid, kind, other))
+            tx.execute("INSERT OR IGNORE INTO edges VALUES (?,?,?)", (event.nid, kind, other))
 
 
 def by_id(database: Reads, event_id: str) -> EventRow | None:
@@ -130,11 +133,17 @@ def redactions_of(database: Reads, event_ids: Sequence[str]) -> dict[str, int]:
         marks = ",".join("?" * len(chunk))
         rows = database.read(
             f"SELECT target_event_id, MIN(redaction_nid) FROM redactions WHERE target_event_id IN ({marks})"
-            " GROUP BY target_event_id",
+            " AND applied = 1 GROUP BY target_event_id",
             chunk,
         )
         found.update(rows)
     return found
+
+
+def auth_of(database: Reads, nid: int) -> tuple[int, ...]:
+    """The numbers of the events that an event names as allowing it."""
+    rows = database.read("SELECT other_nid FROM edges WHERE event_nid = ? AND kind = ?", (nid, AUTH))
+    return tuple(row[0] for row in rows)
 
 
 # Pages of a timeline ----------------------------------------------------------------------------------------------
@@ -224,6 +233,18 @@ def keep_original(tx: Tx, nid: int, now_ms: int) -> None:
     )
 
 
-def note_redaction(tx: Tx, target_event_id: str, redaction_nid: int) -> None:
-    """Remember which event a redaction names."""
-    tx.execute("INSERT OR IGNORE INTO redactions VALUES (?,?)", (target_event_id, redaction_nid))
+def note_redaction(tx: Tx, target_event_id: str, redaction_nid: int, applied: bool) -> None:
+    """Remember which event a redaction names, and whether it was carried out or waits for its target."""
+    tx.execute(
+        "INSERT OR REPLACE INTO redactions (target_event_id, redaction_nid, applied) VALUES (?,?,?)",
+        (target_event_id, redaction_nid, applied),
+    )
+
+
+def pending_redactions(database: Reads, target_event_id: str) -> list[int]:
+    """The numbers of the redactions that came before their target."""
+    rows = database.read(
+        "SELECT redaction_nid FROM redactions WHERE target_event_id = ? AND applied = 0 ORDER BY redaction_nid",
+        (target_event_id,),
+    )
+    return [row[0] for row in rows]

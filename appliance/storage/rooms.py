@@ -69,3 +69,16 @@ def last_position(database: Reads, room_nid: int) -> int:
     """The position of the last event that arrived in a room's timeline; 0 for none."""
     rows = database.read("SELECT MAX(position) FROM events WHERE room_nid = ?", (room_nid,))
     return int(rows[0][0] or 0)
+
+
+def set_state_group(tx: Tx, room_nid: int, group_nid: int | None) -> None:
+    """Note the group of the current state while the graph has several ends; None where the state after the one end
+    says it.
+    """
+    tx.execute("UPDATE rooms SET state_group_nid = ? WHERE room_nid = ?", (group_nid, room_nid))
+
+
+def state_group(database: Reads, room_nid: int) -> int | None:
+    """What ``set_state_group`` noted last."""
+    rows = database.read("SELECT state_group_nid FROM rooms WHERE room_nid = ?", (room_nid,))
+    return rows[0][0] if rows else None

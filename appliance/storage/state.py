@@ -86,10 +86,15 @@ def current(database: Reads, room_nid: int) -> dict[Slot, int]:
     return {(row[0], row[1]): row[2] for row in rows}
 
 
-def change_current(tx: Tx, room_nid: int, position: int, slot: Slot, event_nid: int, previous_nid: int | None) -> None:
-    """Put an event into the current state and note the change in the stream."""
+def change_current(
+    tx: Tx, room_nid: int, position: int, slot: Slot, event_nid: int | None, previous_nid: int | None
+) -> None:
+    """Put an event into a slot of the current state, or with None empty it, and note the change in the stream."""
     number = slot_nid(tx, slot)
-    tx.execute("INSERT OR REPLACE INTO current_state VALUES (?,?,?)", (room_nid, number, event_nid))
+    if event_nid is None:
+        tx.execute("DELETE FROM current_state WHERE room_nid = ? AND slot_nid = ?", (room_nid, number))
+    else:
+        tx.execute("INSERT OR REPLACE INTO current_state VALUES (?,?,?)", (room_nid, number, event_nid))
     tx.execute(
         "INSERT INTO state_changes (position, room_nid, slot_nid, event_nid, previous_nid) VALUES (?,?,?,?,?)",
         (position, room_nid, number, event_nid, previous_nid),

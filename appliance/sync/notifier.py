@@ -3,7 +3,7 @@
 import asyncio
 
 from appliance.rooms.appending import Statement
-from appliance.rooms.snapshot import MEMBER, Step
+from appliance.rooms.snapshot import Step
 
 
 class Notifier:
@@ -52,8 +52,7 @@ class Notifier:
             self._concerned.update(
                 user for user, membership in memberships.items() if membership == "join" and user in self._waiting
             )
-        if step.event.type == MEMBER and step.event.state_key in self._waiting:
-            self._concerned.add(step.event.state_key)
+        self._concerned.update(user for user in step.members_changed if user in self._waiting)
 
     def wake(self, position: int) -> None:
         """Wake whoever was noted; called after the senders have been answered."""

@@ -6,13 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from appliance.app import Living, Owning
+from appliance.app import Living, Owning, now_ms
 from appliance.protocol.auth import auth_event_slots
 from appliance.protocol.event_signatures import is_signed_by, required_signers
 from appliance.protocol.events import Event, build_event
 from appliance.protocol.signing import SigningKey
 from appliance.rooms.accepting import Accepting
+from appliance.rooms.holding import Holding
+from appliance.rooms.judging import Judging
 from appliance.rooms.presets import CreateRoom
+from appliance.rooms.resolving import Resolving
 from appliance.rooms.room import Room
 from appliance.storage.database import Database
 
@@ -72,7 +75,12 @@ class House:
         self.owning = owning
         self.living = living
         self.remote = remote
-        self.accepting = Accepting(owning.database, living.numbers, living.rooms, living.store, living.appender, remote)
+        database, numbers, store = owning.database, living.numbers, living.store
+        judging = Judging(database, numbers, store, Resolving(database))
+        self.holding = Holding(database, now_ms)
+        self.accepting = Accepting(
+            database, numbers, living.rooms, store, living.appender, judging, self.holding, remote
+        )
 
     async def room(self, **wanted: Any) -> Room:
         """A room of Alice's that anybody may join."""
@@ -90,7 +98,7 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path) -> AsyncIterator[House]:
+async def house(folder: Path, remote: Remote | None = None) -> AsyncIterator[House]:
     """A house in a folder, which may hold one already."""
     database = await Database.open(folder / "hearth.db")
     try:
@@ -101,6 +109,6 @@ async def house(folder: Path) -> AsyncIterator[House]:
         await owning.keys.ensure()
         if owning.accounts.get(ALICE) is None:
             await owning.accounts.create("alice", "wonderland")
-        yield House(owning, Living(owning), Remote())
+        yield House(owning, Living(owning), remote or Remote())
     finally:
         await asyncio.wait_for(database.close(), 10)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from appliance.protocol.event_format import InvalidEvent
-from appliance.rooms.accepting import NeedsEvents, NeedsResolution, Unacceptable, Verdict
+from appliance.rooms.accepting import Unacceptable, Verdict
 from appliance.rooms.room import Room
 from tests.federation.house import ALICE, MALLORY, House, Remote, house
 
@@ -132,7 +132,7 @@ async def test_a_forged_content_is_kept_redacted(home: House) -> None:
 
 @in_house
 async def test_what_is_not_kept_at_all(home: House) -> None:
-    """Bad signatures, other rooms, broken formats, unknown parents and unknown auth events leave no trace."""
+    """Bad signatures, other rooms and broken formats leave no trace; unknown parents and vouchers are waited for."""
     room = await home.with_mallory()
     other = await home.room()
     before = room.published
@@ -147,25 +147,100 @@ async def test_what_is_not_kept_at_all(home: House) -> None:
         await home.accepting.accept(other.room_id, message.pdu)
     with pytest.raises(InvalidEvent):
         await home.accepting.accept(room.room_id, {**message.pdu, "depth": -1})
-    with pytest.raises(NeedsEvents) as parents:
-        await home.accepting.accept(room.room_id, orphan.pdu)
-    assert parents.value.missing == orphan.prev_events
-    with pytest.raises(NeedsEvents):
-        await home.accepting.accept(room.room_id, unvouched.pdu)
+    for waiting in (orphan, unvouched):
+        assert await home.accepting.accept(room.room_id, waiting.pdu) is Verdict.WAITING
     assert room.published is before
 
 
 @in_house
-async def test_states_that_differ_are_refused_not_guessed(home: House) -> None:
-    """An event that would fork the state is refused with a sentence, and the room stays as it is."""
+async def test_a_fork_of_state_resolves(home: House) -> None:
+    """A change of name beside a change of topic: both hold, and the next event stands on both."""
     room = await home.with_mallory()
     renamed = {"membership": "join", "displayname": "Mal"}
     fork = home.remote.event(room, "m.room.member", renamed, MALLORY)
     await home.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "ours"})
-    before = room.published
-    with pytest.raises(NeedsResolution, match="resolve"):
-        await home.accepting.accept(room.room_id, fork.pdu)
-    assert room.published is before
+    assert await home.accepting.accept(room.room_id, fork.pdu) is Verdict.ACCEPTED
+    now = room.published
+    assert len(now.extremities) == 2
+    assert room.store.event(now.state["m.room.member", MALLORY]).content == renamed
+    assert room.store.event(now.state["m.room.topic", ""]).content == {"topic": "ours"}
+    await home.living.sending.set_state(ALICE, room.room_id, "m.room.name", "", {"name": "together"})
+    assert len(room.published.extremities) == 1
+
+
+@in_house
+async def test_a_ban_stands_against_a_change_of_name(home: House) -> None:
+    """Whoever was banned on one branch and changed their name on the other is banned: the example to have in mind."""
+    room = await home.with_mallory()
+    renamed = home.remote.event(room, "m.room.member", {"membership": "join", "displayname": "Mal"}, MALLORY)
+    await home.living.membership.ban(ALICE, room.room_id, MALLORY)
+    # By the state before it the change is right, by the present one it is not.
+    assert await home.accepting.accept(room.room_id, renamed.pdu) is Verdict.SOFT_FAILED
+    assert room.published.members.of(MALLORY) == "ban"
+    # Another server has built upon it: the branches meet, and the ban stands.
+    built = home.remote.event(room, "m.room.message", text("still here"), parents=[renamed.event_id])
+    assert await home.accepting.accept(room.room_id, built.pdu) in (Verdict.REJECTED, Verdict.SOFT_FAILED)
+    assert room.published.members.of(MALLORY) == "ban"
+
+
+@in_house
+async def test_events_wait_for_their_parents(home: House) -> None:
+    """Three messages that arrive last to first are all there, in their order, once the first has come."""
+    room = await home.with_mallory()
+    first = home.remote.event(room, "m.room.message", text("one"))
+    second = home.remote.event(room, "m.room.message", text("two"), parents=[first.event_id], depth=first.depth + 1)
+    third = home.remote.event(room, "m.room.message", text("three"), parents=[second.event_id], depth=first.depth + 2)
+    for event in (third, second):
+        assert await home.accepting.accept(room.room_id, event.pdu, "elsewhere.example") is Verdict.WAITING
+    assert await shown(home, room) == []
+    assert await home.accepting.accept(room.room_id, first.pdu) is Verdict.ACCEPTED
+    assert await shown(home, room) == ["three", "two", "one"]
+    assert [end.event_id for end in room.published.extremities] == [third.event_id]
+
+
+def test_what_waits_is_taken_up_after_a_restart(tmp_path: Path) -> None:
+    """An event that waits survives; where what it waits for came just before the end, the next start finds out."""
+
+    async def live() -> None:
+        async with house(tmp_path) as home:
+            room = await home.with_mallory()
+            first = home.remote.event(room, "m.room.message", text("one"))
+            second = home.remote.event(room, "m.room.message", text("two"), parents=[first.event_id])
+            assert await home.accepting.accept(room.room_id, second.pdu) is Verdict.WAITING
+            remote = home.remote
+            home.holding.waiting_for = lambda event_id: []  # type: ignore[method-assign]  # a kill right after
+            assert await home.accepting.accept(room.room_id, first.pdu) is Verdict.ACCEPTED
+        async with house(tmp_path, remote) as home:
+            await home.accepting.look()
+            again = await home.living.rooms.find(room.room_id)
+            assert again is not None
+            assert await shown(home, again) == ["two", "one"]
+
+    asyncio.run(live())
+
+
+@in_house
+async def test_an_outlier_gets_its_place(home: House) -> None:
+    """An event that was first known as one that allows others joins the timeline when it comes in earnest."""
+    room = await home.with_mallory()
+    topic = home.remote.event(room, "m.room.member", {"membership": "join", "displayname": "M"}, MALLORY)
+    assert await home.accepting.accept_outlier(room.room_id, topic.pdu) is Verdict.ACCEPTED
+    assert room.store.event(room.published.state["m.room.member", MALLORY]).content == {"membership": "join"}
+    assert await home.accepting.accept(room.room_id, topic.pdu) is Verdict.ACCEPTED
+    assert room.store.event(room.published.state["m.room.member", MALLORY]).content["displayname"] == "M"
+    assert await home.accepting.accept(room.room_id, topic.pdu) is Verdict.KNOWN
+
+
+@in_house
+async def test_a_redaction_may_come_first(home: House) -> None:
+    """A redaction that arrives before what it redacts empties it when that comes."""
+    room = await home.with_mallory()
+    message = home.remote.event(room, "m.room.message", text("regrettable"))
+    content = {"redacts": message.event_id}
+    redaction = home.remote.event(room, "m.room.redaction", content)
+    assert await home.accepting.accept(room.room_id, redaction.pdu) is Verdict.ACCEPTED
+    assert await home.accepting.accept(room.room_id, message.pdu) is Verdict.ACCEPTED
+    assert room.store.find(message.event_id)[1].content == {}  # type: ignore[index]
 
 
 @in_house

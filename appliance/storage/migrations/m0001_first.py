@@ -61,9 +61,12 @@ STATEMENTS: tuple[str, ...] = (
         user_id TEXT NOT NULL, filter_id INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY (user_id, filter_id)
     ) WITHOUT ROWID""",
     # Rooms -------------------------------------------------------------------------------------------------------
+    # state_group_nid: the group of the current state while the graph has several ends; null while the state after its
+    # one end says it.
     """CREATE TABLE rooms (
         room_nid INTEGER PRIMARY KEY, room_id TEXT NOT NULL UNIQUE, version TEXT NOT NULL,
-        creator TEXT NOT NULL, listed INTEGER NOT NULL DEFAULT 0, created_ts INTEGER NOT NULL
+        creator TEXT NOT NULL, listed INTEGER NOT NULL DEFAULT 0, created_ts INTEGER NOT NULL,
+        state_group_nid INTEGER
     )""",
     "CREATE TABLE aliases (alias TEXT PRIMARY KEY, room_id TEXT NOT NULL, creator TEXT NOT NULL) WITHOUT ROWID",
     "CREATE INDEX aliases_by_room ON aliases (room_id)",
@@ -92,6 +95,17 @@ STATEMENTS: tuple[str, ...] = (
         room_nid INTEGER NOT NULL, missing_event_id TEXT NOT NULL, event_nid INTEGER NOT NULL,
         PRIMARY KEY (room_nid, missing_event_id, event_nid)
     ) WITHOUT ROWID""",
+    # Events that wait for others which they name and which are not here: as received, and what they wait for.
+    """CREATE TABLE waiting_events (
+        event_id TEXT PRIMARY KEY, room_id TEXT NOT NULL, origin TEXT NOT NULL, received_ts INTEGER NOT NULL,
+        json BLOB NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX waiting_events_by_room ON waiting_events (room_id, received_ts)",
+    "CREATE INDEX waiting_events_by_origin ON waiting_events (origin)",
+    """CREATE TABLE waiting_for (
+        missing_event_id TEXT NOT NULL, event_id TEXT NOT NULL, PRIMARY KEY (missing_event_id, event_id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX waiting_for_by_event ON waiting_for (event_id)",
     # Where the timeline has a hole before an event: /messages backfills there, sync says limited.
     """CREATE TABLE gaps (
         room_nid INTEGER NOT NULL, event_nid INTEGER NOT NULL, ordering INTEGER NOT NULL, position INTEGER NOT NULL,
@@ -101,8 +115,10 @@ STATEMENTS: tuple[str, ...] = (
     """CREATE TABLE redacted_originals (
         event_nid INTEGER PRIMARY KEY, redacted_ts INTEGER NOT NULL, json BLOB NOT NULL
     )""",
+    # applied 0: the redaction came before its target and waits for it.
     """CREATE TABLE redactions (
-        target_event_id TEXT NOT NULL, redaction_nid INTEGER NOT NULL, PRIMARY KEY (target_event_id, redaction_nid)
+        target_event_id TEXT NOT NULL, redaction_nid INTEGER NOT NULL, applied INTEGER NOT NULL,
+        PRIMARY KEY (target_event_id, redaction_nid)
     ) WITHOUT ROWID""",
     # State: a slot is a pair of type and state key, a group is a state, given whole or as what differs from its base.
     """CREATE TABLE slots (

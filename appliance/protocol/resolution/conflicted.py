@@ -1,0 +1,109 @@
+"""Which events are replayed when states disagree, besides those that they disagree about (room versions 2 and 12,
+"State resolution", "Definitions").
+"""
+
+import heapq
+from collections.abc import Collection, Iterable, Sequence
+
+from appliance.protocol.resolution.graph import AuthGraph
+
+
+def auth_difference(graph: AuthGraph, shared: Iterable[int], sides: Sequence[Iterable[int]]) -> set[int]:
+    """The events that are in the auth chains of some of the states, but not of all.
+
+    The events of a state count as part of its chain. By the letter of the specification they do not, unless another
+    event names them; that would replay events which all states agree on, and no server does so.
+
+    Args:
+        graph: the auth graph.
+        shared: the events that all states hold.
+        sides: for each state, the events that it holds besides.
+    """
+    walk = _Walk(graph, sides)
+    common = sorted(shared)
+    while walk.undecided:
+        if common and common[-1] >= walk.next:
+            walk.step_through_shared(common.pop())
+        else:
+            walk.step()
+    return walk.difference
+
+
+class _Walk:
+    """A walk down the auth chains of several states at once, from large numbers to small ones.
+
+    Whoever names an event has a larger number and was passed before it; so when it is its turn, it is known in which
+    chains it is. What is in all of them passes that on to all that it names: where nothing else is left, the walk is
+    over, which is soon for forks of the recent past.
+    """
+
+    def __init__(self, graph: AuthGraph, sides: Sequence[Iterable[int]]) -> None:
+        self._graph = graph
+        self._all = (1 << len(sides)) - 1
+        self._chains: dict[int, int] = {}  # the chains that an event is in, one bit each
+        self._waiting: list[int] = []  # a heap of negated numbers: the largest comes first
+        self.undecided = 0  # how many of those that wait are not yet known to be in all chains
+        self.difference: set[int] = set()
+        for index, side in enumerate(sides):
+            for nid in side:
+                self._meet(nid, 1 << index)
+
+    @property
+    def next(self) -> int:
+        """The number of the event whose turn it is."""
+        return -self._waiting[0]
+
+    def step(self) -> None:
+        """Pass the next event."""
+        nid = -heapq.heappop(self._waiting)
+        chains = self._chains[nid]
+        if chains != self._all:
+            self.undecided -= 1
+            self.difference.add(nid)
+        for one in self._graph.auth(nid):
+            self._meet(one, chains)
+
+    def step_through_shared(self, nid: int) -> None:
+        """Pass an event that all states hold, whose number is not smaller than that of the next."""
+        if nid == self.next:  # one of the sides leads to it as well
+            self._meet(nid, self._all)
+            heapq.heappop(self._waiting)
+        for one in self._graph.auth(nid):
+            self._meet(one, self._all)
+
+    def _meet(self, nid: int, chains: int) -> None:
+        """Note that an event is in some chains."""
+        before = self._chains.get(nid)
+        after = chains if before is None else before | chains
+        if after == before:
+            return
+        self._chains[nid] = after
+        if before is None:
+            heapq.heappush(self._waiting, -nid)
+            self.undecided += after != self._all
+        elif after == self._all:
+            self.undecided -= 1
+
+
+def conflicted_subgraph(graph: AuthGraph, conflicted: Collection[int]) -> set[int]:
+    """The events on all paths of auth events that lead from one conflicted event to another, both included.
+
+    Args:
+        graph: the auth graph.
+        conflicted: the events that the states disagree about.
+    """
+    if not conflicted:
+        return set()
+    lowest = min(conflicted)
+    below = set(conflicted)  # those that a conflicted event leads to, down to where no other one can come
+    waiting = list(below)
+    while waiting:
+        for one in graph.auth(waiting.pop()):
+            if one > lowest and one not in below:
+                below.add(one)
+                waiting.append(one)
+    between: set[int] = set()
+    for nid in sorted(below):
+        if nid in conflicted or not between.isdisjoint(graph.auth(nid)):
+            between.add(nid)
+    return between

@@ -1,0 +1,46 @@
+"""The order in which all other events are replayed: "mainline ordering"."""
+
+from collections.abc import Iterable
+
+from appliance.protocol.resolution.graph import AuthGraph
+
+
+def mainline_order(graph: AuthGraph, nids: Iterable[int], power_levels: int | None) -> list[int]:
+    """Sort events by how old the power levels are that they rest on, then by ``origin_server_ts``, then by event id.
+
+    Args:
+        graph: the auth graph.
+        nids: the events.
+        power_levels: the ``m.room.power_levels`` of the state so far, if it has one: the end of the mainline.
+    """
+    positions = _Positions(graph, power_levels)
+
+    def key(nid: int) -> tuple[int, int, str]:
+        event = graph.event(nid)
+        return -positions.of(nid), event.origin_server_ts, event.event_id
+
+    return sorted(nids, key=key)
+
+
+class _Positions:
+    """Places on the mainline, which goes from the latest power levels (0) to the first."""
+
+    def __init__(self, graph: AuthGraph, power_levels: int | None) -> None:
+        self._graph = graph
+        self._known: dict[int | None, int] = {}
+        while power_levels is not None:
+            self._known[power_levels] = len(self._known)
+            power_levels = graph.power_levels(power_levels)
+        # What rests on nothing of the mainline is older than all of it.
+        self._known[None] = len(self._known)
+
+    def of(self, nid: int) -> int:
+        """The place of the first power levels of the mainline that an event rests on."""
+        passed: list[int] = []
+        levels = self._graph.power_levels(nid)
+        while levels is not None and levels not in self._known:
+            passed.append(levels)
+            levels = self._graph.power_levels(levels)
+        position = self._known[levels]
+        self._known.update(dict.fromkeys(passed, position))
+        return position
