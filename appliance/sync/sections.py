@@ -106,7 +106,7 @@ class Sections:
         self, window: Window, asker: Asker, options: Options, account_data: list[dict[str, Any]]
     ) -> dict[str, Any] | None:
         """A room that the asker is in; None where nothing happened that the filter wants."""
-        events, limited, prev_batch = self._events(window, asker, options.filter.room.timeline)
+        events, limited = self._events(window, asker, options.filter.room.timeline, window.upto)
         whole = window.since is None or options.full_state
         span = self._span(window, options, events, whole, window.upto)
         slots = self._slots(span)
@@ -119,7 +119,7 @@ class Sections:
         state = await self._clients(slots, span, options)
         if not (whole or events or state or limited or account_data):
             return None
-        section = self._section(asker, options, events, limited, prev_batch, state)
+        section = self._section(asker, options, events, limited, self._before(window, events), state)
         if told:
             section["summary"] = told
         if account_data:
@@ -128,11 +128,15 @@ class Sections:
 
     async def left(self, window: Window, asker: Asker, options: Options) -> dict[str, Any]:
         """A room that the asker left, was removed from, or whose invitation is over: up to that and not further."""
-        events, limited, prev_batch = self._events(window, asker, options.filter.room.timeline)
-        left, whole = window.history.left_at(window.upto), window.since is None
-        span = self._span(window, options, events, whole, left or 0)
+        left, since = window.history.left_at(window.upto), window.since or 0
+        events: list[ClientEvent] = []
+        limited = False
+        if left is not None and left > since:
+            events, limited = self._events(window, asker, options.filter.room.timeline, left)
+        events, cut = self._then_own(window, options.filter.room.timeline, events, max(left or 0, since))
+        span = self._span(window, options, events, window.since is None, left or 0)
         slots: dict[Slot, int] = {}
-        if left is not None and (window.since is None or left > window.since):
+        if left is not None and left > since:
             slots = self._slots(span)
             if options.filter.room.state.lazy_load_members:
                 self._only_needed(slots, span, asker, ())
@@ -141,7 +145,7 @@ class Sections:
             # A ban, or the end of one, may have come after the leaving.
             slots[MEMBER, asker.user_id] = own.event_nid
         state = await self._clients(slots, span, options)
-        return self._section(asker, options, events, limited, prev_batch, state)
+        return self._section(asker, options, events, limited or cut, self._before(window, events), state)
 
     @staticmethod
     def forgotten(options: Options) -> dict[str, Any]:
@@ -176,29 +180,43 @@ class Sections:
         shown = [stripped(event) for event in events.values() if event.event_id != own.event_id]
         return {"events": [*shown, stripped(own)]}
 
-    def _events(
-        self, window: Window, asker: Asker, rule: RoomEventRule
-    ) -> tuple[list[ClientEvent], bool, HistoryToken]:
-        """The timeline, whether it is limited, and the point before it."""
-        limit = max(0, min(TIMELINE if rule.limit is None else rule.limit, MOST_TIMELINE))
-        nid = window.history.room_nid
+    def _events(self, window: Window, asker: Asker, rule: RoomEventRule, last: int) -> tuple[list[ClientEvent], bool]:
+        """The timeline up to a position at which the asker was in the room or left it, and whether it is limited."""
+        room_nid, limit = window.history.room_nid, _limit(rule)
         if rule.types == [] or not rule.allows_room(window.history.room_id):
-            return [], False, self._timeline.point_at(nid, window.upto)
-        if window.since is None:
-            end = self._timeline.point_at(nid, window.upto)
-            # The state that a client knows is that before the timeline with the timeline applied, so that of somebody
-            # who is in the room the timeline may have no holes: what was there while they were away may be hidden.
-            inside = window.history.membership_at(window.upto) == "join"
-            page = self._timeline.page(
-                nid, asker.user_id, end, limit, backwards=True, rule=rule, upto=window.upto, unbroken=inside
-            )
-            # Whoever comes back may know a part of this: the gap before it says that nothing fits together.
-            events, limited = page.events[::-1], window.anew or page.end is not None
-        else:
-            events, limited = self._timeline.arrived(nid, asker.user_id, window.since, window.upto, limit, rule)
+            return [], False
+        if window.since is not None:
+            return self._timeline.arrived(room_nid, asker.user_id, window.since, last, limit, rule)
+        # What a client knows of the state is that before the timeline with the timeline applied, so the timeline may
+        # have no holes: what was there while the asker was away may be hidden.
+        end = self._timeline.point_at(room_nid, last)
+        page = self._timeline.page(
+            room_nid, asker.user_id, end, limit, backwards=True, rule=rule, upto=last, unbroken=True
+        )
+        # Whoever comes back may know a part of this: the gap before it says that nothing fits together.
+        return page.events[::-1], window.anew or page.end is not None
+
+    def _then_own(
+        self, window: Window, rule: RoomEventRule, events: list[ClientEvent], after: int
+    ) -> tuple[list[ClientEvent], bool]:
+        """The timeline of a room that the asker left, with what was done to them since: refused invitations, bans.
+
+        Returns:
+            the timeline, and whether something had no place in it.
+        """
+        if not rule.allows_room(window.history.room_id):
+            return [], False
+        nids = [change.event_nid for change in window.history.changes if after < change.position <= window.upto]
+        clients = self._store.clients(nids)
+        events = [*events, *(clients[nid] for nid in nids if passes(rule, clients[nid]))]
+        limit = _limit(rule)
+        return events[len(events) - limit :] if len(events) > limit else events, len(events) > limit
+
+    def _before(self, window: Window, events: list[ClientEvent]) -> HistoryToken:
+        """The point before a timeline; the end of the window where that is empty."""
         if events:
-            return events, limited, HistoryToken(events[0].ordering, (events[0].position or 0) - 1)
-        return events, limited, self._timeline.point_at(nid, window.upto)
+            return HistoryToken(events[0].ordering, (events[0].position or 0) - 1)
+        return self._timeline.point_at(window.history.room_nid, window.upto)
 
     @staticmethod
     def _span(window: Window, options: Options, events: list[ClientEvent], whole: bool, last: int) -> _Span:
@@ -256,3 +274,8 @@ class Sections:
             return []
         clients = await self._store.many_clients(nid for nid in slots.values() if nid not in span.told)
         return [event for event in clients.values() if passes(rule, event)]
+
+
+def _limit(rule: RoomEventRule) -> int:
+    """How many events a timeline may have."""
+    return max(0, min(TIMELINE if rule.limit is None else rule.limit, MOST_TIMELINE))

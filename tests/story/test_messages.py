@@ -187,7 +187,7 @@ def test_members_with_the_page(alice: Client, bob: Client) -> None:
     lazy = '{"lazy_load_members":true}'
     page = alice.messages(room, "f", **{"from": middle, "filter": lazy})
     assert [(event["type"], event["state_key"]) for event in page["state"]] == [("m.room.member", carol.user_id)]
-    page = alice.messages(room, "b", **{"to": before, "filter": lazy})
+    page = alice.messages(room, "b", to=before, filter=lazy)
     assert {event["state_key"] for event in page["state"]} == {bob.user_id, carol.user_id}
     assert all(event["room_id"] == room for event in page["state"])
     assert "state" not in alice.messages(room)
