@@ -60,6 +60,7 @@ from appliance.rooms.standings import Standings
 from appliance.rooms.store import EventStore
 from appliance.rooms.timeline import Timeline
 from appliance.rooms.transactions import Transactions
+from appliance.rooms.upgrading import Inheritance, Upgrading
 from appliance.rooms.visibility import Visibility
 from appliance.server.addresses import Addresses
 from appliance.server.application import build_application
@@ -160,6 +161,8 @@ class Living:
         self.account_data = AccountData(database)
         self.account_data.changed.append(stream.note)
         self.account_data.changed.append(lambda user_id, position: self.notifier.concern(user_id))
+        self.upgrading = Upgrading(database, self.rooms, self.appender, self.creation)
+        self.membership.joined_listeners.append(Inheritance(self.rooms, self.account_data).joined)
         self.profiles.listeners.append(self.membership)
         self.departures = Departures(database, self.membership)
         owning.accounts.deactivated.append(lambda user_id: self.departures.look())
@@ -215,7 +218,7 @@ class Hearth:
             bind(Profile, profiles=living.profiles),
             bind(PushRules),
             bind(Register, accounts=accounts, registration=registration),
-            bind(RoomsApi, creation=living.creation, membership=living.membership),
+            bind(RoomsApi, creation=living.creation, membership=living.membership, upgrading=living.upgrading),
             bind(SendingApi, sending=living.sending),
             bind(SessionsApi, sessions=sessions),
             bind(StateApi, reading=living.reading, sending=living.sending, serving=living.serving, store=living.store),

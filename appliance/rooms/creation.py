@@ -88,34 +88,73 @@ class Creation:
             raise MatrixError("M_UNSUPPORTED_ROOM_VERSION", f"Hearth knows no room version {request.room_version}.")
         alias = self._alias(request)
         self._check_invites(request)
-        first = self._create_event(creator, create_content(request, version, creator), version)
+
+        def fill(draft: Draft) -> None:
+            self._fill(draft, creator, request, version, alias)
+
+        def also(tx: Tx, room: Room) -> None:
+            if alias is not None and not rows.add_alias(tx, alias, room.room_id, creator):
+                raise _in_use(alias)
+            if request.visibility == "public":
+                rows.set_listed(tx, room.nid, True)
+
+        return await self.make(creator, version, create_content(request, version, creator), fill, also)
+
+    async def make(
+        self,
+        creator: str,
+        version: RoomVersion,
+        content: dict[str, Any],
+        fill: Callable[[Draft], None],
+        also: Callable[[Tx, Room], None],
+        room_id: str | None = None,
+    ) -> str:
+        """Make a room out of a create event and what fills it; all of it is one unit.
+
+        Args:
+            creator: the local user who makes it, and joins first.
+            version: its version.
+            content: the content of the create event.
+            fill: adds the events after the creator's joining.
+            also: further statements for the unit.
+            room_id: its id, in versions in which it is free to choose.
+
+        Returns:
+            the room's id.
+
+        Raises:
+            MatrixError: ``M_INVALID_ROOM_STATE`` where the events do not allow one another; what ``also`` raises.
+        """
+        first = self._create_event(creator, content, version, room_id)
         row = RoomRow(self._numbers.room(), first.room_id, version.identifier, creator, self._now_ms())
         room = Room(row, EMPTY, 0, self._store, first)
         self._store.know_room(row.room_nid, version)
         draft = Draft(room, self._appender)
         try:
-            self._fill(draft, first, creator, request, version, alias)
+            draft.judge(first)
+            draft.put_on_top(first)
+            draft.add(MEMBER, creator, {"membership": "join", **self._people.member_fields(creator)}, creator)
+            fill(draft)
         except MatrixError as refusal:
             if refusal.status == 403:
                 raise MatrixError("M_INVALID_ROOM_STATE", f"The room cannot be made so: {refusal.message}") from refusal
             raise
 
-        def directory(tx: Tx) -> None:
+        def unit(tx: Tx) -> None:
             rows.insert(tx, row)
-            if alias is not None and not rows.add_alias(tx, alias, row.room_id, creator):
-                raise _in_use(alias)
-            if request.visibility == "public":
-                rows.set_listed(tx, row.room_nid, True)
+            also(tx, room)
 
         self._rooms.add(room)
-        await self._appender.commit(draft, directory)
+        await self._appender.commit(draft, unit)
         return row.room_id
 
-    def _create_event(self, creator: str, content: dict[str, Any], version: RoomVersion) -> Event:
+    def new_room_id(self) -> str:
+        """An id for a room of a version in which it is free to choose."""
+        return f"!{secrets.token_urlsafe(18)}:{self._identity.server_name}"
+
+    def _create_event(self, creator: str, content: dict[str, Any], version: RoomVersion, room_id: str | None) -> Event:
         """The create event; from room version 12 on it also gives the room its id."""
-        room_id = None
-        if not version.hash_room_ids:
-            room_id = f"!{secrets.token_urlsafe(18)}:{self._identity.server_name}"
+        room_id = None if version.hash_room_ids else room_id or self.new_room_id()
         try:
             return build_event(
                 version,
@@ -136,13 +175,8 @@ class Creation:
         except InvalidEvent as error:
             raise bad_json(str(error)) from error
 
-    def _fill(
-        self, draft: Draft, create: Event, creator: str, request: CreateRoom, version: RoomVersion, alias: str | None
-    ) -> None:
-        """Draft all events of a new room in the specification's order."""
-        draft.judge(create)
-        draft.put_on_top(create)
-        draft.add(MEMBER, creator, {"membership": "join", **self._people.member_fields(creator)}, creator)
+    def _fill(self, draft: Draft, creator: str, request: CreateRoom, version: RoomVersion, alias: str | None) -> None:
+        """Draft the events of a new room after the creator's joining, in the specification's order."""
         draft.add("m.room.power_levels", creator, power_levels(request, version, creator), "")
         if alias is not None:
             draft.add("m.room.canonical_alias", creator, {"alias": alias}, "")

@@ -1,12 +1,13 @@
 """Coming and going: join, invite, leave, kick, ban, unban, forget (client-server API, "Room membership")."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from appliance.errors import MatrixError, forbidden, not_found
 from appliance.protocol.events import Event
 from appliance.rooms.appending import Appender, Draft, Identity
 from appliance.rooms.creation import People, check_invitee
-from appliance.rooms.room import Rooms
+from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER
 from appliance.rooms.standings import Standings
 
@@ -22,6 +23,9 @@ class Membership:
         standings: who was where.
         identity: as whom this server signs.
         people: the local users.
+
+    Attributes:
+        joined_listeners: awaited after somebody has joined a room.
     """
 
     def __init__(
@@ -32,6 +36,7 @@ class Membership:
         self._standings = standings
         self._identity = identity
         self._people = people
+        self.joined_listeners: list[Callable[[str, Room], Awaitable[None]]] = []
 
     async def join(self, user_id: str, room_id: str, extra: Content | None = None) -> None:
         """Let a user into a room; nothing happens where they are in it already.
@@ -60,6 +65,8 @@ class Membership:
             draft.add(MEMBER, user_id, content, user_id)
 
         await self._appender.append(room_id, work)
+        for listener in self.joined_listeners:
+            await listener(user_id, room)
 
     async def invite(self, sender: str, room_id: str, user_id: str, reason: str | None = None) -> None:
         """Invite somebody.

@@ -82,3 +82,17 @@ def state_group(database: Reads, room_nid: int) -> int | None:
     """What ``set_state_group`` noted last."""
     rows = database.read("SELECT state_group_nid FROM rooms WHERE room_nid = ?", (room_nid,))
     return rows[0][0] if rows else None
+
+
+def aliases_of(database: Reads, room_id: str) -> list[str]:
+    """The local aliases of a room."""
+    return [row[0] for row in database.read("SELECT alias FROM aliases WHERE room_id = ? ORDER BY alias", (room_id,))]
+
+
+def move_names(tx: Tx, old_nid: int, old_id: str, new_nid: int, new_id: str) -> None:
+    """Move a room's local aliases and its place in the directory to another room."""
+    tx.execute("UPDATE aliases SET room_id = ? WHERE room_id = ?", (new_id, old_id))
+    tx.execute(
+        "UPDATE rooms SET listed = (SELECT listed FROM rooms WHERE room_nid = ?) WHERE room_nid = ?", (old_nid, new_nid)
+    )
+    tx.execute("UPDATE rooms SET listed = 0 WHERE room_nid = ?", (old_nid,))
