@@ -40,13 +40,14 @@ class AuthGraph:
         lookup: finds events.
     """
 
-    __slots__ = ("_auth", "_events", "_levels", "_lookup")
+    __slots__ = ("_auth", "_events", "_levels", "_lookup", "_slots")
 
     def __init__(self, lookup: EventLookup) -> None:
         self._lookup = lookup
         self._events: dict[int, Event] = {}
         self._auth: dict[int, tuple[int, ...]] = {}
         self._levels: dict[int, int | None] = {}
+        self._slots: dict[int, Slot | None] = {}
 
     def event(self, nid: int) -> Event:
         """The event of a number."""
@@ -64,8 +65,10 @@ class AuthGraph:
 
     def slot(self, nid: int) -> Slot | None:
         """The place of an event in the state; nothing for one that is no state event."""
-        event = self.event(nid)
-        return None if event.state_key is None else (event.type, event.state_key)
+        if nid not in self._slots:
+            event = self.event(nid)
+            self._slots[nid] = None if event.state_key is None else (event.type, event.state_key)
+        return self._slots[nid]
 
     def power_levels(self, nid: int) -> int | None:
         """The number of the ``m.room.power_levels`` among an event's auth events, if there is one."""

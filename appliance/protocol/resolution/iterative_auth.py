@@ -49,16 +49,19 @@ class Replay:
 
     def _state_for(self, nid: int) -> StateLookup:
         """The state that an event is judged by: where this one has nothing, what the event names itself."""
+        graph, get = self._graph, self.get
         named: dict[Slot, int] | None = None
 
         def state(event_type: str, state_key: str) -> Event | None:
             nonlocal named
             slot = (event_type, state_key)
-            found = self.get(slot)
+            found = get(slot)
             if found is None:
                 if named is None:
-                    named = self._graph.usable_auth(nid)
+                    named = graph.usable_auth(nid)
                 found = named.get(slot)
-            return None if found is None else self._graph.event(found)
+                if found is None:
+                    return None
+            return graph.event(found)
 
         return state

@@ -7,8 +7,8 @@ A file has these keys:
 ``versions``
     The room versions that it is tried in; without it 1, 2, 6, 11 and 12, so that every algorithm is asked.
 ``start``
-    ``public`` or ``invite``: the room begins with the events ``create``, ``alice`` (the creator joins), ``power`` (where
-    Alice has 100) and ``rule`` (that join rule). ``bare``: with the first two only.
+    ``public`` or ``invite``: the room begins with the events ``create``, ``alice`` (the creator joins), ``power``
+    (where Alice has 100) and ``rule`` (that join rule). ``bare``: with the first two only.
 ``create``
     What the create event says besides.
 ``events``

@@ -55,8 +55,8 @@ class Naive:
         return dict(unconflicted), {nid for _, nid in pairs - unconflicted}
 
     def named(self, nid: int) -> list[int]:
-        """An event's auth events, in the order of the event; links of circles lead nowhere."""
-        return [one for one in self.lookup.auth(nid) if one < nid]
+        """An event's auth events, each once, in the order of the event; links of circles lead nowhere."""
+        return list(dict.fromkeys(one for one in self.lookup.auth(nid) if one < nid))
 
     def chain(self, nid: int) -> set[int]:
         """An event's auth chain."""
@@ -82,14 +82,14 @@ class Naive:
 
     def auth_difference(self) -> set[int]:
         """The events that are in some full auth chains and not in others."""
-        chains = [
+        chains: list[set[int]] = [
             {one for nid in state.values() for one in self.chain(nid)} | set(state.values()) for state in self.states
         ]
-        return set.union(*chains) - set.intersection(*chains)
+        return {one for chain in chains for one in chain if any(one not in other for other in chains)}
 
     def subgraph(self, conflicted: set[int]) -> set[int]:
         """The events from which and to which a conflicted event leads."""
-        above = set().union(*(self.chain(nid) for nid in conflicted)) | conflicted
+        above = conflicted.union(*(self.chain(nid) for nid in conflicted))
         return {nid for nid in above if nid in conflicted or self.chain(nid) & conflicted}
 
     def is_power_event(self, nid: int) -> bool:
@@ -156,8 +156,9 @@ class Naive:
         state = dict(start)
         for nid in order:
             slot = self.slot(nid)
-            known = {self.slot(one): one for one in self.named(nid) if not self.lookup.is_rejected(one)}
-            known.update(state)
+            usable = [one for one in self.named(nid) if not self.lookup.is_rejected(one)]
+            known: dict[Slot | None, int] = {self.slot(one): one for one in usable}
+            known.update((place, one) for place, one in state.items())
 
             def find(kind: str, key: str, known: dict[Slot | None, int] = known) -> Event | None:
                 return self.lookup.event(known[kind, key]) if (kind, key) in known else None
