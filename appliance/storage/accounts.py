@@ -65,8 +65,16 @@ def oldest_admin(database: Database) -> str | None:
 
 
 async def all_accounts(database: Database) -> list[Account]:
-    """Every account, deactivated ones too, by user id."""
-    return [_account(row) for row in await database.fetch(f"SELECT {_COLUMNS} FROM accounts ORDER BY user_id")]
+    """Every account, deactivated ones too, by user id.
+
+    Asked by the owner now and then: a query for Piccolo, which is loaded only then.
+    """
+    from appliance.storage import tables
+
+    tables.bind(database.engine)
+    columns = [getattr(tables.AccountRow, name) for name in _COLUMNS.split(", ")]
+    rows = await tables.AccountRow.select(*columns).order_by(tables.AccountRow.user_id)
+    return [_account(tuple(row.values())) for row in rows]
 
 
 def is_taken(tx: Tx, user_id: str) -> bool:
