@@ -28,13 +28,14 @@ class AccountDataStream:
         """Take note of a change that was just published."""
         self._last.put(user_id, position)
 
-    def between(self, user_id: str, after: int, upto: int) -> Iterator[tuple[str, str, bytes]]:
+    def between(self, user_id: str, after: int | None, upto: int) -> Iterator[tuple[str, str, bytes]]:
         """(room id, type, content as JSON) of what was last written in ``after < position <= upto``.
 
-        With ``after`` 0 that is everything, and the rules for notifications come first: they hold from the start
+        With ``after`` None that is everything, and the rules for notifications come first: they hold from the start
         without having been written.
         """
-        if after == 0:
+        if after is None:
+            after = 0
             yield "", "m.push_rules", orjson.dumps({"global": default_rules(user_id)})
         last = self._last.get(user_id)
         if last is not None and last <= after:

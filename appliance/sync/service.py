@@ -22,9 +22,9 @@ from appliance.sync.sections import Options, Sections, Window
 class AccountData(Protocol):
     """What accounts tell a sync."""
 
-    def between(self, user_id: str, after: int, upto: int) -> Iterable[tuple[str, str, bytes]]:
+    def between(self, user_id: str, after: int | None, upto: int) -> Iterable[tuple[str, str, bytes]]:
         """(room id, type, content as JSON) of what was written after one position and not after another; with
-        ``after`` 0 everything, rules for notifications included.
+        ``after`` None everything, rules for notifications included.
         """
         ...
 
@@ -79,7 +79,7 @@ class Sync:
         while True:
             # One step: the position, what there is to tell up to it, and every room as it is published at it.
             upto = self._database.position
-            top, by_room = self._data(asker.user_id, known or 0, upto, options)
+            top, by_room = self._data(asker.user_id, known, upto, options)
             concerned = self._concerned(user, known, options, by_room)
             missing = self._not_held(concerned, held)
             if not missing:
@@ -165,7 +165,7 @@ class Sync:
         return rooms
 
     def _data(
-        self, user_id: str, since: int, upto: int, options: Options
+        self, user_id: str, since: int | None, upto: int, options: Options
     ) -> tuple[list[dict[str, Any]], dict[str, list[dict[str, Any]]]]:
         """Account data: for all rooms, and for each."""
         top: list[dict[str, Any]] = []

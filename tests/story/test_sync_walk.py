@@ -200,7 +200,7 @@ class Walk:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_following_leads_to_the_present(alice: Client, bob: Client, setting: str, seed: int) -> None:
     """Each client ends with the state of the room and with each event that its user may see, once."""
     chance = random.Random(f"{setting} {seed}")  # noqa: S311 - a walk that repeats
@@ -214,7 +214,7 @@ def test_following_leads_to_the_present(alice: Client, bob: Client, setting: str
         Follower(bob, walk.room, 5, lazy=True),
         Follower(carol, walk.room, 2, lazy=True, after=True),
     ]
-    for _ in range(50):
+    for _ in range(40):
         walk.step()
         for follower in [one for one in followers if chance.random() < 0.25]:
             if chance.random() < 0.1:

@@ -42,7 +42,9 @@ class SyncApi(Controller):
         since = read_sync(text) if text else None
         request.query_choice("set_presence", ("online", "offline", "unavailable"), "online")
         options = self._options(request, asker.user_id)
-        wait_ms = request.query_int("timeout", 0, highest=LONGEST_WAIT_MS) if since and not options.full_state else 0
+        wait_ms = request.query_int("timeout", 0, highest=LONGEST_WAIT_MS)
+        if since is None or options.full_state:
+            wait_ms = 0
         deadline = asyncio.get_running_loop().time() + wait_ms / 1000
         while True:
             # Waiting begins before looking, so that nothing falls between.
