@@ -2,8 +2,7 @@
 
 from msgspec import Struct
 
-from appliance.storage.database import Database, Tx
-from appliance.storage.events import Reads
+from appliance.storage.database import Database, Reads, Tx
 
 
 class AccountDatum(Struct, frozen=True):

@@ -1,25 +1,17 @@
 """Certificates and ACME accounts as rows, and the mark that a failed order leaves."""
 
 import json
-from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from appliance.storage.transactions import Tx
+from appliance.storage.database import Reads, Tx
 
 Source = Literal["acme", "files", "self-signed"]
 
 _ATTEMPTS = "tls.attempts"
 """The key in the table ``setup`` under which failed orders are counted."""
-
-
-class Reads(Protocol):
-    """Whatever reads: the database on the loop, a reader in its thread, a unit of work."""
-
-    def read(self, sql: str, parameters: Sequence[Any] = (), /) -> list[tuple[Any, ...]]:
-        """The rows of one query."""
 
 
 class Certificate(Struct, frozen=True, kw_only=True):

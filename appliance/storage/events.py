@@ -4,11 +4,10 @@ An event's JSON is its canonical federation form without ``unsigned``; everythin
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from msgspec import Struct
 
-from appliance.storage.database import Tx
+from appliance.storage.database import Reads, Tx
 
 PARENT, AUTH = 0, 1
 _COLUMNS = (
@@ -19,14 +18,6 @@ _BY_ORDERING = "INDEXED BY events_by_ordering"
 """Said, not left to the planner: by the index over positions it would sort a whole room to find one event."""
 _CHUNK = 500
 """Parameters in one statement: SQLite's own limit is far above, but a statement is prepared once for each number."""
-
-
-class Reads(Protocol):
-    """Whatever can answer a constant query: the database on the loop, or a reader in a thread."""
-
-    def read(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple]:  # type: ignore[type-arg]
-        """The rows of a query."""
-        ...
 
 
 class EventRow(Struct, frozen=True):

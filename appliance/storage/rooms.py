@@ -2,8 +2,7 @@
 
 from msgspec import Struct
 
-from appliance.storage.database import Tx
-from appliance.storage.events import Reads
+from appliance.storage.database import Reads, Tx
 
 
 class RoomRow(Struct, frozen=True):

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from appliance.storage.database import Tx
-from appliance.storage.events import Reads
+from appliance.storage.database import Reads, Tx
 
 
 def put(tx: Tx, user_id: str, device_id: str, scope: str, transaction_id: str, event_nid: int, now_ms: int) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from appliance.storage.database import Tx
-from appliance.storage.events import Reads
+from appliance.storage.database import Reads, Tx
 
 
 class WaitingEvent(Struct, frozen=True):
