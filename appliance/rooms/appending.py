@@ -362,7 +362,7 @@ def new_row(
 def store_groups(tx: Tx, room_nid: int, place: Placement) -> None:
     """Store the states around an event."""
     for group in place.groups:
-        state_rows.insert_group(tx, group.nid, room_nid, group.base_nid, group.chain, group.entries)
+        state_rows.insert_changed(tx, group.nid, room_nid, group.base_nid, group.changes)
     state_rows.set_event_groups(tx, place.nid, place.before_nid, place.after_nid)
 
 

@@ -20,7 +20,7 @@ from appliance.storage.rooms import RoomRow
 
 MOST_INVITES = 100
 """Invitations in one request; each is an event to sign."""
-EMPTY = Snapshot((), 0, 0, {}, Members({}))
+EMPTY = Snapshot((), 0, {}, Members({}))
 
 
 class People(Protocol):

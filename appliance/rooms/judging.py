@@ -12,7 +12,6 @@ from appliance.rooms.placing import (
     NewGroup,
     Placement,
     changes_between,
-    group_upon,
     members_after,
     ordering_after,
 )
@@ -51,13 +50,11 @@ class State:
 
     Args:
         nid: its group.
-        chain: how many bases lie below that.
         state: slot to event number.
         new: the group, where it is not stored yet.
     """
 
     nid: int
-    chain: int
     state: StateMap
     new: tuple[NewGroup, ...] = field(default=())
 
@@ -133,7 +130,7 @@ class Judging:
     async def state_before(self, room: Room, parents: Sequence[Extremity]) -> State:
         """The state in which the parents' states resolve."""
         head = room.head
-        here = State(head.group_nid, head.chain, head.state)
+        here = State(head.group_nid, head.state)
         if {parent.nid for parent in parents} == {end.nid for end in head.extremities}:
             return here
         groups = {self._after(parent.nid) for parent in parents}
@@ -160,7 +157,7 @@ class Judging:
         if not others:
             current = after
         elif event.state_key is None and before.nid == head.group_nid:
-            current = State(head.group_nid, head.chain, head.state)
+            current = State(head.group_nid, head.state)
         else:
             states = [after, *(self._stored(room, group) for group in sorted(others))]
             current = await self._resolved(room, states, {nid: (event, auth)})
@@ -168,7 +165,7 @@ class Judging:
         snapshot = head.ended_by(end, covered)
         if current.nid != head.group_nid:
             members = members_after(head.members, changes, self._store)
-            snapshot = snapshot.with_state(current.nid, current.chain, current.state, members)
+            snapshot = snapshot.with_state(current.nid, current.state, members)
         replaces = None if event.state_key is None else before.state.get((event.type, event.state_key))
         groups = {group.nid: group for state in (before, after, current) for group in state.new}
         return Placement(
@@ -210,8 +207,8 @@ class Judging:
         slot = (event.type, event.state_key)
         state = {**before.state, slot: nid}
         changes = {slot: (before.state.get(slot), nid)}
-        group = group_upon(self._numbers.group(), before.nid, before.chain, state, changes)
-        return State(group.nid, group.chain, state, (*before.new, group))
+        group = NewGroup(self._numbers.group(), before.nid or None, changes)
+        return State(group.nid, state, (*before.new, group))
 
     async def _resolved(
         self, room: Room, states: Sequence[State], fresh: dict[int, tuple[Event, Sequence[int]]] | None = None
@@ -225,15 +222,14 @@ class Judging:
                 return state
         base = states[0]
         changes = changes_between(base.state, resolved)
-        group = group_upon(self._numbers.group(), base.nid, base.chain, resolved, changes)
-        return State(group.nid, group.chain, resolved, (*base.new, group))
+        group = NewGroup(self._numbers.group(), base.nid or None, changes)
+        return State(group.nid, resolved, (*base.new, group))
 
     def _stored(self, room: Room, group_nid: int) -> State:
         head = room.head
         if group_nid == head.group_nid:
-            return State(group_nid, head.chain, head.state)
-        state = state_rows.group(self._database, group_nid)
-        return State(group_nid, state_rows.group_chain(self._database, group_nid), state)
+            return State(group_nid, head.state)
+        return State(group_nid, state_rows.group(self._database, group_nid))
 
     def _after(self, nid: int) -> int:
         groups = state_rows.groups_of(self._database, nid)

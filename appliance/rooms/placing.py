@@ -4,7 +4,7 @@ An event of our own stands on all ends of the room, so that the state before it 
 elsewhere may stand anywhere (``accepting.py``).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec import Struct
@@ -12,13 +12,7 @@ from msgspec import Struct
 from appliance.protocol.events import Event
 from appliance.rooms.snapshot import MEMBER, Extremity, Members, Snapshot
 from appliance.rooms.store import EventStore
-from appliance.storage.state import Slot, StateMap
-
-SHORTEST_CHAIN = 64
-"""A state is stored whole when as many deltas lie below it, or a sixteenth of its size if that is more: reading a
-state walks the deltas, storing it whole costs its size."""
-
-Changes = Mapping[Slot, tuple[int | None, int | None]]
+from appliance.storage.state import Changes, StateMap
 
 
 class NewGroup(Struct, frozen=True):
@@ -26,15 +20,13 @@ class NewGroup(Struct, frozen=True):
 
     Args:
         nid: its number.
-        base_nid: the group that it differs from; None for a whole one.
-        chain: how many bases lie below it.
-        entries: slots with event numbers; None where the base's entry is gone.
+        base_nid: the group that it differs from; None for the first.
+        changes: the slots that differ.
     """
 
     nid: int
     base_nid: int | None
-    chain: int
-    entries: Sequence[tuple[Slot, int | None]]
+    changes: Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +63,6 @@ def ordering_after(parents: Sequence[Extremity], depth: int) -> int:
     return min(depth, 1 + max((parent.ordering for parent in parents), default=0))
 
 
-def group_upon(nid: int, base_nid: int, base_chain: int, state: StateMap, changes: Changes) -> NewGroup:
-    """A group for a state that differs from a stored one: its delta, or now and then the whole.
-
-    Args:
-        nid: the new group's number.
-        base_nid: the stored group.
-        base_chain: how many bases lie below that.
-        state: the new state.
-        changes: what differs.
-    """
-    chain = base_chain + 1
-    if base_nid == 0 or chain > max(SHORTEST_CHAIN, len(state) // 16):
-        return NewGroup(nid, None, 0, list(state.items()))
-    return NewGroup(nid, base_nid, chain, [(slot, after) for slot, (_, after) in changes.items()])
-
-
 def on_top(
     before: Snapshot,
     event: Event,
@@ -117,8 +93,8 @@ def on_top(
     members = before.members
     if event.type == MEMBER:
         members = members.changed(event.state_key, event.membership or "leave")
-    group = group_upon(new_group(), before.group_nid, before.chain, state, changes)
-    after = after.with_state(group.nid, group.chain, state, members)
+    group = NewGroup(new_group(), before.group_nid or None, changes)
+    after = after.with_state(group.nid, state, members)
     return Placement(nid, parents, auth, end.ordering, replaces, before.group_nid, group.nid, (group,), after, changes)
 
 

@@ -189,7 +189,6 @@ def _read(reader: Reader, room_nid: int) -> _Loaded:
     snapshot = Snapshot(
         ends,
         group_nid,
-        state_rows.group_chain(reader, group_nid),
         state_rows.current(reader, room_nid),
         Members(membership_rows.of_room(reader, room_nid)),
     )

@@ -62,25 +62,23 @@ class Snapshot:
     Args:
         extremities: the ends of the graph, the highest first.
         group_nid: the stored group of the current state.
-        chain: how many bases lie below that group.
         state: the current state, slot to event number.
         members: who is how in the room.
     """
 
     extremities: tuple[Extremity, ...]
     group_nid: int
-    chain: int
     state: Mapping[Slot, int]
     members: Members
 
     def ended_by(self, end: Extremity, parents: Collection[int]) -> "Snapshot":
         """After an event that stands on those parents, as far as the ends of the graph go."""
         ends = (end, *(one for one in self.extremities if one.nid not in parents))
-        return Snapshot(ends, self.group_nid, self.chain, self.state, self.members)
+        return Snapshot(ends, self.group_nid, self.state, self.members)
 
-    def with_state(self, group_nid: int, chain: int, state: StateMap, members: Members) -> "Snapshot":
+    def with_state(self, group_nid: int, state: StateMap, members: Members) -> "Snapshot":
         """With another current state."""
-        return Snapshot(self.extremities, group_nid, chain, state, members)
+        return Snapshot(self.extremities, group_nid, state, members)
 
 
 class Transaction(Struct, frozen=True):

@@ -1,79 +1,225 @@
 """State as rows: slots, groups as deltas with a whole one now and then, the current state and its changes.
 
-A slot is a pair of event type and state key, numbered once for the whole server. A group is a state: either whole
-(``base_nid`` null) or what differs from its base.
+A slot is a pair of event type and state key, numbered once for the whole server. A group is a state. Every group but a
+first one is stored as what differs from its base, so that any two states of a room can be compared by what differs
+(``state_diff.py``). Some groups are stored whole besides (``state_snapshots``), so that none is far from a whole one:
+then reading a state costs what is in it, whatever the room has been through. A base has a lower number than what is
+built on it.
+
+Groups are never changed. One that no event stands before or after, that no other group is built on, and that no room
+holds as its present state, is dropped by the housekeeping (``drop_loose``).
 """
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from weakref import WeakKeyDictionary
 
-from appliance.storage.database import Tx
-from appliance.storage.events import Reads
+from appliance.storage.database import Database, Reads, Tx
+from appliance.storage.state_snapshots import pack, pick, unpack
 
 Slot = tuple[str, str]
 StateMap = Mapping[Slot, int]
+Changes = Mapping[Slot, tuple[int | None, int | None]]
+"""Slots with the event before and after; None for an empty slot."""
 
-_GROUP_SQL = """
-WITH RECURSIVE line (group_nid, base_nid, step) AS (
-    SELECT group_nid, base_nid, 0 FROM state_groups WHERE group_nid = ?
-    UNION ALL
-    SELECT g.group_nid, g.base_nid, line.step + 1 FROM state_groups g JOIN line ON g.group_nid = line.base_nid
-)
-SELECT s.type, s.state_key, e.event_nid, MIN(line.step)
-FROM line JOIN state_group_entries e USING (group_nid) JOIN slots s USING (slot_nid)
-GROUP BY e.slot_nid
+SHORTEST_CHAIN, CHAIN_SHARE = 64, 16
+"""A state is stored whole once more rows of deltas than this lie above the last whole one, and more than a sixteenth of
+what was in that. So whole states take at most 128 bytes for each change, and a read little more than the state itself.
 """
+
+_LINE = """
+WITH RECURSIVE line (group_nid, base_nid, chain) AS (
+    SELECT group_nid, base_nid, chain FROM state_groups WHERE group_nid = ?1
+    UNION ALL
+    SELECT g.group_nid, g.base_nid, g.chain FROM line JOIN state_groups g ON g.group_nid = line.base_nid
+    WHERE line.chain > 0
+)
+"""
+"""A group and what lies below it, down to the nearest whole one (whose chain is 0)."""
+
+_WHOLE_SQL = _LINE + "SELECT w.state FROM line JOIN state_snapshots w USING (group_nid) WHERE line.chain = 0"
+_DELTAS_SQL = (
+    _LINE + "SELECT d.slot_nid, d.event_nid FROM line JOIN state_group_entries d USING (group_nid)"
+    " WHERE line.chain > 0 OR ?2 ORDER BY line.group_nid"
+)
+_LOOK_SQL = (
+    _LINE + "SELECT d.slot_nid, d.event_nid FROM line JOIN state_group_entries d USING (group_nid)"
+    " WHERE (line.chain > 0 OR ?2) AND d.slot_nid IN (%s) ORDER BY line.group_nid"
+)
+_CHUNK = 400
+"""Slots in one statement."""
+NAMES_KEPT = 30_000
+"""Slots whose names are kept in memory for each open database, about 200 bytes each."""
+
+_names: "WeakKeyDictionary[Database, dict[int, Slot]]" = WeakKeyDictionary()
+"""Numbers are never given twice (``purge.drop_unused_slots`` leaves the highest), so these never go stale."""
+
+
+# Slots ------------------------------------------------------------------------------------------------------------
 
 
 def slot_nid(tx: Tx, slot: Slot) -> int:
     """The number of a slot, given now if it had none. Asked inside the unit, so that it lives and dies with it."""
-    rows = tx.execute("SELECT slot_nid FROM slots WHERE type = ? AND state_key = ?", slot)
+    rows = tx.execute(
+        "SELECT s.slot_nid, u.slot_nid FROM slots s LEFT JOIN unused_slots u USING (slot_nid)"
+        " WHERE s.type = ? AND s.state_key = ?",
+        slot,
+    )
     if not rows:
-        rows = tx.execute("INSERT INTO slots (type, state_key) VALUES (?,?) RETURNING slot_nid", slot)
-    return int(rows[0][0])
+        rows = tx.execute("INSERT INTO slots (type, state_key) VALUES (?,?) RETURNING slot_nid, NULL", slot)
+    number, unused = rows[0]
+    if unused is not None:
+        tx.execute("DELETE FROM unused_slots WHERE slot_nid = ?", (number,))
+    return int(number)
 
 
-def insert_group(
-    tx: Tx, group_nid: int, room_nid: int, base_nid: int | None, chain: int, entries: Iterable[tuple[Slot, int | None]]
-) -> None:
-    """Store a group.
+def slots_of(database: Reads, numbers: Collection[int]) -> Mapping[int, Slot]:
+    """The slots of those numbers, perhaps with others. Those that were asked for on the loop are kept in memory: most
+    states that are read are states of the same few rooms.
+    """
+    names = _names.setdefault(database, {}) if isinstance(database, Database) else {}
+    missing = [number for number in numbers if number not in names]
+    if len(names) + len(missing) > NAMES_KEPT:
+        # Not cleared in place: an earlier caller may still look into it.
+        names = {number: names[number] for number in numbers if number in names}
+        if isinstance(database, Database):
+            _names[database] = names
+    for start in range(0, len(missing), _CHUNK):
+        chunk = missing[start : start + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        for number, event_type, key in database.read(
+            f"SELECT slot_nid, type, state_key FROM slots WHERE slot_nid IN ({marks})", chunk
+        ):
+            names[number] = (sys.intern(event_type), key)
+    return names
+
+
+# Groups -----------------------------------------------------------------------------------------------------------
+
+
+def insert_changed(tx: Tx, group_nid: int, room_nid: int, base_nid: int | None, changes: Changes) -> None:
+    """Store a state as what differs from another one, and whole besides where the last whole one is too far below.
 
     Args:
         tx: the unit.
-        group_nid: its number.
+        group_nid: its number, higher than that of its base.
         room_nid: its room.
-        base_nid: the group that it differs from; None for a whole state.
-        chain: how many bases lie below it.
-        entries: slots with the event in them; None where the base's entry is gone.
+        base_nid: the group that it differs from; None for the first state of a room, or one of which it is not known
+            what it differs from.
+        changes: the slots that differ, with the event in the base and the one now; may be empty.
+
+    Raises:
+        ValueError: the base is not there, or has a higher number.
     """
+    chain, longest = len(changes), SHORTEST_CHAIN
+    if base_nid is not None:
+        base = tx.execute("SELECT chain, longest FROM state_groups WHERE group_nid = ?", (base_nid,))
+        if not base or base_nid >= group_nid:
+            raise ValueError(f"State group {group_nid} cannot be built on {base_nid}.")
+        chain, longest = base[0][0] + max(1, chain), base[0][1]
     tx.execute(
-        "INSERT INTO state_groups (group_nid, room_nid, base_nid, chain) VALUES (?,?,?,?)",
-        (group_nid, room_nid, base_nid, chain),
+        "INSERT INTO state_groups (group_nid, room_nid, base_nid, chain, longest, loose) VALUES (?,?,?,?,?,1)",
+        (group_nid, room_nid, base_nid, chain, longest),
     )
-    for slot, event_nid in entries:
-        tx.execute("INSERT INTO state_group_entries VALUES (?,?,?)", (group_nid, slot_nid(tx, slot), event_nid))
+    tx.execute_many(
+        "INSERT INTO state_group_entries (group_nid, slot_nid, event_nid, previous_nid) VALUES (?,?,?,?)",
+        [(group_nid, slot_nid(tx, slot), after, before) for slot, (before, after) in changes.items()],
+    )
+    if chain > longest:
+        state = numbered_group(tx, group_nid)
+        tx.execute("INSERT INTO state_snapshots VALUES (?,?)", (group_nid, pack(state)))
+        tx.execute(
+            "UPDATE state_groups SET chain = 0, longest = ? WHERE group_nid = ?",
+            (max(SHORTEST_CHAIN, len(state) // CHAIN_SHARE), group_nid),
+        )
 
 
 def group(database: Reads, group_nid: int) -> dict[Slot, int]:
     """The whole state of a group: slot to event number."""
-    rows = database.read(_GROUP_SQL, (group_nid,))
-    return {(row[0], row[1]): row[2] for row in rows if row[2] is not None}
+    state = numbered_group(database, group_nid)
+    names = slots_of(database, state)
+    return {names[number]: event_nid for number, event_nid in state.items()}
 
 
-def group_chain(database: Reads, group_nid: int) -> int:
-    """How many bases lie below a group."""
-    rows = database.read("SELECT chain FROM state_groups WHERE group_nid = ?", (group_nid,))
-    return int(rows[0][0]) if rows else 0
+def numbered_group(database: Reads, group_nid: int) -> dict[int, int]:
+    """The whole state of a group with the slots' numbers: half the work where the slots do not matter."""
+    whole = database.read(_WHOLE_SQL, (group_nid,))
+    state = unpack(whole[0][0]) if whole else {}
+    for number, event_nid in database.read(_DELTAS_SQL, (group_nid, not whole)):
+        if event_nid is None:
+            state.pop(number, None)
+        else:
+            state[number] = event_nid
+    return state
+
+
+def lookup(database: Reads, group_nid: int, slots: Iterable[Slot]) -> dict[Slot, int]:
+    """The events in some slots of a group, without reading the rest of it; empty slots are left out.
+
+    Args:
+        database: where to read.
+        group_nid: the group.
+        slots: up to a few hundred; beyond that, ``group`` is cheaper.
+    """
+    numbers: dict[int, Slot] = {}
+    for slot in slots:
+        rows = database.read("SELECT slot_nid FROM slots WHERE type = ? AND state_key = ?", slot)
+        if rows:
+            numbers[rows[0][0]] = slot
+    whole = database.read(_WHOLE_SQL, (group_nid,))
+    latest: dict[int, int | None] = dict(pick(whole[0][0], numbers)) if whole else {}
+    wanted = list(numbers)
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = wanted[start : start + _CHUNK]
+        marks = ",".join(f"?{place}" for place in range(3, len(chunk) + 3))
+        latest.update(database.read(_LOOK_SQL % marks, (group_nid, not whole, *chunk)))
+    return {numbers[number]: event_nid for number, event_nid in latest.items() if event_nid is not None}
+
+
+def slot_in_group(database: Reads, group_nid: int, slot: Slot) -> int | None:
+    """The event in one slot of a group, None for an empty slot."""
+    return lookup(database, group_nid, (slot,)).get(slot)
 
 
 def set_event_groups(tx: Tx, event_nid: int, before_nid: int, after_nid: int) -> None:
-    """Note the state before and after an event."""
+    """Note the state before and after an event; both groups are held by it from now on."""
     tx.execute("INSERT INTO event_states VALUES (?,?,?)", (event_nid, before_nid, after_nid))
+    tx.execute("UPDATE state_groups SET loose = 0 WHERE loose = 1 AND group_nid IN (?,?)", (before_nid, after_nid))
 
 
 def groups_of(database: Reads, event_nid: int) -> tuple[int, int] | None:
     """The groups before and after an event, None for one without a place in the graph."""
     rows = database.read("SELECT before_nid, after_nid FROM event_states WHERE event_nid = ?", (event_nid,))
     return (rows[0][0], rows[0][1]) if rows else None
+
+
+def drop_loose(tx: Tx, upto: int) -> int:
+    """Drop one group that nothing refers to, with a number up to ``upto``; returns how many rows went, 0 for none.
+
+    The one with the highest number goes first, so that what it was built on can follow.
+    """
+    rows = tx.execute(
+        "SELECT g.group_nid FROM state_groups g INDEXED BY state_groups_loose WHERE g.loose = 1 AND g.group_nid <= ?"
+        " AND NOT EXISTS (SELECT 1 FROM state_groups b WHERE b.base_nid = g.group_nid)"
+        " AND NOT EXISTS (SELECT 1 FROM rooms r WHERE r.room_nid = g.room_nid AND r.state_group_nid = g.group_nid)"
+        " ORDER BY g.group_nid DESC LIMIT 1",
+        (upto,),
+    )
+    if not rows:
+        return 0
+    gone = 0
+    for table in ("state_snapshots", "state_group_entries", "state_groups"):
+        tx.execute(f"DELETE FROM {table} WHERE group_nid = ?", rows[0])
+        gone += int(tx.execute("SELECT changes()")[0][0])
+    return gone
+
+
+def highest_group(database: Reads) -> int:
+    """The highest number of a stored group; 0 for none."""
+    return int(database.read("SELECT MAX(group_nid) FROM state_groups")[0][0] or 0)
+
+
+# The current state ------------------------------------------------------------------------------------------------
 
 
 def current(database: Reads, room_nid: int) -> dict[Slot, int]:
@@ -83,7 +229,7 @@ def current(database: Reads, room_nid: int) -> dict[Slot, int]:
         " WHERE c.room_nid = ?",
         (room_nid,),
     )
-    return {(row[0], row[1]): row[2] for row in rows}
+    return {(sys.intern(event_type), key): event_nid for event_type, key, event_nid in rows}
 
 
 def change_current(
