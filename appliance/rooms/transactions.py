@@ -14,6 +14,10 @@ from appliance.storage.database import Database, Tx
 from appliance.storage.lru import Lru
 
 REMEMBERED = 5_000
+DEVICES_KEPT, MOST_OF_DEVICE = 200, 2_000
+"""Devices of which all transactions are known, so that a new one need not be looked up, unless they are too many."""
+_TOO_MANY: set[tuple[str, str]] = set()
+"""In place of what is known of a device whose transactions are looked up one by one."""
 
 
 class Transactions:
@@ -29,6 +33,7 @@ class Transactions:
         self._now_ms = now_ms
         self._running: dict[Transaction, asyncio.Future[str]] = {}
         self._recent: Lru[int, Transaction] = Lru(REMEMBERED)
+        self._devices: Lru[tuple[str, str], set[tuple[str, str]]] = Lru(DEVICES_KEPT)
 
     async def once(self, transaction: Transaction, make: Callable[[], Awaitable[str]]) -> str:
         """The event of a transaction: the one it made before, the one it is making now, or one made now.
@@ -40,19 +45,25 @@ class Transactions:
         running = self._running.get(transaction)
         if running is not None:
             return await asyncio.shield(running)
-        before = rows.event_of(
-            self._database,
-            transaction.user_id,
-            transaction.device_id,
-            transaction.scope,
-            transaction.transaction_id,
-        )
+        before = self._before(transaction)
         if before is not None:
             return before
         task = asyncio.ensure_future(make())
         self._running[transaction] = task
         task.add_done_callback(lambda _: self._running.pop(transaction, None))
         return await asyncio.shield(task)
+
+    def _before(self, transaction: Transaction) -> str | None:
+        """The event that a transaction made before, if it did."""
+        user_id, device_id = transaction.user_id, transaction.device_id
+        known = self._devices.get((user_id, device_id))
+        if known is None:
+            found = rows.of_device(self._database, user_id, device_id, MOST_OF_DEVICE)
+            known = set(found) if len(found) < MOST_OF_DEVICE else _TOO_MANY
+            self._devices.put((user_id, device_id), known)
+        if known is not _TOO_MANY and (transaction.scope, transaction.transaction_id) not in known:
+            return None
+        return rows.event_of(self._database, user_id, device_id, transaction.scope, transaction.transaction_id)
 
     def of_events(self, user_id: str, device_id: str, nids: Sequence[int]) -> dict[int, str]:
         """For those of a user's own events that this device sent: their transaction ids."""
@@ -90,5 +101,13 @@ class Transactions:
 
     def published(self, step: Step, position: int) -> None:
         """Remember it: the sender's own sync asks at once."""
-        if step.transaction is not None:
-            self._recent.put(step.nid, step.transaction)
+        transaction = step.transaction
+        if transaction is None:
+            return
+        self._recent.put(step.nid, transaction)
+        device = (transaction.user_id, transaction.device_id)
+        known = self._devices.get(device)
+        if known is not None and known is not _TOO_MANY:
+            known.add((transaction.scope, transaction.transaction_id))
+            if len(known) >= MOST_OF_DEVICE:
+                self._devices.put(device, _TOO_MANY)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from appliance.settings import Settings
 
 _MAPPED = "::ffff:"
+_MOST_JUDGED = 1_000
+"""Addresses of which it is remembered whether they are a proxy's."""
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -20,6 +22,7 @@ class ClientAddresses:
         self._settings = settings
         self._parsed_from: list[str] = []
         self._trusted: tuple[Network, ...] = ()
+        self._judged: dict[str, bool] = {}
 
     def find(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str | None]:
         """Who asks, and how.
@@ -56,6 +59,16 @@ class ClientAddresses:
         if self._parsed_from != self._settings.tls_trusted_proxies:
             self._parsed_from = list(self._settings.tls_trusted_proxies)
             self._trusted = tuple(ipaddress.ip_network(text, strict=False) for text in self._parsed_from)
+            self._judged.clear()
+        known = self._judged.get(address)
+        if known is not None:
+            return known
+        if len(self._judged) >= _MOST_JUDGED:
+            self._judged.clear()
+        judged = self._judged[address] = self._judge(address)
+        return judged
+
+    def _judge(self, address: str) -> bool:
         try:
             parsed = ipaddress.ip_address(address)
         except ValueError:

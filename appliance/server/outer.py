@@ -6,7 +6,7 @@ announced too large, Litestar. Around it: CORS, ``HEAD``, one line in the log, a
 
 import asyncio
 import logging
-import secrets
+import random
 import time
 from typing import Any, cast
 
@@ -56,7 +56,7 @@ class Outer:
         if request["type"] != "http":
             return
         started = time.perf_counter()
-        request_id = request["request_id"] = secrets.token_hex(4)
+        request_id = request["request_id"] = f"{random.getrandbits(32):08x}"
         method: str = request["method"]
         sent = Sent(send, cors=request["path"].startswith(MATRIX), head=method == "HEAD")
         try:

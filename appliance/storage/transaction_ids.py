@@ -42,3 +42,12 @@ def of_events(database: Reads, user_id: str, device_id: str, event_nids: Sequenc
         (*event_nids, user_id, device_id),
     )
     return dict(rows)
+
+
+def of_device(database: Reads, user_id: str, device_id: str, limit: int) -> list[tuple[str, str]]:
+    """(scope, transaction id) of what a device sent, so many at most."""
+    rows = database.read(
+        "SELECT scope, transaction_id FROM transaction_ids WHERE user_id = ? AND device_id = ? LIMIT ?",
+        (user_id, device_id, limit),
+    )
+    return [(row[0], row[1]) for row in rows]
