@@ -280,9 +280,11 @@ class TestVersion1:
             )
 
     def test_the_first_that_is_not_allowed_ends_the_chain(self) -> None:
-        # "b" gives Alice's power away, so "c" is not allowed any more, nor is "d" looked at.
-        low, high = {"users": {ALICE: 0}}, {"users": {ALICE: 100}}
-        contents = [("a", 5, high), ("b", 6, low), ("c", 7, high), ("d", 8, low)]
+        # After "b" Alice may not give as much as "c" does. She might do "d", but it is not looked at any more.
+        levels = [{ALICE: 100}, {ALICE: 60}, {ALICE: 60, BOB: 100}, {ALICE: 60, BOB: 50}]
+        contents = [
+            (name, 5 + at, {"users": users}) for at, (name, users) in enumerate(zip("abcd", levels, strict=True))
+        ]
         assert self.resolved("m.room.power_levels", "", contents) == "$b"
 
     def test_the_lowest_stays_where_none_is_allowed(self) -> None:

@@ -51,13 +51,13 @@ def test_equal_states_are_the_result(history: History, picks: list[list[int]]) -
         assert resolved(history, [state, dict(state), state]) == state
 
 
-@given(HISTORIES, PICKS, st.integers(0, 3))
-def test_known_differences_give_the_same(history: History, picks: list[list[int]], superfluous: int) -> None:
+@given(HISTORIES, PICKS, st.sets(st.integers(0, 9)))
+def test_known_differences_give_the_same(history: History, picks: list[list[int]], superfluous: set[int]) -> None:
     several = states(history, picks)
     unconflicted = agreed(several)
     # A caller may also name places where the states agree after all.
-    for slot in sorted(unconflicted)[:superfluous]:
-        del unconflicted[slot]
+    places = sorted(unconflicted)
+    unconflicted = {slot: unconflicted[slot] for index, slot in enumerate(places) if index not in superfluous}
     differences = [{slot: nid for slot, nid in state.items() if slot not in unconflicted} for state in several]
     changed = resolve_conflicts(history.version, unconflicted, differences, history.lookup, history.create)
     assert not changed.keys() & unconflicted.keys()
