@@ -60,7 +60,7 @@ class AuthGraph:
         """The numbers of an event's auth events, each once, all smaller than its own."""
         auth = self._auth.get(nid)
         if auth is None:
-            auth = self._auth[nid] = tuple(dict.fromkeys(one for one in self._lookup.auth(nid) if one < nid))
+            auth = self._auth[nid] = tuple({one: None for one in self._lookup.auth(nid) if one < nid})
         return auth
 
     def slot(self, nid: int) -> Slot | None:
@@ -78,5 +78,10 @@ class AuthGraph:
 
     def usable_auth(self, nid: int) -> dict[Slot, int]:
         """An event's auth events by their places in the state, without rejected ones."""
-        found = ((self.slot(one), one) for one in self.auth(nid) if not self._lookup.is_rejected(one))
-        return {slot: one for slot, one in found if slot is not None}
+        is_rejected = self._lookup.is_rejected
+        found: dict[Slot, int] = {}
+        for one in self.auth(nid):
+            slot = self.slot(one)
+            if slot is not None and not is_rejected(one):
+                found[slot] = one
+        return found
