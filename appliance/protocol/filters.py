@@ -3,8 +3,6 @@
 A filter that was given in a request or stored before is one ``Filter``; ``EventRule.allows`` judges an event.
 """
 
-import re
-from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -112,13 +110,19 @@ def read_room_event_rule(value: Any) -> RoomEventRule:
 
 
 def _matches(pattern: str, event_type: str) -> bool:
-    if "*" not in pattern:
+    """Whether a type fits a pattern. In linear time: a client chooses the pattern, and an expression with many stars
+    can keep a backtracking matcher busy for ever.
+    """
+    first, *rest = pattern.split("*")
+    if not rest:
         return pattern == event_type
-    return _expression(pattern).fullmatch(event_type) is not None
-
-
-@lru_cache(maxsize=256)
-def _expression(pattern: str) -> re.Pattern[str]:
-    # Runs of stars say no more than one, and would cost exponentially.
-    parts = re.split(r"\*+", pattern)
-    return re.compile(".*".join(map(re.escape, parts)), re.DOTALL)
+    if not event_type.startswith(first):
+        return False
+    position = len(first)
+    *middle, last = rest
+    for part in middle:
+        found = event_type.find(part, position)
+        if found < 0:
+            return False
+        position = found + len(part)
+    return len(event_type) - position >= len(last) and event_type.endswith(last)
