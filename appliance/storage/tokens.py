@@ -1,6 +1,6 @@
 """The opaque tokens that clients hold, made and read here alone.
 
-Two kinds, each with a letter for its kind and a digit for its version:
+Each has a letter for its kind and a digit for its version. Two are about events:
 
 - a sync token, ``s1_<position>_<to-device>_<boot>_<serial>``: everything up to a position of the stream was told, plus
   two side cursors (to-device messages, which are delivered a hundred at a time, and the serial of what lives in memory
@@ -8,7 +8,10 @@ Two kinds, each with a letter for its kind and a digit for its version:
 - a history token, ``t1_<ordering>_<position>``: a point between two events of a room's history, just after the event
   with that ordering and position.
 
-Every endpoint that takes a token takes both kinds: ``read`` says which it is.
+Every endpoint that takes a token of events takes both kinds: ``read`` says which it is.
+
+A directory token, ``n1_<joined>_<room number>`` or ``p1_…``, is a place in the list of published rooms, ordered by how
+many are in them: what comes after it (n) or before it (p).
 """
 
 import re
@@ -17,8 +20,9 @@ from msgspec import Struct
 
 from appliance.errors import invalid_param
 
-_SYNC = re.compile(r"s1_(\d{1,19})_(\d{1,19})_(\d{1,19})_(\d{1,19})", re.ASCII)
-_HISTORY = re.compile(r"t1_(\d{1,19})_(-?\d{1,19})", re.ASCII)
+_SYNC = re.compile(r"s1_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})", re.ASCII)
+_HISTORY = re.compile(r"t1_(\d{1,18})_(-?\d{1,18})", re.ASCII)
+_DIRECTORY = re.compile(r"([np])1_(\d{1,18})_(\d{1,18})", re.ASCII)
 
 
 class SyncToken(Struct, frozen=True):
@@ -45,6 +49,18 @@ class HistoryToken(Struct, frozen=True):
         return f"t1_{self.ordering}_{self.position}"
 
 
+class DirectoryToken(Struct, frozen=True):
+    """A place in the list of published rooms, that of a room with so many members, and which way to go from there."""
+
+    joined: int
+    room_nid: int
+    backwards: bool = False
+
+    def __str__(self) -> str:
+        """The token as sent."""
+        return f"{'p' if self.backwards else 'n'}1_{self.joined}_{self.room_nid}"
+
+
 def read(token: str) -> SyncToken | HistoryToken:
     """Read a token of either kind.
 
@@ -66,3 +82,11 @@ def read_sync(token: str) -> SyncToken:
     if not isinstance(found, SyncToken):
         raise invalid_param("This token is not one of sync's. Start again without it.")
     return found
+
+
+def read_directory(token: str) -> DirectoryToken:
+    """Read a token of the list of published rooms; raises as ``read``."""
+    match = _DIRECTORY.fullmatch(token)
+    if match is None:
+        raise invalid_param("This token was not made by this server. Start again without it.")
+    return DirectoryToken(int(match[2]), int(match[3]), match[1] == "p")

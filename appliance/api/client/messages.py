@@ -22,7 +22,7 @@ from appliance.storage.tokens import HistoryToken, SyncToken, read
 ROOM = "/_matrix/client/v3/rooms/{room_id:str}"
 PAGE, LONGEST_PAGE = 10, 500
 MEMBERSHIPS = ("join", "invite", "knock", "leave", "ban")
-START = HistoryToken(0, -(2**62))
+START = HistoryToken(0, -(10**17))
 """Before everything: where reading forwards begins without a token."""
 
 
