@@ -26,16 +26,20 @@ from appliance.api.client.account import Account
 from appliance.api.client.account_data import AccountDataApi
 from appliance.api.client.capabilities import Capabilities
 from appliance.api.client.devices import DevicesApi
+from appliance.api.client.directory import DirectoryApi
 from appliance.api.client.filters import FiltersApi
+from appliance.api.client.knocking import KnockingApi
 from appliance.api.client.login import LogIn
 from appliance.api.client.membership import MembershipApi
 from appliance.api.client.messages import MessagesApi
 from appliance.api.client.profile import Profile
+from appliance.api.client.public_rooms import PublicRoomsApi
 from appliance.api.client.push_rules import PushRules
 from appliance.api.client.register import Register
 from appliance.api.client.rooms import RoomsApi
 from appliance.api.client.sending import SendingApi
 from appliance.api.client.sessions import SessionsApi
+from appliance.api.client.spaces import SpacesApi
 from appliance.api.client.state import StateApi
 from appliance.api.client.sync import SyncApi
 from appliance.api.client.versions import Versions
@@ -50,12 +54,16 @@ from appliance.rooms.aliases import Aliases
 from appliance.rooms.appending import Appender
 from appliance.rooms.creation import Creation
 from appliance.rooms.departures import Departures
+from appliance.rooms.directory import Directory
+from appliance.rooms.facts import Outlook, RoomFacts
+from appliance.rooms.knocking import Knocking
 from appliance.rooms.membership import Membership
 from appliance.rooms.reading import Reading
 from appliance.rooms.redactions import Redactions
 from appliance.rooms.room import Rooms
 from appliance.rooms.sending import Sending
 from appliance.rooms.serving import Serving
+from appliance.rooms.spaces import Children, Spaces
 from appliance.rooms.standings import Standings
 from appliance.rooms.store import EventStore
 from appliance.rooms.timeline import Timeline
@@ -136,15 +144,25 @@ class Living:
         self.visibility = Visibility(database, self.store)
         self.notifier = Notifier()
         self.activity = Activity(database)
+        self.facts = RoomFacts(database, self.rooms, self.store)
+        self.directory = Directory(database, self.rooms, self.facts)
+        children = Children(database, self.store)
+        self.outlook = Outlook(database, self.standings)
+        self.spaces = Spaces(self.facts, children, self.outlook)
         contributors = (
             self.standings,
             self.transactions,
             Redactions(database, self.rooms, self.store, self.identity, now_ms),
             self.visibility,
             self.activity,
+            self.facts,
+            self.directory,
+            children,
             self.notifier,
         )
         self.appender = Appender(database, self.numbers, self.rooms, self.store, self.identity, now_ms, contributors)
+        self.aliases = Aliases(database, self.rooms, self.appender, self.identity)
+        self.knocking = Knocking(self.rooms, self.appender, self.profiles)
         self.creation = Creation(
             database, self.numbers, self.rooms, self.store, self.appender, self.identity, self.profiles, now_ms
         )
@@ -203,10 +221,12 @@ class Hearth:
             bind(AccountDataApi, account_data=living.account_data),
             bind(Capabilities),
             bind(DevicesApi, devices=Devices(database, sessions), sessions=sessions, interactive=interactive),
+            bind(DirectoryApi, aliases=living.aliases),
             bind(FiltersApi, filters=filters),
             bind(KeysApi, published=PublishedKeys(living.identity, owning.keys, now_ms)),
+            bind(KnockingApi, aliases=living.aliases, knocking=living.knocking),
             bind(LogIn, accounts=accounts, sessions=sessions, settings=settings),
-            bind(MembershipApi, membership=living.membership, aliases=Aliases(database)),
+            bind(MembershipApi, membership=living.membership, aliases=living.aliases),
             bind(
                 MessagesApi,
                 reading=living.reading,
@@ -216,11 +236,15 @@ class Hearth:
                 timeline=living.timeline,
             ),
             bind(Profile, profiles=living.profiles),
+            bind(PublicRoomsApi, directory=living.directory, settings=settings),
             bind(PushRules),
             bind(Register, accounts=accounts, registration=registration),
             bind(RoomsApi, creation=living.creation, membership=living.membership, upgrading=living.upgrading),
             bind(SendingApi, sending=living.sending),
             bind(SessionsApi, sessions=sessions),
+            bind(
+                SpacesApi, aliases=living.aliases, facts=living.facts, outlook=living.outlook, spaces=living.spaces
+            ),
             bind(StateApi, reading=living.reading, sending=living.sending, serving=living.serving, store=living.store),
             bind(
                 SyncApi,

@@ -1,0 +1,96 @@
+"""The published rooms (client-server API, "Published room directory")."""
+
+from typing import Literal
+
+from litestar import Controller
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from appliance.errors import MatrixError
+from appliance.rooms.directory import MOST, Directory, Wanted
+from appliance.server.answers import answer
+from appliance.server.endpoints import endpoint
+from appliance.server.request import Asked
+from appliance.server.requester import Access, Limit
+from appliance.settings import Settings
+from appliance.storage.tokens import read_directory
+
+LIST = "/_matrix/client/v3/publicRooms"
+LISTED = "/_matrix/client/v3/directory/list/room/{room_id:str}"
+
+
+class Published(Struct):
+    """Whether a room shall be published."""
+
+    visibility: Literal["public", "private"] = "public"
+
+
+class Search(Struct):
+    """What rooms must be like."""
+
+    generic_search_term: str | None = None
+    room_types: list[str | None] | None = None
+
+
+class Query(Struct):
+    """Which published rooms to list. There are no networks but Matrix, so nothing else is read."""
+
+    limit: int | None = None
+    since: str | None = None
+    filter: Search | None = None
+
+
+class PublicRoomsApi(Controller):
+    """The directory of rooms."""
+
+    directory: Directory
+    settings: Settings
+
+    @endpoint("GET", LIST, access=Access.NOBODY, limit=Limit.READ)
+    async def all(self, request: Asked) -> ASGIApp:
+        """GET /_matrix/client/v3/publicRooms
+
+        Lists the published rooms.
+        """
+        query = Query(request.query_int("limit", 0), request.query_text("since"))
+        return await self._list(request, query)
+
+    @endpoint("POST", LIST, guests=True, suspended=True, limit=Limit.READ)
+    async def some(self, request: Asked) -> ASGIApp:
+        """POST /_matrix/client/v3/publicRooms
+
+        Lists the published rooms that a filter lets through.
+        """
+        return await self._list(request, await request.struct(Query, empty=True))
+
+    @endpoint("GET", LISTED, access=Access.NOBODY)
+    async def is_published(self, request: Asked, room_id: str) -> ASGIApp:
+        """GET /_matrix/client/v3/directory/list/room/{roomId}
+
+        Says whether a room is published.
+        """
+        return answer({"visibility": "public" if self.directory.is_published(room_id) else "private"})
+
+    @endpoint("PUT", LISTED, limit=Limit.SEND)
+    async def publish(self, request: Asked, room_id: str) -> ASGIApp:
+        """PUT /_matrix/client/v3/directory/list/room/{roomId}
+
+        Publishes a room or takes it out of the directory.
+        """
+        wanted = await request.struct(Published, empty=True)
+        requester = request.requester
+        await self.directory.publish(requester.user_id, requester.admin, room_id, wanted.visibility == "public")
+        return answer()
+
+    async def _list(self, request: Asked, query: Query) -> ASGIApp:
+        server = request.query_text("server")
+        if server and server != self.settings.server_name:
+            raise MatrixError("M_UNKNOWN", f"This server cannot ask {server} for its rooms.", 400)
+        search = query.filter or Search()
+        wanted = Wanted(
+            limit=max(1, min(query.limit or MOST, MOST)),
+            since=read_directory(query.since) if query.since else None,
+            term=search.generic_search_term or "",
+            room_types=None if search.room_types is None else frozenset(search.room_types),
+        )
+        return answer(await self.directory.page(wanted))

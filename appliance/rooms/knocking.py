@@ -1,0 +1,61 @@
+"""Knocking: asking those in a room to be let in (client-server API, "Knocking on rooms").
+
+They let the user in with an invitation, or turn them away by removing them; leaving takes a knock back.
+"""
+
+from typing import Any
+
+from appliance.errors import forbidden, not_found
+from appliance.rooms.appending import Appender, Draft
+from appliance.rooms.creation import People
+from appliance.rooms.room import Rooms
+from appliance.rooms.snapshot import MEMBER
+
+REFUSALS = {
+    "join": "You are in this room already.",
+    "invite": "You are invited to this room: join it.",
+    "ban": "You are banned from this room.",
+}
+
+
+class Knocking:
+    """Knocks.
+
+    Args:
+        rooms: the rooms in memory.
+        appender: builds the events.
+        people: the local users.
+    """
+
+    def __init__(self, rooms: Rooms, appender: Appender, people: People) -> None:
+        self._rooms = rooms
+        self._appender = appender
+        self._people = people
+
+    async def knock(self, user_id: str, room_id: str, reason: str | None = None) -> None:
+        """Knock; who knocks already may do so again, with other words.
+
+        Args:
+            user_id: the local user.
+            room_id: the room.
+            reason: what they say.
+
+        Raises:
+            MatrixError: ``M_NOT_FOUND`` for a room that is not known; ``M_FORBIDDEN`` where the room is not for
+                knocking, or the user is in it, invited or banned.
+        """
+        if await self._rooms.find(room_id) is None:
+            raise not_found("This server does not know that room, and has nobody to ask for it.")
+
+        def work(draft: Draft) -> None:
+            refusal = REFUSALS.get(draft.snapshot.members.of(user_id))
+            if refusal is not None:
+                raise forbidden(refusal)
+            content: dict[str, Any] = {"membership": "knock", **self._people.member_fields(user_id)}
+            if reason is not None:
+                content["reason"] = reason
+            present = draft.state_event(MEMBER, user_id)
+            if present is None or present.content != content:
+                draft.add(MEMBER, user_id, content, user_id)
+
+        await self._appender.append(room_id, work)
