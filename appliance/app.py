@@ -160,7 +160,7 @@ class Living:
             children,
             self.notifier,
         )
-        self.appender = Appender(database, self.numbers, self.rooms, self.store, self.identity, now_ms, contributors)
+        self.appender = Appender(self.numbers, self.rooms, self.store, self.identity, now_ms, contributors)
         self.aliases = Aliases(database, self.rooms, self.appender, self.identity)
         self.knocking = Knocking(self.rooms, self.appender, self.profiles)
         self.creation = Creation(

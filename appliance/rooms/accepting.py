@@ -14,16 +14,19 @@ import asyncio
 import enum
 from typing import Any, Protocol
 
+from appliance.protocol import hashes
 from appliance.protocol.auth import NotAllowed
 from appliance.protocol.events import Event
 from appliance.rooms.appending import Appender, Draft, new_row, store_groups
 from appliance.rooms.holding import Holding
-from appliance.rooms.judging import Judging, NeedsEvents, Unacceptable
+from appliance.rooms.judging import Judging, Named, NeedsEvents, State, Unacceptable
 from appliance.rooms.placing import Placement
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.store import EventStore
 from appliance.storage import events as event_rows
+from appliance.storage import gaps
 from appliance.storage.database import Database, Tx
+from appliance.storage.events import EventRow
 from appliance.storage.numbers import Numbers
 
 __all__ = ["Accepting", "NeedsEvents", "Unacceptable", "Verdict"]
@@ -95,12 +98,22 @@ class Accepting:
             InvalidEvent: for what breaks the format of the room's version.
             Unacceptable: for an unknown room, bad signatures, and events of another room.
         """
-        event = await self._checked(room_id, pdu)
-        try:
-            verdict = await self._take(event)
-        except NeedsEvents as needs:
-            await self._holding.hold(event, pdu, origin, needs.missing)
-            return Verdict.WAITING
+        room = await self._room(room_id)
+        event = self._read(room, pdu)
+        known = self._known(room, event)
+        if known is not None and not known.outlier:
+            return Verdict.KNOWN
+        event = await self._checked(event)
+        while True:
+            try:
+                verdict = await self._take(event)
+            except NeedsEvents as needs:
+                await self._holding.hold(event, origin, needs.missing)
+                # What it waits for may have come just before it was put down, and found nobody waiting.
+                if self._judging.missing(event):
+                    return Verdict.WAITING
+            else:
+                break
         if verdict is not Verdict.KNOWN:
             await self._take_up(event.event_id)
         return verdict
@@ -112,48 +125,41 @@ class Accepting:
             InvalidEvent: for what breaks the format of the room's version.
             Unacceptable: as ``accept``; ``NeedsEvents`` where what it names as allowing it is not here.
         """
-        event = await self._checked(room_id, pdu)
         room = await self._room(room_id)
-        async with room.lock:
-            if event_rows.by_id(self._database, event.event_id) is not None:
-                return Verdict.KNOWN
-            auth = self._judging.known(room, event.auth_events, "auth events")
-            verdict = Verdict.ACCEPTED
-            try:
-                self._judging.check_vouchers(room, event, auth)
-            except NotAllowed:
-                verdict = Verdict.REJECTED
-            place = Placement(
-                self._numbers.event(), (), tuple(row.nid for row in auth), event.depth, None, 0, 0, (), room.head, {}
-            )
-            row = new_row(room.nid, event, place, rejected=verdict is Verdict.REJECTED, outlier=True)
-            stored = self._database.submit(lambda tx: event_rows.insert(tx, row, None), lane=room.lane)
-        await stored
-        await self._take_up(event.event_id)
+        event = self._read(room, pdu)
+        if self._known(room, event) is not None:
+            return Verdict.KNOWN
+        event = await self._checked(event)
+        verdict = await self._take(event, as_outlier=True)
+        if verdict is not Verdict.KNOWN:
+            await self._take_up(event.event_id)
         return verdict
 
     async def look(self) -> None:
         """Take up what waits for events that are here by now: after a start."""
         last = ""
-        while found := self._holding.due(last):
-            for waiting in found:
-                last = waiting.event_id
-                if await self._again(waiting.room_id, last, waiting.json):
+        while found := await self._holding.due(last):
+            for last in found:
+                if await self._again(last):
                     await self._take_up(last)
 
     # Steps -------------------------------------------------------------------------------------------------------
 
-    async def _checked(self, room_id: str, pdu: dict[str, Any]) -> Event:
-        """An event whose format, room, signatures and hash are as they must be; redacted where the hash is not."""
-        room = await self._room(room_id)
+    @staticmethod
+    def _read(room: Room, pdu: dict[str, Any]) -> Event:
+        """An event whose format is that of the room's version, and which belongs to the room."""
         event = Event.from_pdu(room.version, pdu)
-        if event.room_id != room_id:
+        if event.room_id != room.room_id:
             raise Unacceptable("The event belongs to another room.")
+        return event
+
+    async def _checked(self, event: Event) -> Event:
+        """An event that is signed as it must be; redacted where its hash is not."""
         if not await self._signatures.are_good(event):
             raise Unacceptable("The event is not signed as it must be.")
         return event if event.has_valid_content_hash else event.redacted()
 
-    async def _take(self, event: Event) -> Verdict:
+    async def _take(self, event: Event, *, as_outlier: bool = False) -> Verdict:
         """Judge an event that was checked, and store what is to be stored of it."""
         while True:
             room = await self._room(event.room_id)
@@ -162,38 +168,62 @@ class Accepting:
                 await room.settled()
                 if self._rooms.loaded(event.room_id) is not room:
                     continue
-                verdict, committed = await self._judged(room, event)
+                if as_outlier:
+                    verdict, committed = self._judged_outlier(room, event)
+                else:
+                    verdict, committed = await self._judged(room, event)
             if committed is not None:
                 await committed
             return verdict
 
     async def _judged(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
         judging = self._judging
-        known = event_rows.by_id(self._database, event.event_id)
+        known = self._known(room, event)
         if known is not None and not known.outlier:
             return Verdict.KNOWN, None
-        parents = judging.parents(room, event)
-        auth = judging.known(room, event.auth_events, "auth events")
-        before = await judging.state_before(room, parents)
+        event = event if known is None else self._form(known, event)
+        named = judging.named(room, event)
+        before = await judging.state_before(room, named.parents)
         nid = self._numbers.event() if known is None else known.nid
         self._store.hold(nid, event)
-        nids = tuple(row.nid for row in auth)
-        try:
-            judging.check_vouchers(room, event, auth)
-            allowed = judging.allows(room, event, before.state)
-        except NotAllowed:
-            allowed = False
+        verdict = self._verdict(room, event, named, before)
         # What was rejected as an outlier stays rejected.
-        if not allowed or (known is not None and known.rejected):
-            place = judging.aside(room, event, nid, parents, nids, before, counts=False)
+        if verdict is Verdict.REJECTED or (known is not None and known.rejected):
+            place = judging.aside(room, event, nid, named, before, counts=False)
             return Verdict.REJECTED, self._keep_aside(room, event, place, Verdict.REJECTED)
-        if not judging.allows(room, event, room.head.state):
-            place = judging.aside(room, event, nid, parents, nids, before, counts=True)
-            return Verdict.SOFT_FAILED, self._keep_aside(room, event, place, Verdict.SOFT_FAILED)
-        place = await judging.placed(room, event, nid, parents, nids, before)
+        if verdict is Verdict.SOFT_FAILED:
+            place = judging.aside(room, event, nid, named, before, counts=True)
+            return verdict, self._keep_aside(room, event, place, verdict)
+        place = await judging.placed(room, event, nid, named, before)
         draft = Draft(room, self._appender)
         draft.put(event, place)
-        return Verdict.ACCEPTED, self._appender.commit(draft, lambda tx: self._holding.let_go(tx, event.event_id))
+        return verdict, self._appender.commit(draft, lambda tx: self._came(tx, room, event))
+
+    def _verdict(self, room: Room, event: Event, named: Named, before: State) -> Verdict:
+        """What the events that an event names, the state before it and the current state say of it."""
+        judging = self._judging
+        try:
+            judging.check_vouchers(room, event, named.auth)
+        except NotAllowed:
+            return Verdict.REJECTED
+        if not judging.allows(room, event, before.state):
+            return Verdict.REJECTED
+        return Verdict.ACCEPTED if judging.allows(room, event, room.head.state) else Verdict.SOFT_FAILED
+
+    def _judged_outlier(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
+        if self._known(room, event) is not None:
+            return Verdict.KNOWN, None
+        named = self._judging.named(room, event, as_outlier=True)
+        verdict = Verdict.ACCEPTED
+        try:
+            self._judging.check_vouchers(room, event, named.auth)
+        except NotAllowed:
+            verdict = Verdict.REJECTED
+        auth = named.auth_nids(room)
+        place = Placement(self._numbers.event(), (), auth, event.depth, None, 0, 0, (), room.head, {})
+        row = new_row(room.nid, event, place, rejected=verdict is Verdict.REJECTED, outlier=True)
+        stored = self._rooms.submit(room, lambda tx: event_rows.insert(tx, row, None))
+        return verdict, asyncio.shield(stored)
 
     def _keep_aside(self, room: Room, event: Event, place: Placement, verdict: Verdict) -> "asyncio.Future[None]":
         """Keep an event that was not accepted: in the graph, without a place in the timeline."""
@@ -208,34 +238,66 @@ class Accepting:
         def unit(tx: Tx) -> None:
             event_rows.insert(tx, row, None)
             store_groups(tx, room.nid, place)
-            self._holding.let_go(tx, event.event_id)
+            self._came(tx, room, event)
 
-        return self._database.submit(unit, lane=room.lane)
+        return asyncio.shield(self._rooms.submit(room, unit))
 
-    async def _take_up(self, event_id: str) -> None:
-        """Take up what waited for an event, and for those in turn; a list and no recursion, since others choose it."""
-        arrived = [event_id]
-        while arrived:
-            for waiting in self._holding.waiting_for(arrived.pop()):
-                if await self._again(waiting.room_id, waiting.event_id, waiting.json):
-                    arrived.append(waiting.event_id)
+    def _came(self, tx: Tx, room: Room, event: Event) -> None:
+        """In the unit that gives an event its place: it waits no longer, and is missing no longer."""
+        self._holding.let_go(tx, event.event_id)
+        gaps.fill(tx, room.nid, event.event_id)
 
-    async def _again(self, room_id: str, event_id: str, json: bytes) -> bool:
-        """Judge an event that waited; whether it is here now."""
-        try:
-            event = await self._checked(room_id, self._holding.pdu(json))
-            if await self._take(event) is Verdict.KNOWN:
-                await self._holding.drop(event_id)
-        except NeedsEvents as needs:
-            await self._holding.wait_for(event_id, needs.missing)
-            return False
-        except Unacceptable:
-            await self._holding.drop(event_id)
-            return False
-        return True
+    # What is here ------------------------------------------------------------------------------------------------
+
+    def _known(self, room: Room, event: Event) -> EventRow | None:
+        """The stored row of an event. In room versions 1 and 2 servers choose the ids of their events themselves."""
+        known = event_rows.by_id(self._database, event.event_id)
+        if known is not None and known.room_nid != room.nid:
+            raise Unacceptable("Another room has an event of the same id.")
+        return known
+
+    def _form(self, known: EventRow, event: Event) -> Event:
+        """The form in which an outlier gets its place: the stored one, unless that was spoilt on its way to us.
+
+        Raises:
+            Unacceptable: where it is another event under the same id.
+        """
+        stored = Event.from_json(event.version, known.json, event.event_id)
+        if hashes.reference_hash(event.version, stored.pdu) != hashes.reference_hash(event.version, event.pdu):
+            raise Unacceptable("The event has the id of another one.")
+        spoilt = not stored.has_valid_content_hash and event.has_valid_content_hash
+        return event if spoilt and not event_rows.redactions_of(self._database, [event.event_id]) else stored
 
     async def _room(self, room_id: str) -> Room:
         room = await self._rooms.find(room_id)
         if room is None:
             raise Unacceptable("This server is not in that room.")
         return room
+
+    # What waited -------------------------------------------------------------------------------------------------
+
+    async def _take_up(self, event_id: str) -> None:
+        """Take up what waited for an event, and for those in turn; a list and no recursion, since others choose it."""
+        arrived = [event_id]
+        while arrived:
+            for waiting in await self._holding.ready(arrived.pop()):
+                if await self._again(waiting):
+                    arrived.append(waiting)
+
+    async def _again(self, event_id: str) -> bool:
+        """Judge an event that waited; whether it is here now. What it is was checked before it was put down."""
+        waiting = self._holding.waiting(event_id)
+        if waiting is None:
+            return False
+        try:
+            room = await self._room(waiting.room_id)
+            verdict = await self._take(Event.from_json(room.version, waiting.json, event_id))
+        except NeedsEvents as needs:
+            await self._holding.wait_for(event_id, needs.missing)
+            return False
+        except Unacceptable:
+            await self._holding.drop(event_id)
+            return False
+        if verdict is Verdict.KNOWN:
+            await self._holding.drop(event_id)
+        return True

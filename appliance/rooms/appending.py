@@ -22,7 +22,7 @@ from appliance.rooms.store import ClientEvent, EventStore
 from appliance.storage import events as event_rows
 from appliance.storage import rooms as room_rows
 from appliance.storage import state as state_rows
-from appliance.storage.database import Database, Tx
+from appliance.storage.database import Tx
 from appliance.storage.errors import LaneBroken
 from appliance.storage.events import NewEvent
 from appliance.storage.numbers import Numbers
@@ -156,7 +156,6 @@ class Appender:
     """Builds events and brings them into the database.
 
     Args:
-        database: where they go.
         numbers: gives row numbers.
         rooms: the rooms in memory.
         store: the events in memory.
@@ -167,7 +166,6 @@ class Appender:
 
     def __init__(
         self,
-        database: Database,
         numbers: Numbers,
         rooms: Rooms,
         store: EventStore,
@@ -175,7 +173,6 @@ class Appender:
         now_ms: Callable[[], int],
         contributors: Sequence[Contributor],
     ) -> None:
-        self._database = database
         self.numbers = numbers
         self._rooms = rooms
         self._store = store
@@ -228,7 +225,6 @@ class Appender:
             done.set_result(None)
             return done
         room.head = draft.snapshot
-        room.in_flight += 1
 
         def unit(tx: Tx) -> list[int]:
             if first is not None:
@@ -244,9 +240,8 @@ class Appender:
             for one, position in zip(pending, positions, strict=True):
                 self._publish(room, one, position)
 
-        future = self._database.submit(unit, lane=room.lane, published=published)
-        room.last_unit = future
-        future.add_done_callback(lambda done: self._settle(room, pending, done))
+        future = self._rooms.submit(room, unit, published)
+        future.add_done_callback(lambda done: self._settle(pending, done))
         return asyncio.shield(future)
 
     def build(
@@ -322,11 +317,9 @@ class Appender:
         for contributor in self._contributors:
             contributor.published(one.step, position)
 
-    def _settle(self, room: Room, pending: Sequence[Pending], done: "asyncio.Future[Any]") -> None:
-        """After the unit: a room whose unit failed is read anew by whoever asks next."""
-        room.in_flight -= 1
-        if not done.cancelled() and done.exception() is not None:
-            self._rooms.drop(room)
+    def _settle(self, pending: Sequence[Pending], done: "asyncio.Future[Any]") -> None:
+        """After the unit: where it failed, its events never came to be."""
+        if done.cancelled() or done.exception() is not None:
             for one in pending:
                 self._store.forget(one.step.nid)
 
@@ -368,12 +361,11 @@ def store_groups(tx: Tx, room_nid: int, place: Placement) -> None:
 
 def _store_event(tx: Tx, room_nid: int, event: Event, place: Placement, before: Snapshot, position: int) -> None:
     """Store an event of the timeline, the ends of the graph after it, and the state around and after it."""
-    row = new_row(room_nid, event, place)
-    event_rows.insert(tx, row, position)
-    event_rows.move_extremities(tx, room_nid, row.parents, place.nid)
+    event_rows.insert(tx, new_row(room_nid, event, place), position)
+    ended, ends = ({end.nid for end in one.extremities} for one in (before, place.after))
+    event_rows.move_extremities(tx, room_nid, ended - ends, place.nid if place.nid in ends else None)
     store_groups(tx, room_nid, place)
     for slot, (previous, now) in place.changes.items():
         state_rows.change_current(tx, room_nid, position, slot, now, previous)
-    ends = len(place.after.extremities)
-    if ends > 1 or len(before.extremities) > 1:
-        room_rows.set_state_group(tx, room_nid, place.after.group_nid if ends > 1 else None)
+    if len(ends) > 1 or len(ended) > 1:
+        room_rows.set_state_group(tx, room_nid, place.after.group_nid if len(ends) > 1 else None)

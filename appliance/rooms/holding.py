@@ -1,16 +1,14 @@
 """Keeping events that name others which are not here yet, until those come."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from appliance.protocol import canonical
 from appliance.protocol.events import Event
 from appliance.storage import waiting as rows
 from appliance.storage.database import Database, Tx
 from appliance.storage.waiting import WaitingEvent
 
-MOST_OF_ROOM = 2_000
-MOST_OF_ORIGIN = 5_000
+MOST_OF_ROOM = 1_000
+MOST_OF_ORIGIN = 2_000
 AT_ONCE = 100
 LONGEST_MS = 7 * 24 * 3600 * 1000
 """How long an event waits. What it stands on has been asked for many times by then."""
@@ -28,16 +26,15 @@ class Holding:
         self._database = database
         self._now_ms = now_ms
 
-    async def hold(self, event: Event, pdu: dict[str, Any], origin: str, missing: Sequence[str]) -> None:
+    async def hold(self, event: Event, origin: str, missing: Sequence[str]) -> None:
         """Let an event wait.
 
         Args:
             event: the event.
-            pdu: as it was received.
             origin: the server that sent it.
             missing: the ids of what it waits for.
         """
-        waiting = WaitingEvent(event.event_id, event.room_id, origin, self._now_ms(), canonical.encode(pdu))
+        waiting = WaitingEvent(event.event_id, event.room_id, origin, self._now_ms(), event.json)
         await self._database.write(lambda tx: rows.put(tx, waiting, missing, MOST_OF_ROOM, MOST_OF_ORIGIN))
 
     async def wait_for(self, event_id: str, missing: Sequence[str]) -> None:
@@ -57,16 +54,20 @@ class Holding:
         """In the unit that stores an event: it waits no longer."""
         rows.remove(tx, event_id)
 
-    def waiting_for(self, event_id: str) -> list[WaitingEvent]:
-        """What waits for an event."""
-        return rows.waiting_for(self._database, event_id)
+    def waiting(self, event_id: str) -> WaitingEvent | None:
+        """The event of that id, if it waits."""
+        return rows.by_id(self._database, event_id)
 
-    def due(self, after: str) -> list[WaitingEvent]:
-        """Some of what waits for events that are here, in the order of ids, from one id on."""
-        return rows.due(self._database, after, AT_ONCE)
+    async def ready(self, event_id: str) -> list[str]:
+        """The ids of what waited for this event and has all that it needs now."""
+        if not rows.is_awaited(self._database, event_id):
+            return []
+        return await self._database.reading(lambda reader: rows.ready(reader, event_id))
 
-    @staticmethod
-    def pdu(json: bytes) -> dict[str, Any]:
-        """An event as it was received."""
-        value: dict[str, Any] = canonical.decode(json)
-        return value
+    async def due(self, after: str) -> list[str]:
+        """The ids of some of what has all that it needs, in the order of ids, from one id on."""
+        return await self._database.reading(lambda reader: rows.due(reader, after, AT_ONCE))
+
+    async def missing(self, room_id: str, limit: int) -> list[str]:
+        """The ids of what events of a room wait for: what other servers are to be asked for."""
+        return await self._database.reading(lambda reader: rows.missing(reader, room_id, limit))

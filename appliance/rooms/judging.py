@@ -3,7 +3,7 @@
 Reads only, under the room's lock; the one wait is for a resolution in a thread.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from appliance.protocol.auth import NotAllowed, check_auth_events, check_event
@@ -20,11 +20,15 @@ from appliance.rooms.room import Room
 from appliance.rooms.snapshot import Extremity
 from appliance.rooms.store import EventStore
 from appliance.storage import events as event_rows
+from appliance.storage import gaps
 from appliance.storage import state as state_rows
 from appliance.storage.database import Database
 from appliance.storage.events import EventRow
 from appliance.storage.numbers import Numbers
 from appliance.storage.state import StateMap
+
+LONGEST_DETOUR = 200
+"""How many events that were kept aside are passed on the way from an event to the ends of the graph below it."""
 
 
 class Unacceptable(Exception):  # noqa: N818 - a verdict, not a mishap
@@ -42,6 +46,27 @@ class NeedsEvents(Unacceptable):
     def __init__(self, message: str, missing: Sequence[str]) -> None:
         super().__init__(message)
         self.missing = tuple(missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What an event names.
+
+    Args:
+        parents: what it stands on.
+        auth: the rows of the events that it names as allowing it; some may be another room's.
+    """
+
+    parents: Sequence[EventRow]
+    auth: Sequence[EventRow]
+
+    def ends(self) -> list[Extremity]:
+        """The parents as places in the graph."""
+        return [Extremity(row.nid, row.event_id, row.ordering) for row in self.parents]
+
+    def auth_nids(self, room: Room) -> tuple[int, ...]:
+        """The numbers of the events of its room that allow it."""
+        return tuple(row.nid for row in self.auth if row.room_nid == room.nid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,35 +102,53 @@ class Judging:
 
     # What an event names -----------------------------------------------------------------------------------------
 
-    def known(self, room: Room, event_ids: Sequence[str], what: str) -> list[EventRow]:
-        """The rows of events that an event names, all of which must be here and of this room.
+    def missing(self, event: Event, *, as_outlier: bool = False) -> list[str]:
+        """The ids of what an event needs and what is not here. Of a parent its place in the graph is needed.
+
+        Args:
+            event: the event.
+            as_outlier: whether only what allows it is needed.
+        """
+        found = {event_id: event_rows.by_id(self._database, event_id) for event_id in event.auth_events}
+        wanted = {event_id for event_id, row in found.items() if row is None}
+        for event_id in () if as_outlier else event.prev_events:
+            row = found[event_id] if event_id in found else event_rows.by_id(self._database, event_id)
+            if row is None or row.outlier:
+                wanted.add(event_id)
+        return sorted(wanted)
+
+    def named(self, room: Room, event: Event, *, as_outlier: bool = False) -> Named:
+        """What an event names, all of which must be here.
+
+        Args:
+            room: the room.
+            event: the event.
+            as_outlier: whether it is to have no place in the graph, so that its parents do not matter.
 
         Raises:
             NeedsEvents: where some are not here.
-            Unacceptable: where some are another room's.
+            Unacceptable: where it stands on nothing, or on another room's.
         """
-        found = [row for row in (event_rows.by_id(self._database, one) for one in event_ids) if row is not None]
-        missing = sorted(set(event_ids) - {row.event_id for row in found})
-        if missing:
-            raise NeedsEvents(f"The event's {what} are not all here.", missing)
-        if any(row.room_nid != room.nid for row in found):
-            raise Unacceptable(f"The event names {what} of another room.")
-        return found
-
-    def parents(self, room: Room, event: Event) -> list[Extremity]:
-        """What an event stands on; raises as ``known``. An outlier has no place in the graph and counts as missing."""
-        found = self.known(room, event.prev_events, "parents")
-        if not found:
+        if not as_outlier and not event.prev_events:
             raise Unacceptable("The event stands on nothing, and the room has its first event already.")
-        outliers = [row.event_id for row in found if row.outlier]
-        if outliers:
-            raise NeedsEvents("The places of the event's parents are not known.", outliers)
-        return [Extremity(row.nid, row.event_id, row.ordering) for row in found]
+        missing = self.missing(event, as_outlier=as_outlier)
+        if missing:
+            raise NeedsEvents("Not all that the event names is here.", missing)
+        parents = [] if as_outlier else self._rows(event.prev_events)
+        if any(row.room_nid != room.nid for row in parents):
+            raise Unacceptable("The event stands on one of another room.")
+        return Named(parents, self._rows(event.auth_events))
+
+    def _rows(self, event_ids: Iterable[str]) -> list[EventRow]:
+        found = (event_rows.by_id(self._database, event_id) for event_id in dict.fromkeys(event_ids))
+        return [row for row in found if row is not None]
 
     # Verdicts ----------------------------------------------------------------------------------------------------
 
     def check_vouchers(self, room: Room, event: Event, auth: Sequence[EventRow]) -> None:
         """Judge an event by the events that it names as allowing it; ``NotAllowed`` where they do not."""
+        if any(row.room_nid != room.nid for row in auth):
+            raise NotAllowed("One of the event's auth events belongs to another room.")
         auth_events = list(self._store.events(row.nid for row in auth).values())
         rejected = {row.event_id for row in auth if row.rejected}
         by_slot = {(one.type, one.state_key or ""): one for one in auth_events}
@@ -127,78 +170,59 @@ class Judging:
 
     # States ------------------------------------------------------------------------------------------------------
 
-    async def state_before(self, room: Room, parents: Sequence[Extremity]) -> State:
+    async def state_before(self, room: Room, parents: Sequence[EventRow | Extremity]) -> State:
         """The state in which the parents' states resolve."""
         head = room.head
-        here = State(head.group_nid, head.state)
         if {parent.nid for parent in parents} == {end.nid for end in head.extremities}:
-            return here
+            return State(head.group_nid, head.state)
         groups = {self._after(parent.nid) for parent in parents}
-        return await self._resolved(room, [self._stored(room, nid) for nid in sorted(groups)])
+        return await self._resolved(room, await self._stored(room, groups))
 
-    async def placed(
-        self, room: Room, event: Event, nid: int, parents: Sequence[Extremity], auth: Sequence[int], before: State
-    ) -> Placement:
+    async def placed(self, room: Room, event: Event, nid: int, named: Named, before: State) -> Placement:
         """The place of an event that was accepted, and what the room is once it stands there.
 
         Args:
             room: the room.
             event: the event, held by the store under its number.
             nid: its number.
-            parents: what it stands on.
-            auth: the numbers of the events that it names as allowing it.
+            named: what it names.
             before: the state before it.
         """
-        head = room.head
+        head, auth = room.head, named.auth_nids(room)
         after = self.state_after(event, nid, before)
-        end = Extremity(nid, event.event_id, ordering_after(parents, event.depth))
-        covered = {parent.nid for parent in parents}
-        others = {self._after(one.nid) for one in head.extremities if one.nid not in covered}
-        if not others:
-            current = after
-        elif event.state_key is None and before.nid == head.group_nid:
-            current = State(head.group_nid, head.state)
-        else:
-            states = [after, *(self._stored(room, group) for group in sorted(others))]
-            current = await self._resolved(room, states, {nid: (event, auth)})
+        current, snapshot = State(head.group_nid, head.state), head
+        end = Extremity(nid, event.event_id, ordering_after(named.ends(), event.depth))
+        if not self._stood_upon(room, event, nid):
+            covered = self._covered(room, named.parents)
+            current = await self._current(room, after, covered, {nid: (event, auth)})
+            snapshot = head.ended_by(end, covered)
         changes = changes_between(head.state, current.state) if current.nid != head.group_nid else {}
-        snapshot = head.ended_by(end, covered)
         if current.nid != head.group_nid:
-            members = members_after(head.members, changes, self._store)
-            snapshot = snapshot.with_state(current.nid, current.state, members)
+            snapshot = snapshot.with_state(
+                current.nid, current.state, members_after(head.members, changes, self._store)
+            )
         replaces = None if event.state_key is None else before.state.get((event.type, event.state_key))
-        groups = {group.nid: group for state in (before, after, current) for group in state.new}
+        groups = _new_groups(before, after, current)
         return Placement(
-            nid, parents, auth, end.ordering, replaces, before.nid, after.nid, list(groups.values()), snapshot, changes
+            nid, named.ends(), auth, end.ordering, replaces, before.nid, after.nid, groups, snapshot, changes
         )
 
-    def aside(
-        self,
-        room: Room,
-        event: Event,
-        nid: int,
-        parents: Sequence[Extremity],
-        auth: Sequence[int],
-        before: State,
-        counts: bool,
-    ) -> Placement:
+    def aside(self, room: Room, event: Event, nid: int, named: Named, before: State, *, counts: bool) -> Placement:
         """The place of an event that was not accepted: the room does not change.
 
         Args:
             room: the room.
             event: the event.
             nid: its number.
-            parents: what it stands on.
-            auth: the numbers of the events that it names as allowing it.
+            named: what it names.
             before: the state before it.
             counts: whether it is part of the state after it, for whoever builds upon it elsewhere (soft-failed).
         """
         after = self.state_after(event, nid, before) if counts else before
-        groups = {group.nid: group for state in (before, after) for group in state.new}
+        parents, auth = named.ends(), named.auth_nids(room)
         ordering = ordering_after(parents, event.depth)
-        return Placement(
-            nid, parents, auth, ordering, None, before.nid, after.nid, list(groups.values()), room.head, {}
-        )
+        groups = _new_groups(before, after)
+        return Placement(nid, parents, auth, ordering, None, before.nid, after.nid, groups, room.head, {})
 
     def state_after(self, event: Event, nid: int, before: State) -> State:
         """The state after an event."""
@@ -209,6 +233,48 @@ class Judging:
         changes = {slot: (before.state.get(slot), nid)}
         group = NewGroup(self._numbers.group(), before.nid or None, changes)
         return State(group.nid, state, (*before.new, group))
+
+    def _stood_upon(self, room: Room, event: Event, nid: int) -> bool:
+        """Whether an event comes late, and what is here stands on it already: then it is no end of the graph."""
+        if event.state_key is not None and room.head.state.get((event.type, event.state_key)) == nid:
+            return True
+        return gaps.is_missing(self._database, room.nid, event.event_id)
+
+    def _covered(self, room: Room, parents: Sequence[EventRow]) -> set[int]:
+        """The numbers of what an event stands on, as far as ends of the graph may be among them.
+
+        What was kept aside is no end, yet what that stands on may be one: it is not any more.
+        """
+        covered = {row.nid for row in parents}
+        ends = {end.nid for end in room.head.extremities}
+        waiting = [row.nid for row in parents if row.rejected or row.soft_failed]
+        for _ in range(LONGEST_DETOUR):
+            if not waiting or ends <= covered:
+                break
+            for nid, aside in event_rows.parents_aside(self._database, waiting.pop()):
+                if aside and nid not in covered:
+                    waiting.append(nid)
+                covered.add(nid)
+        return covered
+
+    async def _current(
+        self, room: Room, after: State, covered: set[int], fresh: dict[int, tuple[Event, Sequence[int]]]
+    ) -> State:
+        """The current state with an event as one more end: that in which the states after all ends resolve.
+
+        Args:
+            room: the room.
+            after: the state after the event.
+            covered: what are no ends any more.
+            fresh: the event.
+        """
+        was = {end.nid: self._after(end.nid) for end in room.head.extremities}
+        others = {group for nid, group in was.items() if nid not in covered}
+        if others <= {after.nid}:
+            return after
+        if others | {after.nid} == set(was.values()):
+            return State(room.head.group_nid, room.head.state)
+        return await self._resolved(room, [after, *await self._stored(room, others - {after.nid})], fresh)
 
     async def _resolved(
         self, room: Room, states: Sequence[State], fresh: dict[int, tuple[Event, Sequence[int]]] | None = None
@@ -225,14 +291,24 @@ class Judging:
         group = NewGroup(self._numbers.group(), base.nid or None, changes)
         return State(group.nid, resolved, (*base.new, group))
 
-    def _stored(self, room: Room, group_nid: int) -> State:
-        head = room.head
-        if group_nid == head.group_nid:
-            return State(group_nid, head.state)
-        return State(group_nid, state_rows.group(self._database, group_nid))
+    async def _stored(self, room: Room, groups: Iterable[int]) -> list[State]:
+        """Stored states in the order of their numbers, read in a thread."""
+        head, numbers = room.head, sorted(groups)
+        far = [nid for nid in numbers if nid != head.group_nid]
+        read: dict[int, StateMap] = {head.group_nid: head.state}
+        if far:
+            read.update(
+                await self._database.reading(lambda reader: {nid: state_rows.group(reader, nid) for nid in far})
+            )
+        return [State(nid, read[nid]) for nid in numbers]
 
     def _after(self, nid: int) -> int:
         groups = state_rows.groups_of(self._database, nid)
         if groups is None:
             raise Unacceptable("The event stands on one whose state is not known.")
         return groups[1]
+
+
+def _new_groups(*states: State) -> list[NewGroup]:
+    """The groups that are to be stored for some states, each once, bases first."""
+    return list({group.nid: group for state in states for group in state.new}.values())

@@ -107,9 +107,9 @@ def changes_between(before: StateMap, after: StateMap) -> Changes:
 
 def members_after(before: Members, changes: Changes, store: EventStore) -> Members:
     """The members once slots of the state have changed."""
-    members = before
+    changed: dict[str, str] = {}
     for (event_type, user_id), (_, nid) in changes.items():
         if event_type == MEMBER:
             membership = None if nid is None else store.event(nid).membership
-            members = members.changed(user_id, membership or "leave")
-    return members
+            changed[user_id] = membership or "leave"
+    return Members({**before.memberships, **changed}) if changed else before

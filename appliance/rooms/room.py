@@ -7,8 +7,9 @@ anew from the database.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from appliance.errors import MatrixError, forbidden
 from appliance.protocol.events import Event
@@ -20,9 +21,11 @@ from appliance.storage import events as event_rows
 from appliance.storage import memberships as membership_rows
 from appliance.storage import rooms as room_rows
 from appliance.storage import state as state_rows
-from appliance.storage.database import Database, Lane, Reader
+from appliance.storage.database import Database, Lane, Reader, Tx
 from appliance.storage.lru import Lru
 from appliance.storage.rooms import RoomRow
+
+T = TypeVar("T")
 
 ROOMS_KEPT = 500
 
@@ -168,6 +171,30 @@ class Rooms:
         """Forget a room's memory, since a unit of it failed; whoever asks next reads the database."""
         if self._rooms.get(room.room_id) is room:
             self._rooms.drop(room.room_id)
+
+    def submit(
+        self, room: Room, unit: Callable[[Tx], T], published: Callable[[T], None] | None = None
+    ) -> "asyncio.Future[T]":
+        """Hand a unit of a room to the writer, with the room's lock held.
+
+        Until it is committed the room counts as in flight; where it fails, whoever asks for the room next reads the
+        database.
+
+        Args:
+            room: the room.
+            unit: as ``Database.submit`` takes it.
+            published: the same.
+        """
+        room.in_flight += 1
+        future = self._database.submit(unit, lane=room.lane, published=published)
+        room.last_unit = future
+        future.add_done_callback(lambda done: self._settle(room, done))
+        return future
+
+    def _settle(self, room: Room, done: "asyncio.Future[Any]") -> None:
+        room.in_flight -= 1
+        if done.cancelled() or done.exception() is not None:
+            self.drop(room)
 
     async def _load(self, room_id: str) -> Room | None:
         row = room_rows.by_id(self._database, room_id)

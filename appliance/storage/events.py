@@ -63,13 +63,15 @@ class NewEvent(Struct, frozen=True):
 
 
 def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
-    """Store an event with its edges. One that is there as an outlier gets its place; nothing else may be there."""
+    """Store an event with its edges. One that is there as an outlier gets its place, and the form that is given now;
+    nothing else may be there.
+    """
     tx.execute(
         "INSERT INTO events (event_nid, event_id, room_nid, type, state_key, sender, ordering, position, rejected,"
         " soft_failed, outlier, replaces_nid, json) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
         " ON CONFLICT (event_nid) DO UPDATE SET ordering = excluded.ordering, position = excluded.position,"
         " rejected = excluded.rejected, soft_failed = excluded.soft_failed, outlier = excluded.outlier,"
-        " replaces_nid = excluded.replaces_nid WHERE events.outlier = 1",
+        " replaces_nid = excluded.replaces_nid, json = excluded.json WHERE events.outlier = 1",
         (
             event.nid,
             event.event_id,
@@ -86,9 +88,37 @@ def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
             event.json,
         ),
     )
-    for kind, others in ((PARENT, event.parents), (AUTH, event.auth)):
-        for other in others:
-            tx.execute("INSERT OR IGNORE INTO edges VALUES (?,?,?)", (event.nid, kind, other))
+    tx.execute_many("INSERT OR IGNORE INTO edges VALUES (?,?,?)", _edges(event))
+
+
+def insert_outliers(tx: Tx, events: Sequence[NewEvent]) -> None:
+    """Store many events without places in the graph, none of which is here."""
+    tx.execute_many(
+        "INSERT INTO events (event_nid, event_id, room_nid, type, state_key, sender, ordering, rejected, outlier, json)"
+        " VALUES (?,?,?,?,?,?,?,?,1,?)",
+        (
+            (
+                one.nid,
+                one.event_id,
+                one.room_nid,
+                one.type,
+                one.state_key,
+                one.sender,
+                one.ordering,
+                one.rejected,
+                one.json,
+            )
+            for one in events
+        ),
+    )
+    tx.execute_many("INSERT INTO edges VALUES (?,?,?)", (edge for one in events for edge in _edges(one)))
+
+
+def _edges(event: NewEvent) -> list[tuple[int, int, int]]:
+    return [
+        *((event.nid, PARENT, other) for other in event.parents),
+        *((event.nid, AUTH, other) for other in event.auth),
+    ]
 
 
 def by_id(database: Reads, event_id: str) -> EventRow | None:
@@ -135,6 +165,16 @@ def auth_of(database: Reads, nid: int) -> tuple[int, ...]:
     """The numbers of the events that an event names as allowing it."""
     rows = database.read("SELECT other_nid FROM edges WHERE event_nid = ? AND kind = ?", (nid, AUTH))
     return tuple(row[0] for row in rows)
+
+
+def parents_aside(database: Reads, nid: int) -> list[tuple[int, bool]]:
+    """The numbers of an event's parents, and for each whether it was kept aside: rejected or soft-failed."""
+    rows = database.read(
+        "SELECT p.event_nid, p.rejected OR p.soft_failed FROM edges d JOIN events p ON p.event_nid = d.other_nid"
+        " WHERE d.event_nid = ? AND d.kind = ?",
+        (nid, PARENT),
+    )
+    return [(parent, bool(aside)) for parent, aside in rows]
 
 
 # Pages of a timeline ----------------------------------------------------------------------------------------------
@@ -195,11 +235,12 @@ def latest_point(database: Reads, room_nid: int, upto: int) -> tuple[int, int]:
 # The ends of the graph --------------------------------------------------------------------------------------------
 
 
-def move_extremities(tx: Tx, room_nid: int, parents: Iterable[int], nid: int) -> None:
-    """An event becomes an end of its room's graph; its parents are no ends any more."""
-    for parent in parents:
-        tx.execute("DELETE FROM forward_extremities WHERE room_nid = ? AND event_nid = ?", (room_nid, parent))
-    tx.execute("INSERT INTO forward_extremities VALUES (?,?)", (room_nid, nid))
+def move_extremities(tx: Tx, room_nid: int, gone: Iterable[int], nid: int | None) -> None:
+    """Some events are no ends of their room's graph any more; another one, if it is given, has become such."""
+    for one in gone:
+        tx.execute("DELETE FROM forward_extremities WHERE room_nid = ? AND event_nid = ?", (room_nid, one))
+    if nid is not None:
+        tx.execute("INSERT INTO forward_extremities VALUES (?,?)", (room_nid, nid))
 
 
 def extremities(database: Reads, room_nid: int) -> list[tuple[int, str, int]]:

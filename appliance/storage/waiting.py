@@ -1,6 +1,7 @@
 """Events that wait for others which they name and which are not here yet.
 
-Bounded for each room and for each server that sent them: what is beyond pushes out the oldest of its own.
+Bounded for each room and for each server that sent them. What is beyond pushes out the oldest: in a room those of the
+server that has most of them there, so that a flood pushes out itself and not what others sent.
 """
 
 from collections.abc import Iterable
@@ -9,16 +10,23 @@ from msgspec import Struct
 
 from appliance.storage.database import Reads, Tx
 
+_SHARE = 10
+"""One in so many goes at once where there are too many, so that a flood does not cost a search for each of it."""
+_READY = (
+    "NOT EXISTS (SELECT 1 FROM waiting_for m WHERE m.event_id = w.event_id"
+    " AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_id = m.missing_event_id))"
+)
+
 
 class WaitingEvent(Struct, frozen=True):
-    """An event as it was received.
+    """An event that waits.
 
     Args:
         event_id: its id.
-        room_id: the room that it says it belongs to.
-        origin: the server that sent it.
+        room_id: the room that it belongs to.
+        origin: the server that sent it first.
         received_ts: when, milliseconds since 1970.
-        json: the event.
+        json: the event, checked for all but what it waits for.
     """
 
     event_id: str
@@ -28,11 +36,8 @@ class WaitingEvent(Struct, frozen=True):
     json: bytes
 
 
-_COLUMNS = "w.event_id, w.room_id, w.origin, w.received_ts, w.json"
-
-
 def put(tx: Tx, event: WaitingEvent, missing: Iterable[str], most_of_room: int, most_of_origin: int) -> None:
-    """Let an event wait.
+    """Let an event wait; one that waits already keeps its age and origin.
 
     Args:
         tx: the unit.
@@ -42,25 +47,40 @@ def put(tx: Tx, event: WaitingEvent, missing: Iterable[str], most_of_room: int, 
         most_of_origin: how many of one server's may wait.
     """
     tx.execute(
-        "INSERT OR REPLACE INTO waiting_events VALUES (?,?,?,?,?)",
+        "INSERT OR IGNORE INTO waiting_events (event_id, room_id, origin, received_ts, json) VALUES (?,?,?,?,?)",
         (event.event_id, event.room_id, event.origin, event.received_ts, event.json),
     )
     wait_for(tx, event.event_id, missing)
-    for column, value, most in (("room_id", event.room_id, most_of_room), ("origin", event.origin, most_of_origin)):
-        oldest = tx.execute(
-            f"SELECT event_id FROM waiting_events WHERE {column} = ?"
-            " ORDER BY received_ts DESC, event_id LIMIT -1 OFFSET ?",
-            (value, most),
+    if _count(tx, "room_id", event.room_id) > most_of_room:
+        ((origin, _),) = tx.execute(
+            "SELECT origin, COUNT(*) FROM waiting_events WHERE room_id = ? GROUP BY origin ORDER BY 2 DESC, 1 LIMIT 1",
+            (event.room_id,),
         )
-        for (event_id,) in oldest:
-            remove(tx, event_id)
+        _push_out(tx, "room_id = ? AND origin = ?", (event.room_id, origin), most_of_room)
+    if _count(tx, "origin", event.origin) > most_of_origin:
+        _push_out(tx, "origin = ?", (event.origin,), most_of_origin)
+
+
+def _count(tx: Tx, column: str, value: str) -> int:
+    return int(tx.execute(f"SELECT COUNT(*) FROM waiting_events WHERE {column} = ?", (value,))[0][0])
+
+
+def _push_out(tx: Tx, which: str, parameters: tuple[str, ...], most: int) -> None:
+    oldest = tx.execute(
+        f"SELECT event_id FROM waiting_events WHERE {which} ORDER BY received_ts, event_id LIMIT ?",
+        (*parameters, max(1, most // _SHARE)),
+    )
+    for (event_id,) in oldest:
+        remove(tx, event_id)
 
 
 def wait_for(tx: Tx, event_id: str, missing: Iterable[str]) -> None:
     """Let an event that waits wait for these, and for nothing else."""
     tx.execute("DELETE FROM waiting_for WHERE event_id = ?", (event_id,))
-    for missing_id in missing:
-        tx.execute("INSERT OR IGNORE INTO waiting_for VALUES (?,?)", (missing_id, event_id))
+    tx.execute_many(
+        "INSERT OR IGNORE INTO waiting_for (missing_event_id, event_id) VALUES (?,?)",
+        [(missing_id, event_id) for missing_id in missing],
+    )
 
 
 def remove(tx: Tx, event_id: str) -> None:
@@ -69,24 +89,47 @@ def remove(tx: Tx, event_id: str) -> None:
     tx.execute("DELETE FROM waiting_for WHERE event_id = ?", (event_id,))
 
 
-def waiting_for(database: Reads, event_id: str) -> list[WaitingEvent]:
-    """The events that wait for one, and perhaps for others too."""
+def by_id(database: Reads, event_id: str) -> WaitingEvent | None:
+    """The event of that id, None where it does not wait."""
     rows = database.read(
-        f"SELECT {_COLUMNS} FROM waiting_for f JOIN waiting_events w USING (event_id) WHERE f.missing_event_id = ?"
-        " ORDER BY w.received_ts, w.event_id",
+        "SELECT event_id, room_id, origin, received_ts, json FROM waiting_events WHERE event_id = ?", (event_id,)
+    )
+    return WaitingEvent(*rows[0]) if rows else None
+
+
+def is_awaited(database: Reads, event_id: str) -> bool:
+    """Whether any event waits for this one."""
+    return bool(database.read("SELECT 1 FROM waiting_for WHERE missing_event_id = ? LIMIT 1", (event_id,)))
+
+
+def ready(database: Reads, event_id: str) -> list[str]:
+    """The ids of the events that wait for this one and for nothing else that is not here; the earliest first."""
+    rows = database.read(
+        "SELECT w.event_id FROM waiting_for f JOIN waiting_events w USING (event_id) WHERE f.missing_event_id = ?"
+        f" AND {_READY} ORDER BY w.received_ts, w.event_id",
         (event_id,),
     )
-    return [WaitingEvent(*row) for row in rows]
+    return [row[0] for row in rows]
 
 
-def due(database: Reads, after: str, limit: int) -> list[WaitingEvent]:
-    """Events that wait for something that is here by now, in the order of their ids after one of them."""
+def due(database: Reads, after: str, limit: int) -> list[str]:
+    """The ids of events that wait for nothing that is not here, in the order of their ids after one of them."""
     rows = database.read(
-        f"SELECT DISTINCT {_COLUMNS} FROM waiting_events w JOIN waiting_for f USING (event_id)"
-        " JOIN events e ON e.event_id = f.missing_event_id WHERE w.event_id > ? ORDER BY w.event_id LIMIT ?",
+        f"SELECT w.event_id FROM waiting_events w WHERE w.event_id > ? AND {_READY} ORDER BY w.event_id LIMIT ?",
         (after, limit),
     )
-    return [WaitingEvent(*row) for row in rows]
+    return [row[0] for row in rows]
+
+
+def missing(database: Reads, room_id: str, limit: int) -> list[str]:
+    """The ids of events that others of a room wait for and that have no place in it; so many at most."""
+    rows = database.read(
+        "SELECT DISTINCT f.missing_event_id FROM waiting_events w JOIN waiting_for f USING (event_id)"
+        " WHERE w.room_id = ? AND NOT EXISTS"
+        " (SELECT 1 FROM events e WHERE e.event_id = f.missing_event_id AND e.outlier = 0) LIMIT ?",
+        (room_id, limit),
+    )
+    return [row[0] for row in rows]
 
 
 def drop_older(tx: Tx, before_ts: int, limit: int) -> int:

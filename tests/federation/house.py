@@ -1,16 +1,19 @@
 """A Hearth without listeners, and a server elsewhere that signs for itself."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from appliance.app import Living, Owning, now_ms
+from appliance.protocol import hashes
 from appliance.protocol.auth import auth_event_slots
 from appliance.protocol.event_signatures import is_signed_by, required_signers
 from appliance.protocol.events import Event, build_event
 from appliance.protocol.signing import SigningKey
+from appliance.protocol.versions import RoomVersion
 from appliance.rooms.accepting import Accepting
 from appliance.rooms.holding import Holding
 from appliance.rooms.judging import Judging
@@ -29,6 +32,7 @@ class Remote:
     def __init__(self, name: str = ELSEWHERE) -> None:
         self.name = name
         self.key = SigningKey.generate()
+        self.clock = itertools.count(1_700_000_000_000)
 
     def event(
         self,
@@ -41,13 +45,17 @@ class Remote:
         parents: Sequence[str] | None = None,
         auth: Sequence[str] | None = None,
         depth: int | None = None,
-        timestamp: int = 1_700_000_000_000,
+        timestamp: int | None = None,
+        event_id: str | None = None,
     ) -> Event:
-        """An event on the ends of a room as it is published, unless told otherwise."""
+        """An event on the ends of a room as it is published, unless told otherwise.
+
+        Its id can be chosen in room versions 1 and 2.
+        """
         snapshot = room.published
         slots = auth_event_slots(room.version, type=event_type, sender=sender, state_key=state_key, content=content)
         named = [room.store.event(snapshot.state[slot]).event_id for slot in slots if slot in snapshot.state]
-        return build_event(
+        event = build_event(
             room.version,
             room_id=room.room_id,
             type=event_type,
@@ -57,10 +65,17 @@ class Remote:
             depth=depth if depth is not None else snapshot.extremities[0].ordering + 1,
             prev_events=[end.event_id for end in snapshot.extremities] if parents is None else parents,
             auth_events=named if auth is None else auth,
-            origin_server_ts=timestamp,
+            origin_server_ts=next(self.clock) if timestamp is None else timestamp,
             server_name=self.name,
             key=self.key,
         )
+        return event if event_id is None else self.signed(room.version, {**event.pdu, "event_id": event_id})
+
+    def signed(self, version: RoomVersion, pdu: dict[str, Any]) -> Event:
+        """An event out of whatever stands in it, with its hash and this server's signature made anew."""
+        pdu = {**pdu, "hashes": {"sha256": hashes.content_hash(pdu)}, "signatures": {}}
+        signature = self.key.sign(hashes.signed_form(version, pdu))
+        return Event.from_pdu(version, {**pdu, "signatures": {self.name: {self.key.key_id: signature}}})
 
     async def are_good(self, event: Event) -> bool:
         """Checks signatures for this server and, as a resident would know them, for the other."""
