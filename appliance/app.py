@@ -35,6 +35,7 @@ from appliance.api.client.messages import MessagesApi
 from appliance.api.client.profile import Profile
 from appliance.api.client.public_rooms import PublicRoomsApi
 from appliance.api.client.push_rules import PushRules
+from appliance.api.client.receipts import ReceiptsApi
 from appliance.api.client.register import Register
 from appliance.api.client.rooms import RoomsApi
 from appliance.api.client.sending import SendingApi
@@ -42,6 +43,8 @@ from appliance.api.client.sessions import SessionsApi
 from appliance.api.client.spaces import SpacesApi
 from appliance.api.client.state import StateApi
 from appliance.api.client.sync import SyncApi
+from appliance.api.client.tags import TagsApi
+from appliance.api.client.typing import TypingApi
 from appliance.api.client.versions import Versions
 from appliance.api.client.well_known import WellKnown
 from appliance.api.federation.keys import KeysApi
@@ -59,6 +62,7 @@ from appliance.rooms.facts import Outlook, RoomFacts
 from appliance.rooms.knocking import Knocking
 from appliance.rooms.membership import Membership
 from appliance.rooms.reading import Reading
+from appliance.rooms.receipts import Receipts
 from appliance.rooms.redactions import Redactions
 from appliance.rooms.room import Rooms
 from appliance.rooms.sending import Sending
@@ -68,6 +72,7 @@ from appliance.rooms.standings import Standings
 from appliance.rooms.store import EventStore
 from appliance.rooms.timeline import Timeline
 from appliance.rooms.transactions import Transactions
+from appliance.rooms.typing import Typing
 from appliance.rooms.upgrading import Inheritance, Upgrading
 from appliance.rooms.visibility import Visibility
 from appliance.server.addresses import Addresses
@@ -84,6 +89,7 @@ from appliance.storage.numbers import Numbers
 from appliance.storage.settings import load_settings
 from appliance.sync.account_data import AccountDataStream
 from appliance.sync.activity import Activity
+from appliance.sync.ephemeral import Ephemeral
 from appliance.sync.notifier import Notifier
 from appliance.sync.sections import Sections
 from appliance.sync.service import Sync
@@ -144,6 +150,8 @@ class Living:
         self.visibility = Visibility(database, self.store)
         self.notifier = Notifier()
         self.activity = Activity(database)
+        self.typing = Typing(self.rooms)
+        self.typing.changed.append(self.notifier.typing)
         self.facts = RoomFacts(database, self.rooms, self.store)
         self.directory = Directory(database, self.rooms, self.facts)
         children = Children(database, self.store)
@@ -155,6 +163,7 @@ class Living:
             Redactions(database, self.rooms, self.store, self.identity, now_ms),
             self.visibility,
             self.activity,
+            self.typing,
             self.facts,
             self.directory,
             children,
@@ -175,8 +184,12 @@ class Living:
         self.reading = Reading(database, self.rooms, self.store, self.standings, self.timeline)
         sections = Sections(database, self.store, self.timeline, self.serving)
         stream = AccountDataStream(database)
-        self.sync = Sync(database, self.rooms, self.standings, self.activity, sections, stream)
+        ephemeral = Ephemeral(database, self.typing)
+        self.sync = Sync(database, self.rooms, self.standings, self.activity, sections, stream, ephemeral)
         self.account_data = AccountData(database)
+        self.receipts = Receipts(database, self.rooms, self.store, self.account_data, now_ms)
+        self.receipts.changed.append(ephemeral.note)
+        self.receipts.changed.append(self.notifier.receipt)
         self.account_data.changed.append(stream.note)
         self.account_data.changed.append(lambda user_id, position: self.notifier.concern(user_id))
         self.upgrading = Upgrading(database, self.rooms, self.appender, self.creation)
@@ -238,6 +251,7 @@ class Hearth:
             bind(Profile, profiles=living.profiles),
             bind(PublicRoomsApi, directory=living.directory, settings=settings),
             bind(PushRules),
+            bind(ReceiptsApi, receipts=living.receipts),
             bind(Register, accounts=accounts, registration=registration),
             bind(RoomsApi, creation=living.creation, membership=living.membership, upgrading=living.upgrading),
             bind(SendingApi, sending=living.sending),
@@ -253,6 +267,8 @@ class Hearth:
                 sync_service=living.sync,
                 waiting=self.waiting,
             ),
+            bind(TagsApi, account_data=living.account_data),
+            bind(TypingApi, typing=living.typing),
             bind(VersionApi),
             bind(Versions),
             bind(WellKnown, settings=settings, accounts=accounts),

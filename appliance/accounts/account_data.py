@@ -12,7 +12,7 @@ from appliance.protocol import canonical
 from appliance.protocol.identifiers import fits, is_room_id
 from appliance.protocol.push_rules import default_rules
 from appliance.storage import account_data
-from appliance.storage.database import Database
+from appliance.storage.database import Database, Tx
 
 PUSH_RULES = "m.push_rules"
 SERVERS_OWN = frozenset({PUSH_RULES, "m.fully_read"})
@@ -67,6 +67,32 @@ class AccountData:
             lambda tx: account_data.put_account_data(tx, user_id, room_id, type_, text),
             published=lambda position: self._announce(user_id, position),
         )
+
+    async def alter(
+        self, user_id: str, type_: str, room_id: str, work: Callable[[Tx, dict[str, Any]], dict[str, Any] | None]
+    ) -> None:
+        """Change one piece in a unit with reading it, so that of two changes at a time none is lost.
+
+        Args:
+            user_id: whose it is.
+            type_: its type.
+            room_id: the room that it is about; empty for all.
+            work: given the transaction and the present content (empty where nothing is kept), makes the new one, or
+                None where nothing is to be changed. It may run twice, in the writer's thread.
+        """
+
+        def unit(tx: Tx) -> int | None:
+            text = account_data.find_account_data(tx, user_id, room_id, type_)
+            content = work(tx, {} if text is None else canonical.decode(text))
+            if content is None:
+                return None
+            return account_data.put_account_data(tx, user_id, room_id, type_, canonical.encode(content).decode())
+
+        def published(position: int | None) -> None:
+            if position is not None:
+                self._announce(user_id, position)
+
+        await self._database.write(unit, published=published)
 
     def _announce(self, user_id: str, position: int) -> None:
         for callback in self.changed:

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from appliance.storage.database import Database, Reads, Tx
+from appliance.storage.database import Reads, Tx
 
 
 class AccountDatum(Struct, frozen=True):
@@ -21,9 +21,9 @@ class AccountDatum(Struct, frozen=True):
     position: int
 
 
-def find_account_data(database: Database, user_id: str, room_id: str, type_: str) -> str | None:
+def find_account_data(reads: Reads, user_id: str, room_id: str, type_: str) -> str | None:
     """The content of one piece as JSON; None where there is none."""
-    rows = database.read(
+    rows = reads.read(
         "SELECT content FROM account_data WHERE user_id = ? AND room_id = ? AND type = ?", (user_id, room_id, type_)
     )
     return rows[0][0] if rows else None

@@ -1,9 +1,12 @@
 """Who waits for what: wakes the waiting syncs of those whom a commit concerns, and of nobody else."""
 
 import asyncio
+from collections.abc import Mapping
 
 from appliance.rooms.appending import Statement
+from appliance.rooms.room import Room
 from appliance.rooms.snapshot import Step
+from appliance.storage.receipts import PRIVATE, Receipt
 
 
 class Notifier:
@@ -45,17 +48,32 @@ class Notifier:
         """Note the members of the room, and whoever's membership it is."""
         if not self._waiting:
             return
-        memberships = step.after.members.memberships
+        self._concern_members(step.after.members.memberships)
+        self._concerned.update(user for user in step.members_changed if user in self._waiting)
+
+    def receipt(self, receipt: Receipt, room: Room, position: int) -> None:
+        """Note whom a receipt that is being published concerns."""
+        if receipt.type == PRIVATE:
+            self.concern(receipt.user_id)
+        else:
+            self._concern_members(room.published.members.memberships)
+
+    def typing(self, room: Room) -> None:
+        """Wake the members of a room in which somebody began or ceased to type."""
+        self._concern_members(room.published.members.memberships)
+        if self._concerned:
+            asyncio.get_running_loop().call_soon(self.wake, 0)
+
+    def _concern_members(self, memberships: Mapping[str, str]) -> None:
         if len(self._waiting) < len(memberships):
             self._concerned.update(user for user in self._waiting if memberships.get(user) == "join")
         else:
             self._concerned.update(
                 user for user, membership in memberships.items() if membership == "join" and user in self._waiting
             )
-        self._concerned.update(user for user in step.members_changed if user in self._waiting)
 
     def wake(self, position: int) -> None:
-        """Wake whoever was noted; called after the senders have been answered."""
+        """Wake whoever was noted; called after the senders have been answered, with the published position."""
         concerned, self._concerned = self._concerned, set()
         for user_id in concerned:
             self._wake(user_id)

@@ -1,6 +1,6 @@
 """The sections of a sync for one room: joined, invited or knocking, left."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -42,6 +42,7 @@ class Window(Struct, frozen=True):
         position: the last position of the snapshot.
         anew: whether the client, which follows its tokens, is told of the room as if it knew nothing of it, since the
             asker came in.
+        quiet: whether nothing happened in the room that would show in its timeline or its state.
     """
 
     history: History
@@ -50,6 +51,7 @@ class Window(Struct, frozen=True):
     upto: int
     position: int
     anew: bool = False
+    quiet: bool = False
 
 
 class Options(Struct, frozen=True):
@@ -103,13 +105,23 @@ class Sections:
         self._serving = serving
 
     async def joined(
-        self, window: Window, asker: Asker, options: Options, account_data: list[dict[str, Any]]
+        self, window: Window, asker: Asker, options: Options, beside: Mapping[str, list[dict[str, Any]]]
     ) -> dict[str, Any] | None:
-        """A room that the asker is in; None where nothing happened that the filter wants."""
-        events, limited = self._events(window, asker, options.filter.room.timeline, window.upto)
+        """A room that the asker is in; None where nothing happened that the filter wants.
+
+        Args:
+            window: what the sync is about.
+            asker: who asks.
+            options: how they want it.
+            beside: further events, by the name of their part of the section.
+        """
+        events: list[ClientEvent] = []
+        limited = False
+        if not window.quiet:
+            events, limited = self._events(window, asker, options.filter.room.timeline, window.upto)
         whole = window.since is None or options.full_state
         span = self._span(window, options, events, whole, window.upto)
-        slots = self._slots(span)
+        slots = self._slots(span) if whole or not window.quiet else {}
         members_changed = any(event.type == MEMBER for event in events) or any(slot[0] == MEMBER for slot in slots)
         told = {}
         if whole or limited or members_changed:
@@ -117,13 +129,12 @@ class Sections:
         if options.filter.room.state.lazy_load_members:
             self._only_needed(slots, span, asker, told.get("m.heroes", ()))
         state = await self._clients(slots, span, options)
-        if not (whole or events or state or limited or account_data):
+        if not (whole or events or state or limited or any(beside.values())):
             return None
         section = self._section(asker, options, events, limited, self._before(window, events), state)
         if told:
             section["summary"] = told
-        if account_data:
-            section["account_data"] = {"events": account_data}
+        section.update((name, {"events": found}) for name, found in beside.items() if found)
         return section
 
     async def left(self, window: Window, asker: Asker, options: Options) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from appliance.rooms.standings import History, Standings, UserRooms
 from appliance.storage.database import Database
 from appliance.storage.tokens import SyncToken
 from appliance.sync.activity import Activity
+from appliance.sync.ephemeral import Ephemeral, News
 from appliance.sync.sections import Options, Sections, Window
 
 
@@ -47,6 +48,7 @@ class Sync:
         activity: which rooms changed.
         sections: makes what an answer says of a room.
         account_data: what accounts have to tell.
+        ephemeral: tells receipts and typing.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Sync:
         activity: Activity,
         sections: Sections,
         account_data: AccountData,
+        ephemeral: Ephemeral,
     ) -> None:
         self._database = database
         self._rooms = rooms
@@ -64,6 +67,7 @@ class Sync:
         self._activity = activity
         self._sections = sections
         self._account_data = account_data
+        self._ephemeral = ephemeral
 
     async def answer(self, asker: Asker, since: SyncToken | None, options: Options) -> SyncAnswer:
         """What happened for a user after a token; everything without one.
@@ -80,7 +84,8 @@ class Sync:
             # One step: the position, what there is to tell up to it, and every room as it is published at it.
             upto = self._database.position
             top, by_room = self._data(asker.user_id, known, upto, options)
-            concerned = self._concerned(user, known, options, by_room)
+            news = self._ephemeral.news(since, options.filter.room.ephemeral)
+            concerned = self._concerned(user, known, options, by_room, news)
             missing = self._not_held(concerned, held)
             if not missing:
                 break
@@ -89,8 +94,8 @@ class Sync:
                 if room is not None:
                     held[history.room_nid] = room
         windows = [self._window(history, held[history.room_nid], known, upto) for history in concerned]
-        rooms = await self._room_sections(windows, asker, options, known is None, by_room)
-        token = SyncToken(upto)
+        rooms = await self._room_sections(windows, asker, options, known is None, by_room, news)
+        token = SyncToken(upto, boot=news.boot, serial=news.serial)
         answer: dict[str, Any] = {
             "next_batch": str(token),
             "device_one_time_keys_count": {},
@@ -103,7 +108,7 @@ class Sync:
         return SyncAnswer(orjson.dumps(answer), not rooms and not top, token)
 
     def _concerned(
-        self, user: UserRooms, since: int | None, options: Options, by_room: Mapping[str, Any]
+        self, user: UserRooms, since: int | None, options: Options, by_room: Mapping[str, Any], news: News
     ) -> list[History]:
         """The rooms of which there may be something to tell."""
         if since is None or options.full_state:
@@ -113,7 +118,8 @@ class Sync:
             found = [
                 history
                 for nid, history in user.joined.items()
-                if nid not in changed and (self._activity.since(nid) > since or history.room_id in by_room)
+                if nid not in changed
+                and (self._activity.since(nid) > since or history.room_id in by_room or history.room_id in news)
             ]
             found += [user.histories[nid] for nid in changed if nid not in user.forgotten or _had(user, nid, since)]
         return [history for history in found if options.filter.room.allows_room(history.room_id)]
@@ -126,14 +132,14 @@ class Sync:
             if (room := held.get(history.room_nid)) is None or room.position < self._activity.since(history.room_nid)
         ]
 
-    @staticmethod
-    def _window(history: History, room: Room, since: int | None, upto: int) -> Window:
+    def _window(self, history: History, room: Room, since: int | None, upto: int) -> Window:
         """What part of a room's life concerns the asker: from their knowledge or joining on, to now or their leave."""
         change = history.at(upto)
         if change is not None and change.membership in ("leave", "ban"):
             upto = change.position
         anew = since is not None and _came_in(history, since, upto)
-        return Window(history, room.published, None if anew else since, upto, room.position, anew)
+        quiet = since is not None and not anew and self._activity.since(history.room_nid) <= since
+        return Window(history, room.published, None if anew else since, upto, room.position, anew, quiet)
 
     async def _room_sections(
         self,
@@ -142,21 +148,26 @@ class Sync:
         options: Options,
         initial: bool,
         by_room: Mapping[str, list[dict[str, Any]]],
+        news: News,
     ) -> dict[str, dict[str, Any]]:
         rooms: dict[str, dict[str, Any]] = {}
         for window in windows:
             history = window.history
             room_id, membership = history.room_id, history.membership_at(window.upto)
-            news = window.since is None or history.at(window.upto) is not history.at(window.since)
+            moved = window.since is None or history.at(window.upto) is not history.at(window.since)
             if membership == "join":
-                section = await self._sections.joined(window, asker, options, by_room.get(room_id, []))
+                ephemeral = await self._ephemeral.events(
+                    news, room_id, asker.user_id, window.since, window.upto, options.filter.room.ephemeral
+                )
+                beside = {"account_data": by_room.get(room_id, []), "ephemeral": ephemeral}
+                section = await self._sections.joined(window, asker, options, beside)
                 if section is not None:
                     rooms.setdefault("join", {})[room_id] = section
             elif membership in ("invite", "knock"):
-                if news:
+                if moved:
                     state = {f"{membership}_state": self._sections.offered(window, asker.user_id)}
                     rooms.setdefault(membership, {})[room_id] = state
-            elif news and history.at(window.upto) and (not initial or options.filter.room.include_leave):
+            elif moved and history.at(window.upto) and (not initial or options.filter.room.include_leave):
                 if history.room_nid in self._standings.of(asker.user_id).forgotten:
                     section = self._sections.forgotten(options)
                 else:

@@ -1,0 +1,147 @@
+"""Receipts and fully-read markers: up to where a user has read a room (client-server API, modules "Receipts", "Read and
+unread markers").
+
+Receipts are rows of the stream that the room's members are told of, private ones only their user's own devices. The
+fully-read marker is room account data. Neither moves backwards.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from appliance.accounts.account_data import AccountData
+from appliance.errors import invalid_param
+from appliance.rooms.room import Room, Rooms
+from appliance.rooms.store import EventStore
+from appliance.storage.database import Database, Tx
+from appliance.storage.receipts import PRIVATE, Receipt, is_later, put_receipt
+
+READ, FULLY_READ = "m.read", "m.fully_read"
+MAIN = "main"
+MOST_HOPS = 3
+"""Relations that are followed from an event to the root of its thread (module "Threading")."""
+
+
+class Receipts:
+    """Takes the receipts and markers of local users.
+
+    Args:
+        database: where receipts are.
+        rooms: the rooms in memory.
+        store: the events in memory.
+        account_data: where markers are.
+        now_ms: the time, milliseconds since 1970.
+
+    Attributes:
+        changed: called on the loop after the commit of a receipt, with it, its room and its position.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        rooms: Rooms,
+        store: EventStore,
+        account_data: AccountData,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._database = database
+        self._rooms = rooms
+        self._store = store
+        self._account_data = account_data
+        self._now_ms = now_ms
+        self.changed: list[Callable[[Receipt, Room, int], None]] = []
+
+    async def read(self, user_id: str, room_id: str, kind: str, event_id: str, thread_id: str = "") -> None:
+        """Note that a user has read up to an event. One that is not known in the room changes nothing.
+
+        Args:
+            user_id: the local user.
+            room_id: the room.
+            kind: ``m.read`` or ``m.read.private``.
+            event_id: the event.
+            thread_id: the root of a thread, ``main`` for what is in no thread, or empty for everything.
+
+        Raises:
+            MatrixError: ``M_FORBIDDEN`` for somebody who is not in the room, ``M_INVALID_PARAM`` for an event that has
+                nothing to do with the thread.
+        """
+        room = await self._rooms.joined(room_id, user_id)
+        if not self._is_known(room, event_id):
+            return
+        if thread_id and not self._belongs(event_id, thread_id):
+            raise invalid_param("This event has nothing to do with the thread that thread_id names.")
+        data: dict[str, Any] = {"ts": self._now_ms()}
+        if thread_id:
+            data["thread_id"] = thread_id
+        await self.keep(room, Receipt(room_id, user_id, kind, thread_id, event_id, orjson.dumps(data).decode()))
+
+    async def keep(self, room: Room, receipt: Receipt) -> None:
+        """Keep a receipt that was found good, unless there is a later one."""
+
+        def published(position: int | None) -> None:
+            if position is not None:
+                for callback in self.changed:
+                    callback(receipt, room, position)
+
+        await self._database.write(lambda tx: put_receipt(tx, receipt), published=published)
+
+    async def mark(self, user_id: str, room_id: str, event_id: str, *, backwards: bool = False) -> None:
+        """Move a user's fully-read marker. An event that is not known in the room changes nothing.
+
+        Args:
+            user_id: the local user.
+            room_id: the room.
+            event_id: the event.
+            backwards: whether the marker may move backwards too, where its user explicitly wants that (MSC4446).
+
+        Raises:
+            MatrixError: ``M_FORBIDDEN`` for somebody who is not in the room.
+        """
+        room = await self._rooms.joined(room_id, user_id)
+        if not self._is_known(room, event_id):
+            return
+
+        def work(tx: Tx, content: dict[str, Any]) -> dict[str, Any] | None:
+            before = content.get("event_id")
+            if before == event_id:
+                return None
+            if not backwards and isinstance(before, str) and not is_later(tx, room_id, event_id, before):
+                return None
+            return {"event_id": event_id}
+
+        await self._account_data.alter(user_id, FULLY_READ, room_id, work)
+
+    def _is_known(self, room: Room, event_id: str) -> bool:
+        found = self._store.find(event_id)
+        return found is not None and found[0].room_nid == room.nid and found[0].position is not None
+
+    def _belongs(self, event_id: str, thread_id: str) -> bool:
+        """Whether a receipt for an event may be one of a thread.
+
+        To ``main`` belongs what is in no thread. To a thread belong its root and whatever relates to it, by whatever
+        chain of relations: clients send such receipts for reactions to what is in a thread.
+        """
+        here = event_id
+        for _ in range(MOST_HOPS):
+            if here == thread_id:
+                return True
+            relation = self._relation(here)
+            if relation is None:
+                break
+            kind, here = relation
+            if thread_id == MAIN and kind == "m.thread":
+                return False
+        return thread_id in (MAIN, here)
+
+    def _relation(self, event_id: str) -> tuple[str, str] | None:
+        """(kind, other event) of what an event says it relates to."""
+        found = self._store.find(event_id)
+        relation = found[1].content.get("m.relates_to") if found else None
+        if not isinstance(relation, dict):
+            return None
+        kind, other = relation.get("rel_type"), relation.get("event_id")
+        return (kind, other) if isinstance(kind, str) and isinstance(other, str) else None
+
+
+__all__ = ["FULLY_READ", "PRIVATE", "READ", "Receipts"]
