@@ -25,7 +25,7 @@ from appliance.storage.tokens import DirectoryToken
 
 MOST = 500
 """Rooms in one answer, also where the client sets no limit."""
-SLICE = 50
+SLICE = 20
 """Rooms whose facts are read at one go: some milliseconds of the loop's time at the most."""
 MOST_MARKED = 10_000
 """Rooms to be looked at again; with more of them the list is made anew."""

@@ -173,6 +173,23 @@ def test_pages(alice: Client, bob: Client) -> None:
     assert first["total_room_count_estimate"] >= 5
 
 
+def test_a_search_looks_past_what_it_does_not_want(alice: Client) -> None:
+    """What is asked for is found among many rooms, forwards and back."""
+    word, other = unique("needle"), unique("hay")
+    wanted: list[str] = []
+    for number in range(60):
+        room = alice.create_room(visibility="public", name=word if number % 25 == 0 else other)
+        if number % 25 == 0:
+            wanted.insert(0, room)
+    assert ids(search(alice, word)) == wanted
+    pages = [search(alice, word, limit=1)]
+    while "next_batch" in pages[-1]:
+        pages.append(search(alice, word, limit=1, since=pages[-1]["next_batch"]))
+    assert [ids(page) for page in pages] == [[room] for room in wanted]
+    back = search(alice, word, limit=1, since=pages[-1]["prev_batch"])
+    assert ids(back) == wanted[1:2]
+
+
 def test_what_cannot_be_listed(alice: Client) -> None:
     """A token that the server did not make is refused, and so are, as yet, other servers' rooms."""
     alice.refused("M_INVALID_PARAM", 400, "POST", "/publicRooms", {"since": "elsewhere"})
