@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.client import Client, seg, timeline, unique
+from tests.support.hearth import HearthProcess
 
 CANONICAL = "m.room.canonical_alias"
 
@@ -112,3 +113,22 @@ def test_an_alias_goes_also_where_the_state_stays(alice: Client, bob: Client) ->
     assert bob.must("DELETE", path(alias)) == {}
     alice.refused("M_NOT_FOUND", 404, "GET", path(alias))
     assert alice.state(room, CANONICAL) == {"alias": alias}
+
+
+def test_the_owner_keeps_the_house_in_order(hearth: HearthProcess, alice: Client) -> None:
+    """An owner of the server may name and publish any room of it, and take names and publicity away."""
+    name = unique("owner")
+    made = hearth.command("user", "add", name, "--admin", "--ask-password", text="through the looking glass\n" * 2)
+    assert made.returncode == 0, made.stderr
+    owner = Client(alice.url, user_id=f"@{name}:hearth.example").login("through the looking glass")
+    room = alice.create_room()
+    alias = give(owner, room)
+    owner.must("PUT", f"/directory/list/room/{seg(room)}", {"visibility": "public"})
+    assert alice.must("GET", f"/rooms/{seg(room)}/aliases") == {"aliases": [alias]}
+    unknown = {"room_id": "!unknown:hearth.example"}
+    owner.refused("M_NOT_FOUND", 404, "PUT", path(alias_of("unknown")), unknown)
+    alices = give(alice, room)
+    for one in (alias, alices):
+        owner.must("DELETE", path(one))
+    owner.must("PUT", f"/directory/list/room/{seg(room)}", {"visibility": "private"})
+    assert alice.must("GET", f"/rooms/{seg(room)}/aliases") == {"aliases": []}
