@@ -1,0 +1,1 @@
+"""Sync from within: what it asks the database, and whom it wakes."""
