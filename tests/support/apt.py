@@ -1,4 +1,4 @@
-"""Debian programs that some tests need: finding them, and installing them where that is ours to do.
+"""Programs of others that some tests need: finding them, and installing them where that is ours to do.
 
 ``python -m tests.support.apt`` is called by ``just test``. As root on a Debian-like machine it installs what is
 missing; elsewhere it says which tests are left out and why. With ``CI=true`` a program that is missing is a failure.
@@ -29,6 +29,8 @@ PROGRAMS = {
     "chromium": Program("chromium", "the browser tests (tests/browser)"),
     "pebble": Program("pebble", "the certificate tests against an ACME server (tests/tls, tests/browser)"),
 }
+SYNAPSE = "synapse"
+"""No Debian package, but asked for in the same way: see ``tests.support.synapse``."""
 NEWER_SUITE = "forky"
 """The Debian suite whose Pebble knows renewal information, profiles and short-lived certificates."""
 
@@ -72,8 +74,8 @@ def _may_install() -> bool:
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
-def _run(*command: str, folder: Path | None = None) -> bool:
-    """Run a command quietly; its output is shown only when it fails."""
+def run(*command: str, folder: Path | None = None) -> bool:
+    """Run a command quietly; its output is shown only when it fails. Gives whether it did not."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
@@ -104,8 +106,8 @@ def ensure(*names: str) -> list[str]:
     if missing and _may_install():
         packages = [PROGRAMS[name].package for name in missing]
         print(f"Installing {', '.join(packages)} ...", flush=True)
-        _run("apt-get", "update", "-q")
-        _run("apt-get", "install", "-y", "-q", "--no-install-recommends", *packages)
+        run("apt-get", "update", "-q")
+        run("apt-get", "install", "-y", "-q", "--no-install-recommends", *packages)
         missing = [name for name in missing if shutil.which(name) is None]
     return missing
 
@@ -133,12 +135,12 @@ def ensure_newer_pebble() -> str:
         ("Dir::Cache", work / "cache"), ("APT::Sandbox::User", ""), ("Acquire::Languages", "none"),
     )]  # fmt: skip
     print(f"Fetching Pebble from {NEWER_SUITE} ...", flush=True)
-    fetched = _run("apt-get", *options, "update", "-q") and _run(
+    fetched = run("apt-get", *options, "update", "-q") and run(
         "apt-get", *options, "download", "-q", "pebble", folder=work
     )
     packages = sorted(work.glob("pebble_*.deb"))
     target = cache_folder() / f"pebble-{NEWER_SUITE}"
-    if not fetched or not packages or not _run("dpkg-deb", "-x", str(packages[-1]), str(target)):
+    if not fetched or not packages or not run("dpkg-deb", "-x", str(packages[-1]), str(target)):
         return f"Debian's {NEWER_SUITE} could not be reached or has no Pebble"
     shutil.rmtree(work)
     return ""
@@ -167,8 +169,8 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit status: 1 if something is missing and CI=true.
     """
-    names = list(arguments) or list(PROGRAMS)
-    missing = ensure(*names)
+    names = list(arguments) or [*PROGRAMS, SYNAPSE]
+    missing = ensure(*(name for name in names if name != SYNAPSE))
     why = "installing failed, see above" if _may_install() else "installed only as root on a Debian-like system"
     for name in missing:
         print(f"LEFT OUT: {PROGRAMS[name].tests}: {name} is missing ({why}).", flush=True)
@@ -176,6 +178,14 @@ def main(arguments: Sequence[str]) -> int:
         reason = ensure_newer_pebble()
         if reason:
             print(f"LEFT OUT: tests of renewal information and certificate profiles: {reason}.", flush=True)
+    if SYNAPSE in names:
+        # Imported here, as it needs this module itself, and the project's packages, which nothing else here does.
+        from tests.support import synapse
+
+        reason = synapse.ensure()
+        if reason:
+            missing.append(SYNAPSE)
+            print(f"LEFT OUT: tests of state resolution beside Synapse's: {reason}.", flush=True)
     return 1 if missing and in_ci() else 0
 
 

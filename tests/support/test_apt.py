@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support import apt
+from tests.support import apt, synapse
 
 
 @pytest.fixture
@@ -10,6 +10,8 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A machine without programs, without root, and not in CI."""
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(apt, "_may_install", lambda: False)
+    monkeypatch.setattr(synapse, "ensure", lambda: "no package index")
+    monkeypatch.setattr(synapse, "python", lambda: None)
     monkeypatch.delenv("CI", raising=False)
     return monkeypatch
 
@@ -30,5 +32,15 @@ def test_what_is_left_out_is_said(bare: pytest.MonkeyPatch, capsys: pytest.Captu
     said = capsys.readouterr().out
     assert "LEFT OUT: the browser tests" in said
     assert "pebble is missing (installed only as root on a Debian-like system)" in said
+    assert "LEFT OUT: tests of state resolution beside Synapse's: no package index." in said
     bare.setenv("CI", "true")
     assert apt.main([]) == 1
+    assert apt.main(["synapse"]) == 1
+
+
+def test_synapse_is_required_in_ci_alone(bare: pytest.MonkeyPatch) -> None:
+    with pytest.raises(pytest.skip.Exception, match="no environment with Synapse"):
+        synapse.require()
+    bare.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no environment with Synapse"):
+        synapse.require()
