@@ -1,6 +1,7 @@
 """Row numbers, given on the loop when an object is built, so that units in flight can name each other.
 
-Gaps are allowed: a number whose unit failed is never used. They say nothing about order; positions do.
+Gaps are allowed: a number whose unit failed is never used. They say nothing about order; positions do. A number whose
+row went with its room (``purge.py``) is not given again, so that whatever still remembers it finds nothing.
 """
 
 from itertools import count
@@ -18,9 +19,9 @@ class Numbers:
     __slots__ = ("_events", "_groups", "_rooms")
 
     def __init__(self, database: Reads) -> None:
-        self._events = _after(database, "SELECT max(event_nid) FROM events")
-        self._rooms = _after(database, "SELECT max(room_nid) FROM rooms")
-        self._groups = _after(database, "SELECT max(group_nid) FROM state_groups")
+        self._events = _after(database, "event", "SELECT max(event_nid) FROM events")
+        self._rooms = _after(database, "room", "SELECT max(room_nid) FROM rooms")
+        self._groups = _after(database, "group", "SELECT max(group_nid) FROM state_groups")
 
     def event(self) -> int:
         """For a new event."""
@@ -35,6 +36,7 @@ class Numbers:
         return next(self._groups)
 
 
-def _after(database: Reads, sql: str) -> "count[int]":
+def _after(database: Reads, kind: str, sql: str) -> "count[int]":
     ((highest,),) = database.read(sql)
-    return count((highest or 0) + 1)
+    floor = database.read("SELECT nid FROM number_floors WHERE kind = ?", (kind,))
+    return count(max(highest or 0, floor[0][0] if floor else 0) + 1)

@@ -1,0 +1,154 @@
+"""Old rows: what goes, what stays; and the file becomes smaller."""
+
+import pytest
+
+from appliance.storage import pruning, transaction_ids
+from appliance.storage.database import Database, Tx
+from appliance.storage.pruning import DAY_MS, Kind
+from tests.storage.furnished import ALICE, BOB, accounts
+
+pytestmark = pytest.mark.anyio
+
+NOW = 100 * DAY_MS
+OLD, RECENT = NOW - 7 * DAY_MS - 1, NOW - 7 * DAY_MS
+
+
+async def prune(database: Database, kind: Kind, keep_ms: int | None = None) -> int:
+    """Prune one kind; how many rows went."""
+    gone = 0
+    while keys := await pruning.find(database, kind, NOW, keep_ms):
+        await database.write(lambda tx, keys=keys: pruning.drop(tx, kind, keys))  # type: ignore[misc]
+        gone += len(keys)
+    return gone
+
+
+async def test_transaction_ids_go_after_a_week(database: Database) -> None:
+    def fill(tx: Tx) -> None:
+        for nid in range(1, 501):
+            made = OLD if nid <= 450 else RECENT
+            transaction_ids.put(tx, ALICE, "D", f"send {nid % 7}", f"{nid}", nid, made)
+
+    await database.write(fill)
+    assert await prune(database, pruning.TRANSACTION_IDS) == 450
+    assert database.read("SELECT MIN(event_nid), COUNT(*) FROM transaction_ids") == [(451, 50)]
+    assert await prune(database, pruning.TRANSACTION_IDS) == 0
+
+
+async def test_redacted_originals_go_when_their_time_is_over(database: Database) -> None:
+    await database.write(
+        lambda tx: tx.execute_many(
+            "INSERT INTO redacted_originals VALUES (?, ?, x'00')", [(1, OLD), (2, RECENT), (3, OLD), (4, NOW)]
+        )
+    )
+    assert await prune(database, pruning.REDACTED_ORIGINALS) == 2
+    assert database.read("SELECT event_nid FROM redacted_originals ORDER BY 1") == [(2,), (4,)]
+    assert await prune(database, pruning.REDACTED_ORIGINALS, keep_ms=DAY_MS) == 1
+    assert database.read("SELECT event_nid FROM redacted_originals") == [(4,)]
+
+
+async def test_only_the_last_change_of_a_users_devices_is_kept(database: Database) -> None:
+    changes = [(1, ALICE), (2, BOB), (3, ALICE), (5, ALICE), (6, "@c:x")]
+    await database.write(lambda tx: tx.execute_many("INSERT INTO device_list_changes VALUES (?, ?)", changes))
+    assert await prune(database, pruning.DEVICE_LIST_CHANGES) == 2
+    assert database.read("SELECT * FROM device_list_changes ORDER BY position") == [(2, BOB), (5, ALICE), (6, "@c:x")]
+
+
+async def test_messages_to_devices_that_are_gone_go(database: Database) -> None:
+    await database.write(accounts)
+    messages = [(1, ALICE, "D"), (2, ALICE, "GONE"), (3, BOB, "D"), (4, BOB, "E"), (5, "@nobody:x", "D")]
+    await database.write(lambda tx: tx.execute_many("INSERT INTO to_device_messages VALUES (?, ?, ?, x'00')", messages))
+    assert await prune(database, pruning.TO_DEVICE_MESSAGES) == 3
+    assert database.read("SELECT position FROM to_device_messages ORDER BY 1") == [(1,), (3,)]
+
+
+# Tokens -----------------------------------------------------------------------------------------------------------
+
+
+class Wallet:
+    """The tokens of one session."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        accounts(tx)
+        tx.execute("INSERT INTO sessions VALUES (1, ?, 'D', 0)", (ALICE,))
+
+    def put(self, table: str, created_ts: int, expires_ts: int | None) -> None:
+        """A token."""
+        self._tx.execute(
+            f"INSERT INTO {table}_tokens (hash, session_id, created_ts, expires_ts) VALUES (?, 1, ?, ?)",
+            (f"{table} {created_ts}".encode(), created_ts, expires_ts),
+        )
+
+
+async def tokens_left(database: Database) -> tuple[list[int], list[int]]:
+    """Prune; the pairs of which there still are access tokens, and refresh tokens."""
+    await prune(database, pruning.REFRESH_TOKENS)
+    await prune(database, pruning.ACCESS_TOKENS)
+    access, refresh = (
+        database.read(f"SELECT created_ts FROM {table}_tokens ORDER BY 1") for table in ("access", "refresh")
+    )
+    return [row[0] for row in access], [row[0] for row in refresh]
+
+
+async def test_tokens_that_were_replaced_go_a_week_after_their_end(database: Database) -> None:
+    def fill(tx: Tx) -> None:
+        wallet = Wallet(tx)
+        for created_ts, ended_ts in ((1, OLD), (2, OLD), (3, RECENT), (4, None)):
+            wallet.put("access", created_ts, ended_ts or NOW)
+            wallet.put("refresh", created_ts, ended_ts)
+
+    await database.write(fill)
+    assert await tokens_left(database) == ([3, 4], [3, 4])
+
+
+async def test_the_last_tokens_of_a_session_stay_however_old(database: Database) -> None:
+    """Whoever comes with them is told to refresh or to log in again, and keeps their keys."""
+
+    def fill(tx: Tx) -> None:
+        wallet = Wallet(tx)
+        wallet.put("access", 1, OLD)
+        wallet.put("refresh", 1, OLD)
+
+    await database.write(fill)
+    assert await tokens_left(database) == ([1], [1])
+
+
+async def test_an_access_token_stays_while_its_refresh_token_is_good(database: Database) -> None:
+    """A client that never saw the answer to its refreshing holds the older pair, whose refresh token still counts."""
+
+    def fill(tx: Tx) -> None:
+        wallet = Wallet(tx)
+        wallet.put("access", 1, OLD)
+        wallet.put("refresh", 1, None)
+        wallet.put("access", 2, OLD)
+        wallet.put("refresh", 2, None)
+
+    await database.write(fill)
+    assert await tokens_left(database) == ([1, 2], [1, 2])
+
+
+async def test_tokens_that_do_not_expire_stay(database: Database) -> None:
+    await database.write(lambda tx: Wallet(tx).put("access", 1, None))
+    assert await tokens_left(database) == ([1], [])
+
+
+# Space ------------------------------------------------------------------------------------------------------------
+
+
+async def test_empty_pages_are_given_back_a_few_at_a_time(database: Database) -> None:
+    await database.write(
+        lambda tx: tx.execute_many(
+            "INSERT INTO redacted_originals VALUES (?, 0, zeroblob(3000))", [(nid,) for nid in range(600)]
+        )
+    )
+    await database.write(lambda tx: tx.execute("DELETE FROM redacted_originals WHERE event_nid % 10 <> 0"))
+    free, total = pruning.free_pages(database)
+    assert free > 500
+    await database.write(lambda tx: pruning.give_back(tx, 64))
+    assert pruning.free_pages(database) == (free - 64, total - 64)
+    await database.write(lambda tx: pruning.give_back(tx, free))
+    assert pruning.free_pages(database) == (0, total - free)
+    assert database.read("SELECT COUNT(*) FROM redacted_originals") == [(60,)]
+    size = database.path.stat().st_size
+    await database.close()
+    assert database.path.stat().st_size < size
