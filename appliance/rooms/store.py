@@ -69,6 +69,7 @@ class EventStore:
         self._events: Lru[int, Event] = Lru(EVENTS_KEPT)
         self._clients: Lru[int, ClientEvent] = Lru(CLIENT_FORMS_KEPT)
         self._versions: dict[int, RoomVersion] = {}
+        self._forgotten = 0
 
     def know_room(self, room_nid: int, version: RoomVersion) -> None:
         """Note the version of a room, without which its events cannot be read."""
@@ -157,10 +158,15 @@ class EventStore:
         if len(missing) <= SLICE:
             found.update(self.clients(missing))
             return found
+        forgotten = self._forgotten
         read = await self._database.reading(lambda reader: rows.by_nids(reader, missing))
         waiting = list(read.values())
         for start in range(0, len(waiting), SLICE):
-            for client in self.clients_of_rows(waiting[start : start + SLICE]):
+            part = waiting[start : start + SLICE]
+            if self._forgotten != forgotten:
+                # What was redacted since the thread read it must not be kept as it was.
+                part = list(rows.by_nids(self._database, [row.nid for row in part]).values())
+            for client in self.clients_of_rows(part):
                 found[client.nid] = client
             await asyncio.sleep(0)
         return found
@@ -194,5 +200,6 @@ class EventStore:
 
     def forget(self, nid: int) -> None:
         """Drop what is kept of an event, since its stored form changed (a redaction) or it never came to be."""
+        self._forgotten += 1
         self._events.drop(nid)
         self._clients.drop(nid)
