@@ -74,3 +74,16 @@ def test_refusals(alice: Client, bob: Client) -> None:
     alice.refused("M_BAD_JSON", 400, "PUT", tags_path(alice, room, "u.x"), {"order": "first"})
     alice.refused("M_BAD_JSON", 400, "PUT", tags_path(alice, room, "u.x"), [])
     alice.refused("M_INVALID_PARAM", 400, "PUT", tags_path(alice, "nowhere", "u.x"), {})
+
+
+def test_contents_that_are_nested(alice: Client) -> None:
+    """As deep as it may be it can be read again, and what is too deep is refused."""
+    room, seen = alice.create_room(), set()
+    for levels in range(96, 102):
+        content: Json = {}
+        for _ in range(levels):
+            content = {"a": content}
+        status = alice.ask("PUT", tags_path(alice, room, f"u.{levels}"), content).status_code
+        assert (f"u.{levels}" in alice.must("GET", tags_path(alice, room))["tags"]) == (status == 200)
+        seen.add(status)
+    assert seen == {200, 400}

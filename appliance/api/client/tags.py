@@ -51,6 +51,10 @@ class TagsApi(Controller):
         order = said.get("order", 0)
         if isinstance(order, bool) or not isinstance(order, int | float):
             raise bad_json("The order of a tag must be a number between 0 and 1.")
+        try:
+            canonical.decode(canonical.encode({"tags": {tag: said}}))
+        except ValueError as error:  # it lies deeper in what is kept than in the request
+            raise bad_json("The content of a tag is nested too deeply.") from error
 
         def work(tx: Tx, content: dict[str, Any]) -> dict[str, Any]:
             return {**content, "tags": {**_tags(content), tag: said}}
