@@ -247,14 +247,22 @@ def change_current(
     )
 
 
-def changes(database: Reads, room_nid: int, since: int, upto: int) -> dict[Slot, int | None]:
-    """The slots that changed in ``since < position <= upto``, with what they held at the end of that."""
+def changes(
+    database: Reads, room_nid: int, since: int, at: int, upto: int
+) -> tuple[dict[Slot, int | None], dict[Slot, int | None]]:
+    """The slots that changed in ``since < position <= at``, with what they held at the end of that, and the same for
+    ``at < position <= upto``; with ``at`` before ``since`` the former are none.
+    """
     rows = database.read(
-        "SELECT s.type, s.state_key, c.event_nid FROM state_changes c JOIN slots s USING (slot_nid)"
+        "SELECT c.position, s.type, s.state_key, c.event_nid FROM state_changes c JOIN slots s USING (slot_nid)"
         " WHERE c.room_nid = ? AND c.position > ? AND c.position <= ? ORDER BY c.position",
         (room_nid, since, upto),
     )
-    return {(row[0], row[1]): row[2] for row in rows}
+    before: dict[Slot, int | None] = {}
+    after: dict[Slot, int | None] = {}
+    for position, event_type, state_key, nid in rows:
+        (before if position <= at else after)[event_type, state_key] = nid
+    return before, after
 
 
 def undo_changes(database: Reads, room_nid: int, after: int, upto: int) -> dict[Slot, int | None]:

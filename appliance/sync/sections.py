@@ -242,16 +242,13 @@ class Sections:
         Changes that fall into the time of the timeline and that it leaves out, because of a filter or since they were
         not for the asker's eyes when they were made, are part of it: else nobody would tell of them.
         """
-        room_nid, since = span.window.history.room_nid, span.window.since or 0
-        found: dict[Slot, int | None] = {}
+        since = span.at if span.whole else span.window.since or 0
+        room_nid = span.window.history.room_nid
+        found, missed = state_rows.changes(self._database, room_nid, since, span.at, span.last)
         if span.whole:
             found.update(span.window.snapshot.state)
             found.update(self._undone(span))
-        elif since < span.at:
-            found.update(state_rows.changes(self._database, room_nid, since, span.at))
-        if span.at < span.last:
-            missed = state_rows.changes(self._database, room_nid, span.at, span.last)
-            found.update((slot, nid) for slot, nid in missed.items() if nid not in span.told)
+        found.update((slot, nid) for slot, nid in missed.items() if nid not in span.told)
         return {slot: nid for slot, nid in found.items() if nid is not None}
 
     def _undone(self, span: _Span) -> dict[Slot, int | None]:
