@@ -180,7 +180,7 @@ class Living:
             database, self.rooms, self.store, self.appender, self.transactions, self.identity, self.profiles
         )
         self.timeline = Timeline(database, self.store, self.standings, self.visibility)
-        self.serving = Serving(self.store, self.standings, self.transactions, now_ms)
+        self.serving = Serving(self.store, self.standings, self.transactions, self.visibility, now_ms)
         self.reading = Reading(database, self.rooms, self.store, self.standings, self.timeline)
         sections = Sections(database, self.store, self.timeline, self.serving)
         stream = AccountDataStream(database)

@@ -13,6 +13,7 @@ from msgspec import Struct
 from appliance.rooms.standings import History, Standings
 from appliance.rooms.store import ClientEvent, EventStore
 from appliance.rooms.transactions import Transactions
+from appliance.rooms.visibility import Visibility, may_see
 
 
 class Asker(Struct, frozen=True):
@@ -29,15 +30,22 @@ class Serving:
         store: the events.
         standings: the asker's memberships.
         transactions: the asker's transactions.
+        visibility: the rooms' settings.
         now_ms: the time, milliseconds since 1970.
     """
 
     def __init__(
-        self, store: EventStore, standings: Standings, transactions: Transactions, now_ms: Callable[[], int]
+        self,
+        store: EventStore,
+        standings: Standings,
+        transactions: Transactions,
+        visibility: Visibility,
+        now_ms: Callable[[], int],
     ) -> None:
         self._store = store
         self._standings = standings
         self._transactions = transactions
+        self._visibility = visibility
         self._now_ms = now_ms
 
     def serve(self, events: Sequence[ClientEvent], asker: Asker, room_id: str | None = None) -> list[orjson.Fragment]:
@@ -50,13 +58,22 @@ class Serving:
         """
         if not events:
             return []
-        history = self._standings.of(asker.user_id).of(events[0].room_nid)
+        room_nid = events[0].room_nid
+        history = self._standings.of(asker.user_id).of(room_nid)
         now_ms = self._now_ms()
         own = [event.nid for event in events if event.sender == asker.user_id]
         sent = self._transactions.of_events(asker.user_id, asker.device_id, own) if own and asker.device_id else {}
         before = self._store.clients(event.replaces_nid for event in events if event.replaces_nid is not None)
+        settings = self._visibility.of(room_nid) if before else None
+        hidden = {
+            nid
+            for nid, previous in before.items()
+            if settings is not None and not may_see(previous, asker.user_id, history, settings)
+        }
         reasons = self._store.clients(event.redacted_by for event in events if event.redacted_by is not None)
-        return [self._one(event, now_ms, history, sent.get(event.nid), before, reasons, room_id) for event in events]
+        return [
+            self._one(event, now_ms, history, sent.get(event.nid), before, hidden, reasons, room_id) for event in events
+        ]
 
     @staticmethod
     def _one(
@@ -65,17 +82,19 @@ class Serving:
         history: History | None,
         transaction_id: str | None,
         before: dict[int, ClientEvent],
+        hidden: set[int],
         reasons: dict[int, ClientEvent],
         room_id: str | None,
     ) -> orjson.Fragment:
         unsigned: dict[str, Any] = {"age": now_ms - event.timestamp}
-        if history is not None and event.position is not None:
-            unsigned["membership"] = history.membership_at(event.position)
+        if event.position is not None:
+            unsigned["membership"] = history.membership_at(event.position) if history is not None else "leave"
         if transaction_id is not None:
             unsigned["transaction_id"] = transaction_id
         if event.replaces_nid in before:
             previous = before[event.replaces_nid]
-            unsigned["prev_content"] = orjson.loads(previous.body)["content"]
+            if previous.nid not in hidden:
+                unsigned["prev_content"] = orjson.loads(previous.body)["content"]
             unsigned["replaces_state"] = previous.event_id
         if event.redacted_by in reasons:
             unsigned["redacted_because"] = orjson.Fragment(with_room(reasons[event.redacted_by].body, room_id))

@@ -97,7 +97,7 @@ def test_strangers(alice: Client, bob: Client, setting: str) -> None:
         assert status == (200 if setting == "world_readable" else 403)
     if setting == "world_readable":
         assert event_id in paged(bob, room)
-        assert bob.event(room, event_id)["unsigned"].get("membership", "leave") == "leave"
+        assert bob.event(room, event_id)["unsigned"]["membership"] == "leave"
     bob.refused("M_FORBIDDEN", 403, "GET", f"/rooms/{seg(room)}/joined_members")
     assert "rooms" not in bob.sync()
 
@@ -164,6 +164,20 @@ def test_state_that_changed_while_one_was_away(alice: Client, bob: Client) -> No
                 held[event["type"], event["state_key"]] = event["content"]
         assert held["m.room.name", ""] == {"name": "away"}
         assert held["m.room.topic", ""] == {"topic": "away"}
+
+
+def test_what_was_before_is_as_hidden_as_ever(alice: Client, bob: Client) -> None:
+    """The former content of a state event is told to those who may see the former event; its id to everybody."""
+    room = room_with(alice, "joined")
+    first = alice.set_state(room, "m.room.name", {"name": "before"})
+    bob.join(room)
+    second = alice.set_state(room, "m.room.name", {"name": "after"})
+    third = alice.set_state(room, "m.room.name", {"name": "last"})
+    unsigned = bob.event(room, second)["unsigned"]
+    assert "prev_content" not in unsigned
+    assert unsigned["replaces_state"] == first
+    assert bob.event(room, third)["unsigned"]["prev_content"] == {"name": "after"}
+    assert alice.event(room, second)["unsigned"]["prev_content"] == {"name": "before"}
 
 
 def test_after_leaving_nothing_more(alice: Client, bob: Client) -> None:
