@@ -35,3 +35,9 @@ def alice(hearth: HearthProcess) -> Client:
 def bob(hearth: HearthProcess) -> Client:
     """Another new user."""
     return Client.register(hearth.url)
+
+
+@pytest.fixture
+def carol(hearth: HearthProcess) -> Client:
+    """A third one."""
+    return Client.register(hearth.url)

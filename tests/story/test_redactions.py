@@ -58,7 +58,9 @@ def test_who_may_redact(alice: Client, bob: Client) -> None:
     bob.join(room)
     hers, his = alice.send(room, "hers"), bob.send(room, "his")
 
-    def refused(target: str, status: int = 403, code: str = "M_FORBIDDEN", who: Client = bob, where: str = room) -> None:
+    def refused(
+        target: str, status: int = 403, code: str = "M_FORBIDDEN", who: Client = bob, where: str = room
+    ) -> None:
         who.refused(code, status, "PUT", f"/rooms/{seg(where)}/redact/{seg(target)}/{unique('t')}", {})
 
     refused(hers)
@@ -87,9 +89,7 @@ def test_who_may_redact(alice: Client, bob: Client) -> None:
         ("m.room.history_visibility", {"history_visibility": "joined", "x": 1}, {"history_visibility": "joined"}),
     ],
 )
-def test_redacted_state_stays_state(
-    alice: Client, version: str, event_type: str, content: Json, remains: Json
-) -> None:
+def test_redacted_state_stays_state(alice: Client, version: str, event_type: str, content: Json, remains: Json) -> None:
     """What is redacted keeps its slot, and of its content what the room needs."""
     room = alice.create_room(room_version=version)
     event_id = alice.set_state(room, event_type, content)
