@@ -12,17 +12,19 @@ restart (``holding.py``).
 
 import asyncio
 import enum
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from appliance.protocol import hashes
 from appliance.protocol.auth import NotAllowed
 from appliance.protocol.events import Event
-from appliance.rooms.appending import Appender, Draft, new_row, store_groups
+from appliance.rooms.appending import Appender, Draft, Statement
 from appliance.rooms.holding import Holding
 from appliance.rooms.judging import Judging, Named, NeedsEvents, State, Unacceptable
 from appliance.rooms.placing import Placement
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.store import EventStore
+from appliance.rooms.storing import new_row, store_groups
 from appliance.storage import events as event_rows
 from appliance.storage import gaps
 from appliance.storage.database import Database, Tx
@@ -99,11 +101,11 @@ class Accepting:
             Unacceptable: for an unknown room, bad signatures, and events of another room.
         """
         room = await self._room(room_id)
-        event = self._read(room, pdu)
-        known = self._known(room, event)
+        event = self.read(room, pdu)
+        known = self.known(room, event)
         if known is not None and not known.outlier:
             return Verdict.KNOWN
-        event = await self._checked(event)
+        event = await self.checked(event)
         while True:
             try:
                 verdict = await self._take(event)
@@ -115,7 +117,7 @@ class Accepting:
             else:
                 break
         if verdict is not Verdict.KNOWN:
-            await self._take_up(event.event_id)
+            await self.take_up(event.event_id)
         return verdict
 
     async def accept_outlier(self, room_id: str, pdu: dict[str, Any]) -> Verdict:
@@ -126,13 +128,13 @@ class Accepting:
             Unacceptable: as ``accept``; ``NeedsEvents`` where what it names as allowing it is not here.
         """
         room = await self._room(room_id)
-        event = self._read(room, pdu)
-        if self._known(room, event) is not None:
+        event = self.read(room, pdu)
+        if self.known(room, event) is not None:
             return Verdict.KNOWN
-        event = await self._checked(event)
+        event = await self.checked(event)
         verdict = await self._take(event, as_outlier=True)
         if verdict is not Verdict.KNOWN:
-            await self._take_up(event.event_id)
+            await self.take_up(event.event_id)
         return verdict
 
     async def look(self) -> None:
@@ -141,19 +143,19 @@ class Accepting:
         while found := await self._holding.due(last):
             for last in found:
                 if await self._again(last):
-                    await self._take_up(last)
+                    await self.take_up(last)
 
     # Steps -------------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _read(room: Room, pdu: dict[str, Any]) -> Event:
+    def read(room: Room, pdu: dict[str, Any]) -> Event:
         """An event whose format is that of the room's version, and which belongs to the room."""
         event = Event.from_pdu(room.version, pdu)
         if event.room_id != room.room_id:
             raise Unacceptable("The event belongs to another room.")
         return event
 
-    async def _checked(self, event: Event) -> Event:
+    async def checked(self, event: Event) -> Event:
         """An event that is signed as it must be; redacted where its hash is not."""
         if not await self._signatures.are_good(event):
             raise Unacceptable("The event is not signed as it must be.")
@@ -178,12 +180,30 @@ class Accepting:
 
     async def _judged(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
         judging = self._judging
-        known = self._known(room, event)
+        known = self.known(room, event)
         if known is not None and not known.outlier:
             return Verdict.KNOWN, None
         event = event if known is None else self._form(known, event)
         named = judging.named(room, event)
         before = await judging.state_before(room, named.parents)
+        return await self.settle(room, event, known, named, before)
+
+    async def settle(
+        self, room: Room, event: Event, known: EventRow | None, named: Named, before: State
+    ) -> "tuple[Verdict, asyncio.Future[Any]]":
+        """Judge an event by a state before it, and submit what is to be stored of it; with the room's lock held.
+
+        Args:
+            room: the room, with nothing in flight.
+            event: the event, which was checked.
+            known: its row, where it is here as an outlier.
+            named: what it names.
+            before: the state before it.
+
+        Returns:
+            the verdict, and a future that ends with the commit.
+        """
+        judging = self._judging
         nid = self._numbers.event() if known is None else known.nid
         self._store.hold(nid, event)
         verdict = self._verdict(room, event, named, before)
@@ -196,7 +216,7 @@ class Accepting:
             return verdict, self._keep_aside(room, event, place, verdict)
         place = await judging.placed(room, event, nid, named, before)
         draft = Draft(room, self._appender)
-        draft.put(event, place)
+        draft.put(event, place, also=gap_before(room, place, named.lacking))
         return verdict, self._appender.commit(draft, lambda tx: self._came(tx, room, event))
 
     def _verdict(self, room: Room, event: Event, named: Named, before: State) -> Verdict:
@@ -211,7 +231,7 @@ class Accepting:
         return Verdict.ACCEPTED if judging.allows(room, event, room.head.state) else Verdict.SOFT_FAILED
 
     def _judged_outlier(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
-        if self._known(room, event) is not None:
+        if self.known(room, event) is not None:
             return Verdict.KNOWN, None
         named = self._judging.named(room, event, as_outlier=True)
         verdict = Verdict.ACCEPTED
@@ -249,7 +269,7 @@ class Accepting:
 
     # What is here ------------------------------------------------------------------------------------------------
 
-    def _known(self, room: Room, event: Event) -> EventRow | None:
+    def known(self, room: Room, event: Event) -> EventRow | None:
         """The stored row of an event. In room versions 1 and 2 servers choose the ids of their events themselves."""
         known = event_rows.by_id(self._database, event.event_id)
         if known is not None and known.room_nid != room.nid:
@@ -276,7 +296,7 @@ class Accepting:
 
     # What waited -------------------------------------------------------------------------------------------------
 
-    async def _take_up(self, event_id: str) -> None:
+    async def take_up(self, event_id: str) -> None:
         """Take up what waited for an event, and for those in turn; a list and no recursion, since others choose it."""
         arrived = [event_id]
         while arrived:
@@ -301,3 +321,10 @@ class Accepting:
         if verdict is Verdict.KNOWN:
             await self._holding.drop(event_id)
         return True
+
+
+def gap_before(room: Room, place: Placement, lacking: Sequence[str]) -> Statement | None:
+    """What notes that parents of an event are not here; nothing where all are."""
+    if not lacking:
+        return None
+    return lambda tx, position: gaps.note(tx, room.nid, place.nid, place.ordering, position, lacking)

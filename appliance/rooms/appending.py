@@ -19,13 +19,11 @@ from appliance.rooms.placing import Placement, on_top
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MAX_PARENTS, Extremity, Snapshot, Step, Transaction
 from appliance.rooms.store import ClientEvent, EventStore
-from appliance.storage import events as event_rows
-from appliance.storage import rooms as room_rows
-from appliance.storage import state as state_rows
+from appliance.rooms.storing import change_current, store_event
 from appliance.storage.database import Tx
 from appliance.storage.errors import LaneBroken
-from appliance.storage.events import NewEvent
 from appliance.storage.numbers import Numbers
+from appliance.storage.state import Changes
 
 T = TypeVar("T")
 Statement = Callable[[Tx, int], None]
@@ -62,11 +60,11 @@ class Identity(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A checked event on its way into the database."""
+    """A checked event on its way into the database; without a client form where it is only what one brings along."""
 
     step: Step
-    client: ClientEvent
-    statement: Callable[[Tx, int], None]
+    client: ClientEvent | None
+    statement: Statement
 
 
 class Draft:
@@ -145,11 +143,32 @@ class Draft:
         numbers = self._appender.numbers
         self.put(event, on_top(self.snapshot, event, numbers.event(), parents, auth, numbers.group), transaction)
 
-    def put(self, event: Event, place: Placement, transaction: Transaction | None = None) -> None:
-        """Put an event that was judged into its place."""
-        pending = self._appender.pend(self.room, self.snapshot, event, place, transaction)
+    def put(
+        self, event: Event, place: Placement, transaction: Transaction | None = None, also: Statement | None = None
+    ) -> None:
+        """Put an event that was judged into its place.
+
+        Args:
+            event: the event.
+            place: where it stands.
+            transaction: the client's request that it answers.
+            also: what else to store with it.
+        """
+        pending = self._appender.pend(self.room, self.snapshot, event, place, transaction, also)
         self.snapshot = place.after
         self.pending.append(pending)
+
+    def put_state(self, event: Event, nid: int, after: Snapshot, changes: Changes) -> None:
+        """Put the state that an event brings along from elsewhere before the event itself.
+
+        Args:
+            event: the event.
+            nid: its number.
+            after: the room with that state; the ends of the graph are as they were.
+            changes: the slots that differ.
+        """
+        self.pending.append(self._appender.pend_state(self.room, self.snapshot, event, nid, after, changes))
+        self.snapshot = after
 
 
 class Appender:
@@ -278,7 +297,13 @@ class Appender:
             raise bad_json(str(error)) from error
 
     def pend(
-        self, room: Room, before: Snapshot, event: Event, place: Placement, transaction: Transaction | None = None
+        self,
+        room: Room,
+        before: Snapshot,
+        event: Event,
+        place: Placement,
+        transaction: Transaction | None = None,
+        also: Statement | None = None,
     ) -> Pending:
         """Gather all that the unit of an event will store, which was found good and has its place."""
         nid = place.nid
@@ -286,11 +311,12 @@ class Appender:
             room.nid, room.room_id, nid, event, before, place.after, place.changes, place.replaces_nid, transaction
         )
         self._store.hold(nid, event)
-        prepared = [contributor.prepare(step) for contributor in self._contributors]
-        statements = [statement for statement in prepared if statement is not None]
+        statements = self._prepared(step)
+        if also is not None:
+            statements.append(also)
 
         def store(tx: Tx, position: int) -> None:
-            _store_event(tx, room.nid, event, place, before, position)
+            store_event(tx, room.nid, event, place, before, position)
             for statement in statements:
                 statement(tx, position)
 
@@ -310,10 +336,29 @@ class Appender:
         )
         return Pending(step, client, store)
 
+    def pend_state(
+        self, room: Room, before: Snapshot, event: Event, nid: int, after: Snapshot, changes: Changes
+    ) -> Pending:
+        """Gather what the unit of an event will store of the state that it brings along."""
+        step = Step(room.nid, room.room_id, nid, event, before, after, changes, None)
+        statements = self._prepared(step)
+
+        def store(tx: Tx, position: int) -> None:
+            change_current(tx, room.nid, position, changes)
+            for statement in statements:
+                statement(tx, position)
+
+        return Pending(step, None, store)
+
+    def _prepared(self, step: Step) -> list[Statement]:
+        prepared = [contributor.prepare(step) for contributor in self._contributors]
+        return [statement for statement in prepared if statement is not None]
+
     def _publish(self, room: Room, one: Pending, position: int) -> None:
         room.published = one.step.after
         room.position = position
-        self._store.published(one.client.at(position))
+        if one.client is not None:
+            self._store.published(one.client.at(position))
         for contributor in self._contributors:
             contributor.published(one.step, position)
 
@@ -322,50 +367,3 @@ class Appender:
         if done.cancelled() or done.exception() is not None:
             for one in pending:
                 self._store.forget(one.step.nid)
-
-
-def new_row(
-    room_nid: int,
-    event: Event,
-    place: Placement,
-    *,
-    rejected: bool = False,
-    soft_failed: bool = False,
-    outlier: bool = False,
-) -> NewEvent:
-    """An event as it is stored."""
-    return NewEvent(
-        nid=place.nid,
-        event_id=event.event_id,
-        room_nid=room_nid,
-        type=event.type,
-        state_key=event.state_key,
-        sender=event.sender,
-        ordering=place.ordering,
-        json=event.json,
-        parents=tuple(parent.nid for parent in place.parents),
-        auth=tuple(place.auth),
-        replaces_nid=place.replaces_nid,
-        rejected=rejected,
-        soft_failed=soft_failed,
-        outlier=outlier,
-    )
-
-
-def store_groups(tx: Tx, room_nid: int, place: Placement) -> None:
-    """Store the states around an event."""
-    for group in place.groups:
-        state_rows.insert_changed(tx, group.nid, room_nid, group.base_nid, group.changes)
-    state_rows.set_event_groups(tx, place.nid, place.before_nid, place.after_nid)
-
-
-def _store_event(tx: Tx, room_nid: int, event: Event, place: Placement, before: Snapshot, position: int) -> None:
-    """Store an event of the timeline, the ends of the graph after it, and the state around and after it."""
-    event_rows.insert(tx, new_row(room_nid, event, place), position)
-    ended, ends = ({end.nid for end in one.extremities} for one in (before, place.after))
-    event_rows.move_extremities(tx, room_nid, ended - ends, place.nid if place.nid in ends else None)
-    store_groups(tx, room_nid, place)
-    for slot, (previous, now) in place.changes.items():
-        state_rows.change_current(tx, room_nid, position, slot, now, previous)
-    if len(ends) > 1 or len(ended) > 1:
-        room_rows.set_state_group(tx, room_nid, place.after.group_nid if len(ends) > 1 else None)

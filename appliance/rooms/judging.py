@@ -3,7 +3,7 @@
 Reads only, under the room's lock; the one wait is for a resolution in a thread.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from appliance.protocol.auth import NotAllowed, check_auth_events, check_event
@@ -55,14 +55,20 @@ class Named:
     Args:
         parents: what it stands on.
         auth: the rows of the events that it names as allowing it; some may be another room's.
+        lacking: the ids of parents that have no place here; for an event whose state is told by another server.
     """
 
     parents: Sequence[EventRow]
     auth: Sequence[EventRow]
+    lacking: Sequence[str] = ()
 
     def ends(self) -> list[Extremity]:
         """The parents as places in the graph."""
         return [Extremity(row.nid, row.event_id, row.ordering) for row in self.parents]
+
+    def ordering(self, event: Event) -> int:
+        """The event's place in the history; where parents are lacking, nothing is known against the depth it says."""
+        return event.depth if self.lacking else ordering_after(self.ends(), event.depth)
 
     def auth_nids(self, room: Room) -> tuple[int, ...]:
         """The numbers of the events of its room that allow it."""
@@ -151,9 +157,7 @@ class Judging:
             raise NotAllowed("One of the event's auth events belongs to another room.")
         auth_events = list(self._store.events(row.nid for row in auth).values())
         rejected = {row.event_id for row in auth if row.rejected}
-        by_slot = {(one.type, one.state_key or ""): one for one in auth_events}
-        check_auth_events(event, auth_events, room.create, rejected.__contains__)
-        check_event(event, lambda event_type, key: by_slot.get((event_type, key)), room.create)
+        check_vouchers(event, auth_events, room.create, rejected.__contains__)
 
     def allows(self, room: Room, event: Event, state: StateMap) -> bool:
         """Whether a state allows an event."""
@@ -191,7 +195,7 @@ class Judging:
         head, auth = room.head, named.auth_nids(room)
         after = self.state_after(event, nid, before)
         current, snapshot = State(head.group_nid, head.state), head
-        end = Extremity(nid, event.event_id, ordering_after(named.ends(), event.depth))
+        end = Extremity(nid, event.event_id, named.ordering(event))
         if not self._stood_upon(room, event, nid):
             covered = self._covered(room, named.parents)
             current = await self._current(room, after, covered, {nid: (event, auth)})
@@ -219,9 +223,8 @@ class Judging:
             counts: whether it is part of the state after it, for whoever builds upon it elsewhere (soft-failed).
         """
         after = self.state_after(event, nid, before) if counts else before
-        parents, auth = named.ends(), named.auth_nids(room)
-        ordering = ordering_after(parents, event.depth)
-        groups = _new_groups(before, after)
+        parents, auth, groups = named.ends(), named.auth_nids(room), _new_groups(before, after)
+        ordering = named.ordering(event)
         return Placement(nid, parents, auth, ordering, None, before.nid, after.nid, groups, room.head, {})
 
     def state_after(self, event: Event, nid: int, before: State) -> State:
@@ -312,3 +315,19 @@ class Judging:
 def _new_groups(*states: State) -> list[NewGroup]:
     """The groups that are to be stored for some states, each once, bases first."""
     return list({group.nid: group for state in states for group in state.new}.values())
+
+
+def check_vouchers(
+    event: Event, auth_events: Sequence[Event], create: Event, is_rejected: Callable[[str], bool]
+) -> None:
+    """Judge an event by all the events that it names as allowing it; ``NotAllowed`` where they do not.
+
+    Args:
+        event: the event.
+        auth_events: what it names.
+        create: the room's create event.
+        is_rejected: whether the event of an id was rejected.
+    """
+    check_auth_events(event, auth_events, create, is_rejected)
+    by_slot = {(one.type, one.state_key or ""): one for one in auth_events}
+    check_event(event, lambda event_type, key: by_slot.get((event_type, key)), create)

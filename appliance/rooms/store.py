@@ -5,7 +5,8 @@ answering (more of them, a fraction of the size).
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
 from msgspec import Struct
@@ -69,6 +70,7 @@ class EventStore:
         self._events: Lru[int, Event] = Lru(EVENTS_KEPT)
         self._clients: Lru[int, ClientEvent] = Lru(CLIENT_FORMS_KEPT)
         self._versions: dict[int, RoomVersion] = {}
+        self._fresh: Mapping[int, Event] = {}
         self._forgotten = 0
 
     def know_room(self, room_nid: int, version: RoomVersion) -> None:
@@ -93,7 +95,7 @@ class EventStore:
 
     def event(self, nid: int) -> Event:
         """The event of that number; KeyError where there is none."""
-        event = self._events.get(nid)
+        event = self._fresh.get(nid) or self._events.get(nid)
         return event if event is not None else self.events((nid,))[nid]
 
     def events(self, nids: Iterable[int]) -> dict[int, Event]:
@@ -101,7 +103,7 @@ class EventStore:
         found: dict[int, Event] = {}
         missing: list[int] = []
         for nid in nids:
-            event = self._events.get(nid)
+            event = self._fresh.get(nid) or self._events.get(nid)
             if event is None:
                 missing.append(nid)
             else:
@@ -110,6 +112,15 @@ class EventStore:
             for nid, row in rows.by_nids(self._database, missing).items():
                 found[nid] = self._parse(row)
         return found
+
+    @contextmanager
+    def knowing(self, events: Mapping[int, Event]) -> Iterator[None]:
+        """Know events that are not stored yet, more than would be kept otherwise; inside there must be no waiting."""
+        self._fresh = events
+        try:
+            yield
+        finally:
+            self._fresh = {}
 
     def find(self, event_id: str) -> tuple[EventRow, Event] | None:
         """The stored row and the event of that id, or None."""

@@ -139,6 +139,17 @@ def by_nids(database: Reads, nids: Iterable[int]) -> dict[int, EventRow]:
     return found
 
 
+def by_ids(database: Reads, event_ids: Sequence[str]) -> dict[str, EventRow]:
+    """The events of those ids, any number of them; unknown ones are left out."""
+    found: dict[str, EventRow] = {}
+    for start in range(0, len(event_ids), _CHUNK):
+        chunk = event_ids[start : start + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        for row in database.read(f"SELECT {_COLUMNS} FROM events e WHERE e.event_id IN ({marks})", chunk):
+            found[row[1]] = EventRow(*row)
+    return found
+
+
 def nids_of(database: Reads, event_ids: Sequence[str]) -> dict[str, int]:
     """The numbers of those of the events that we have."""
     marks = ",".join("?" * len(event_ids))

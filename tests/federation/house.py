@@ -3,11 +3,11 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from appliance.app import Living, Owning, now_ms
+from appliance.app import Living, Owning
 from appliance.protocol import hashes
 from appliance.protocol.auth import auth_event_slots
 from appliance.protocol.event_signatures import is_signed_by, required_signers
@@ -15,7 +15,7 @@ from appliance.protocol.events import Event, build_event
 from appliance.protocol.signing import SigningKey
 from appliance.protocol.versions import RoomVersion
 from appliance.rooms.accepting import Accepting
-from appliance.rooms.holding import Holding
+from appliance.rooms.arriving import Arriving
 from appliance.rooms.judging import Judging
 from appliance.rooms.presets import CreateRoom
 from appliance.rooms.resolving import Resolving
@@ -77,32 +77,66 @@ class Remote:
         signature = self.key.sign(hashes.signed_form(version, pdu))
         return Event.from_pdu(version, {**pdu, "signatures": {self.name: {self.key.key_id: signature}}})
 
+
+class Keyring:
+    """The keys of all servers: checks signatures as federation does, without asking anybody."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, dict[str, str]] = {}
+
+    def know(self, server_name: str, key: SigningKey) -> None:
+        """Take in a server's key."""
+        self.keys.setdefault(server_name, {})[key.key_id] = key.public_key
+
     async def are_good(self, event: Event) -> bool:
-        """Checks signatures for this server and, as a resident would know them, for the other."""
-        keys = {self.key.key_id: self.key.public_key}
-        return all(server != self.name or is_signed_by(event, server, keys) for server in required_signers(event))
+        """Whether all signatures are there that must be."""
+        return all(is_signed_by(event, server, self.keys.get(server, {})) for server in required_signers(event))
+
+    async def good_among(self, events: Sequence[Event]) -> set[str]:
+        """The ids of those events of which that is so."""
+        return {event.event_id for event in events if await self.are_good(event)}
 
 
 class House:
-    """The services of one Hearth, with Alice in it."""
+    """The services of one Hearth, and a server elsewhere."""
 
-    def __init__(self, owning: Owning, living: Living, remote: Remote) -> None:
+    def __init__(self, owning: Owning, living: Living, remote: Remote, ring: Keyring) -> None:
         self.owning = owning
         self.living = living
         self.remote = remote
         database, numbers, store = owning.database, living.numbers, living.store
         judging = Judging(database, numbers, store, Resolving(database))
-        self.holding = Holding(database, now_ms)
-        self.accepting = Accepting(
-            database, numbers, living.rooms, store, living.appender, judging, self.holding, remote
+        self.holding = living.holding
+        self.accepting = Accepting(database, numbers, living.rooms, store, living.appender, judging, self.holding, ring)
+        self.arriving = Arriving(
+            database,
+            numbers,
+            living.rooms,
+            store,
+            living.appender,
+            self.accepting,
+            living.identity,
+            ring,
+            lambda room_id: nullcontext(),
         )
 
     async def room(self, **wanted: Any) -> Room:
         """A room of Alice's that anybody may join."""
         room_id = await self.living.creation.create(ALICE, CreateRoom(preset="public_chat", **wanted))
+        return await self.found(room_id)
+
+    async def found(self, room_id: str) -> Room:
+        """The room of that id, which is here."""
         room = await self.living.rooms.find(room_id)
         assert room is not None
         return room
+
+    def events_of(self, user_id: str) -> list[Event]:
+        """What a user sent and what is in a timeline, the earliest first."""
+        rows = self.owning.database.read(
+            "SELECT event_nid FROM events WHERE sender = ? AND position IS NOT NULL ORDER BY position", (user_id,)
+        )
+        return [self.living.store.event(nid) for (nid,) in rows]
 
     async def with_mallory(self, **wanted: Any) -> Room:
         """Such a room with Mallory in it."""
@@ -113,17 +147,21 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path, remote: Remote | None = None) -> AsyncIterator[House]:
-    """A house in a folder, which may hold one already."""
+async def house(
+    folder: Path, remote: Remote | None = None, *, name: str = HERE, ring: Keyring | None = None
+) -> AsyncIterator[House]:
+    """A house in a folder, which may hold one already; with Alice in it, or whoever has her name on that server."""
+    remote, ring = remote or Remote(), ring or Keyring()
     database = await Database.open(folder / "hearth.db")
     try:
         owning = Owning(database, folder)
-        owning.settings.server_name = HERE
+        owning.settings.server_name = name
         owning.settings.passwords_memory_kib = 8
         owning.settings.passwords_rounds = 1
-        await owning.keys.ensure()
-        if owning.accounts.get(ALICE) is None:
+        ring.know(name, await owning.keys.ensure())
+        ring.know(remote.name, remote.key)
+        if owning.accounts.get(f"@alice:{name}") is None:
             await owning.accounts.create("alice", "wonderland")
-        yield House(owning, Living(owning), remote or Remote())
+        yield House(owning, Living(owning), remote, ring)
     finally:
         await asyncio.wait_for(database.close(), 10)

@@ -1,0 +1,330 @@
+"""Taking in a room through another server that is in it: what follows a join there (server-server API, "Joining
+Rooms").
+
+The other server tells the state before the join and what allows it. What of that is good is stored without places in
+the graph, the join with its place on top of that state, and a gap before it, since what it stands on is not here. All
+of it is one unit: after it the room is there as a whole, or nothing of it is.
+
+A room that people of this server were in before is brought up to date so: the state is that which was told, and the
+graph goes on from the join alone. Where somebody of this server is in the room still, nothing is replaced: the event
+becomes one more end of the graph, on top of the state that was told. The same helps where too much is missing between
+what is here and an event that comes in.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from appliance.protocol.auth import NotAllowed
+from appliance.protocol.events import Event
+from appliance.protocol.identifiers import server_of
+from appliance.rooms.accepting import Accepting, Verdict, gap_before
+from appliance.rooms.appending import Appender, Draft, Identity
+from appliance.rooms.creation import EMPTY
+from appliance.rooms.judging import Named, NeedsEvents, State, Unacceptable
+from appliance.rooms.placing import NewGroup, Placement, changes_between, members_after
+from appliance.rooms.room import Room, Rooms
+from appliance.rooms.snapshot import MEMBER, Extremity, Members, Snapshot
+from appliance.rooms.store import EventStore
+from appliance.rooms.storing import new_row
+from appliance.rooms.vetting import ManySignatures, Told, Vetted, Vetting
+from appliance.storage import events as event_rows
+from appliance.storage import rooms as room_rows
+from appliance.storage.database import Database, Reader, Tx
+from appliance.storage.events import EventRow, NewEvent
+from appliance.storage.numbers import Numbers
+from appliance.storage.rooms import RoomRow
+from appliance.storage.state import Slot
+
+SLICE = 500
+"""Rows that are made at one go, so that others get their turn: some three milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outliers:
+    """What was told, as it will be stored.
+
+    Args:
+        nids: the numbers of all events, also of those that are here already.
+        rows: those that are not.
+        events: the same as events by their numbers.
+        state: the state.
+    """
+
+    nids: Mapping[str, int]
+    rows: Sequence[NewEvent]
+    events: Mapping[int, Event]
+    state: Mapping[Slot, int]
+
+
+class Arriving:
+    """Takes rooms in.
+
+    Args:
+        database: where they go.
+        numbers: gives row numbers.
+        rooms: the rooms in memory.
+        store: the events in memory.
+        appender: brings events into the database.
+        accepting: judges events in rooms that are here.
+        identity: whose users count as being here.
+        signatures: checks who signed.
+        kept: keeps a room from being purged meanwhile, and waits until an earlier purge of it is over.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        numbers: Numbers,
+        rooms: Rooms,
+        store: EventStore,
+        appender: Appender,
+        accepting: Accepting,
+        identity: Identity,
+        signatures: ManySignatures,
+        kept: Callable[[str], AbstractAsyncContextManager[None]],
+    ) -> None:
+        self._database = database
+        self._numbers = numbers
+        self._rooms = rooms
+        self._store = store
+        self._appender = appender
+        self._accepting = accepting
+        self._identity = identity
+        self._signatures = signatures
+        self._vetting = Vetting(signatures)
+        self._kept = kept
+
+    async def arrive(self, told: Told, pdu: dict[str, Any]) -> Room:
+        """Take a room in after a join through another server; durable when this returns.
+
+        Args:
+            told: the state before the join, and what allows it.
+            pdu: the join, with all signatures that it needs.
+
+        Returns:
+            the room, with the user in it.
+
+        Raises:
+            InvalidEvent: for a join that is none by its format.
+            Unacceptable: where the join is not good or not allowed, or what was told cannot be believed.
+        """
+        async with self._kept(told.room_id):
+            join = await self._join(told, pdu)
+            vetted = await self._vet(told)
+            try:
+                vetted.check(join)
+            except NotAllowed as refusal:
+                raise Unacceptable(f"The join is not allowed: {refusal}") from refusal
+            while (room := await self._arrived(told, vetted, join)) is None:
+                pass
+        await self._accepting.look()
+        return room
+
+    async def bridge(self, told: Told, pdu: dict[str, Any]) -> Verdict:
+        """Take in an event whose parents are not all here, on top of the state before it as another server tells it.
+
+        Args:
+            told: that state, and what allows it.
+            pdu: the event.
+
+        Raises:
+            InvalidEvent: for what breaks the format of the room's version.
+            Unacceptable: for an unknown room, bad signatures, or where what was told cannot be believed.
+        """
+        room = await self._rooms.find(told.room_id)
+        if room is None:
+            raise Unacceptable("This server is not in that room.")
+        event = await self._accepting.checked(self._accepting.read(room, pdu))
+        verdict = await self._bridged(told.room_id, await self._vet(told), event)
+        await self._accepting.take_up(event.event_id)
+        return verdict
+
+    # What was told -----------------------------------------------------------------------------------------------
+
+    async def _join(self, told: Told, pdu: dict[str, Any]) -> Event:
+        join = Event.from_pdu(told.version, pdu)
+        if join.room_id != told.room_id or join.membership != "join" or join.state_key != join.sender:
+            raise Unacceptable("The event is not a join to that room.")
+        if not join.prev_events:
+            raise Unacceptable("The join stands on nothing.")
+        if not join.has_valid_content_hash or not await self._signatures.are_good(join):
+            raise Unacceptable("The join is not signed as it must be.")
+        return join
+
+    async def _vet(self, told: Told) -> Vetted:
+        row = room_rows.by_id(self._database, told.room_id)
+        if row is not None and row.version != told.version.identifier:
+            raise Unacceptable("The room has another version than the other server says.")
+
+        def usable(found: EventRow) -> bool:
+            return row is not None and found.room_nid == row.room_nid and not found.rejected
+
+        def read(reader: Reader, event_ids: Sequence[str]) -> dict[str, Event | None]:
+            return {
+                event_id: Event.from_json(told.version, found.json, event_id) if usable(found) else None
+                for event_id, found in event_rows.by_ids(reader, event_ids).items()
+            }
+
+        vetted = await self._vetting.vet(
+            told, lambda event_ids: self._database.reading(lambda reader: read(reader, event_ids))
+        )
+        room = await self._rooms.find(told.room_id)
+        if room is not None and room.create.event_id != vetted.create.event_id:
+            raise Unacceptable("The room has another create event than the other server says.")
+        return vetted
+
+    async def _outliers(self, room: Room, vetted: Vetted) -> _Outliers:
+        """What was told as rows with numbers, each higher than the numbers of what allows it."""
+        known = await self._database.reading(lambda reader: event_rows.by_ids(reader, list(vetted.events)))
+        nids = {event_id: row.nid for event_id, row in known.items()}
+        rows: list[NewEvent] = []
+        events: dict[int, Event] = {}
+        for number, (event_id, event) in enumerate(vetted.events.items()):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
+            if event_id in nids:
+                continue
+            nid = nids[event_id] = self._numbers.event()
+            auth = tuple(nids[other] for other in event.auth_events)
+            place = Placement(nid, (), auth, event.depth, None, 0, 0, (), room.head, {})
+            rows.append(new_row(room.nid, event, place, outlier=True))
+            events[nid] = event
+        return _Outliers(nids, rows, events, {slot: nids[event_id] for slot, event_id in vetted.state.items()})
+
+    # Places ------------------------------------------------------------------------------------------------------
+
+    async def _arrived(self, told: Told, vetted: Vetted, join: Event) -> Room | None:
+        """Take the room in; None where it came or went meanwhile, and all is to be looked at anew."""
+        room = await self._rooms.find(told.room_id)
+        if room is None:
+            return await self._made(told, vetted, join)
+        async with room.lock:
+            await room.settled()
+            if self._rooms.loaded(told.room_id) is not room:
+                return None
+            if not self._is_lived_in(room):
+                known = self._accepting.known(room, join)
+                if known is not None and not known.outlier:
+                    raise Unacceptable("The join has been used before.")
+                outliers = await self._outliers(room, vetted)
+                committed = self._go_on(room, outliers, join, None if known is None else known.nid)
+                await committed
+                return room
+        if await self._bridged(told.room_id, vetted, join) not in (Verdict.ACCEPTED, Verdict.KNOWN):
+            raise Unacceptable("The join is not allowed by what is known of the room here.")
+        return room
+
+    def _is_lived_in(self, room: Room) -> bool:
+        """Whether somebody of this server is in a room, so that it was followed until now."""
+        here = self._identity.server_name
+        return any(server_of(user_id) == here for user_id in room.head.members.having("join"))
+
+    async def _made(self, told: Told, vetted: Vetted, join: Event) -> Room | None:
+        """Take in a room that is not here."""
+        create = vetted.create
+        row = RoomRow(
+            self._numbers.room(), told.room_id, told.version.identifier, create.sender, create.origin_server_ts
+        )
+        room = Room(row, EMPTY, 0, self._store, create)
+        self._store.know_room(room.nid, room.version)
+        outliers = await self._outliers(room, vetted)
+        # From here on there is no waiting until the room is in memory: nobody else can have taken it in.
+        if self._rooms.loaded(told.room_id) is not None or room_rows.by_id(self._database, told.room_id) is not None:
+            return None
+        self._rooms.add(room)
+        await self._go_on(room, outliers, join, None, lambda tx: room_rows.insert(tx, row))
+        return room
+
+    def _go_on(
+        self,
+        room: Room,
+        outliers: _Outliers,
+        join: Event,
+        nid: int | None,
+        first: Callable[[Tx], None] | None = None,
+    ) -> "asyncio.Future[Any]":
+        """Let a room go on from a join alone, on top of the state that was told.
+
+        Args:
+            room: the room.
+            outliers: what was told.
+            join: the join.
+            nid: its number, where it is here as an outlier.
+            first: what goes first into the unit.
+        """
+        head = room.head
+        nid = self._numbers.event() if nid is None else nid
+        draft = Draft(room, self._appender)
+        with self._store.knowing({**outliers.events, nid: join}):
+            changes = changes_between(head.state, outliers.state)
+            before = NewGroup(self._numbers.group(), head.group_nid or None, changes)
+            members = members_after(head.members, changes, self._store)
+            draft.put_state(join, nid, head.with_state(before.nid, outliers.state, members), changes)
+            named = self._named(room, join, [])
+            place = self._place(outliers, before, members, join, nid, named)
+            draft.put(join, place, also=gap_before(room, place, named.lacking))
+
+        def unit(tx: Tx) -> None:
+            if first is not None:
+                first(tx)
+            event_rows.insert_outliers(tx, outliers.rows)
+
+        return self._appender.commit(draft, unit)
+
+    def _place(
+        self, outliers: _Outliers, before: NewGroup, members: Members, join: Event, nid: int, named: Named
+    ) -> Placement:
+        """The place of a join from which a room goes on alone."""
+        slot = (MEMBER, join.sender)
+        replaced = outliers.state.get(slot)
+        changes = {slot: (replaced, nid)}
+        group = NewGroup(self._numbers.group(), before.nid, changes)
+        end = Extremity(nid, join.event_id, named.ordering(join))
+        state = {**outliers.state, slot: nid}
+        after = Snapshot((end,), group.nid, state, members.changed(join.sender, "join"))
+        auth = tuple(outliers.nids[event_id] for event_id in join.auth_events)
+        groups = (before, group)
+        return Placement(nid, named.ends(), auth, end.ordering, replaced, before.nid, group.nid, groups, after, changes)
+
+    def _named(self, room: Room, event: Event, auth: Sequence[EventRow]) -> Named:
+        """What an event names, as far as it is here."""
+        found = event_rows.by_ids(self._database, event.prev_events)
+        parents = [row for row in found.values() if row.room_nid == room.nid and not row.outlier]
+        here = {row.event_id for row in parents}
+        lacking = [event_id for event_id in dict.fromkeys(event.prev_events) if event_id not in here]
+        return Named(parents, auth, lacking)
+
+    async def _bridged(self, room_id: str, vetted: Vetted, event: Event) -> Verdict:
+        """Judge an event by a state that was told, in a room that is followed, and store what is to be stored."""
+        while True:
+            room = await self._rooms.find(room_id)
+            if room is None:
+                raise Unacceptable("This server is not in that room.")
+            async with room.lock:
+                await room.settled()
+                if self._rooms.loaded(room_id) is not room:
+                    continue
+                verdict, committed = await self._set_upon(room, vetted, event)
+            if committed is not None:
+                await committed
+            return verdict
+
+    async def _set_upon(self, room: Room, vetted: Vetted, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
+        """Store what was told and set an event upon it, with the room's lock held."""
+        known = self._accepting.known(room, event)
+        if known is not None and not known.outlier:
+            return Verdict.KNOWN, None
+        outliers = await self._outliers(room, vetted)
+        await self._rooms.submit(room, lambda tx: event_rows.insert_outliers(tx, outliers.rows))
+        auth = event_rows.by_ids(self._database, event.auth_events)
+        missing = [event_id for event_id in event.auth_events if event_id not in auth]
+        if missing:
+            raise NeedsEvents("Not all that allows the event is here.", missing)
+        changes = changes_between(room.head.state, outliers.state)
+        group = NewGroup(self._numbers.group(), room.head.group_nid or None, changes)
+        before = State(group.nid, outliers.state, (group,))
+        named = self._named(room, event, list(auth.values()))
+        return await self._accepting.settle(room, event, known, named, before)

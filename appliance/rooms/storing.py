@@ -1,0 +1,63 @@
+"""An event and its place as rows: what the unit of the writer executes."""
+
+from appliance.protocol.events import Event
+from appliance.rooms.placing import Placement
+from appliance.rooms.snapshot import Snapshot
+from appliance.storage import events as event_rows
+from appliance.storage import rooms as room_rows
+from appliance.storage import state as state_rows
+from appliance.storage.database import Tx
+from appliance.storage.events import NewEvent
+from appliance.storage.state import Changes
+
+
+def new_row(
+    room_nid: int,
+    event: Event,
+    place: Placement,
+    *,
+    rejected: bool = False,
+    soft_failed: bool = False,
+    outlier: bool = False,
+) -> NewEvent:
+    """An event as it is stored."""
+    return NewEvent(
+        nid=place.nid,
+        event_id=event.event_id,
+        room_nid=room_nid,
+        type=event.type,
+        state_key=event.state_key,
+        sender=event.sender,
+        ordering=place.ordering,
+        json=event.json,
+        parents=tuple(parent.nid for parent in place.parents),
+        auth=tuple(place.auth),
+        replaces_nid=place.replaces_nid,
+        rejected=rejected,
+        soft_failed=soft_failed,
+        outlier=outlier,
+    )
+
+
+def store_groups(tx: Tx, room_nid: int, place: Placement) -> None:
+    """Store the states around an event."""
+    for group in place.groups:
+        state_rows.insert_changed(tx, group.nid, room_nid, group.base_nid, group.changes)
+    state_rows.set_event_groups(tx, place.nid, place.before_nid, place.after_nid)
+
+
+def store_event(tx: Tx, room_nid: int, event: Event, place: Placement, before: Snapshot, position: int) -> None:
+    """Store an event of the timeline, the ends of the graph after it, and the state around and after it."""
+    event_rows.insert(tx, new_row(room_nid, event, place), position)
+    ended, ends = ({end.nid for end in one.extremities} for one in (before, place.after))
+    event_rows.move_extremities(tx, room_nid, ended - ends, place.nid if place.nid in ends else None)
+    store_groups(tx, room_nid, place)
+    change_current(tx, room_nid, position, place.changes)
+    if len(ends) > 1 or len(ended) > 1:
+        room_rows.set_state_group(tx, room_nid, place.after.group_nid if len(ends) > 1 else None)
+
+
+def change_current(tx: Tx, room_nid: int, position: int, changes: Changes) -> None:
+    """Bring the current state to what it is now."""
+    for slot, (previous, now) in changes.items():
+        state_rows.change_current(tx, room_nid, position, slot, now, previous)

@@ -1,0 +1,209 @@
+"""Checking what another server says of a room, before any of it is believed (server-server API, "Joining Rooms").
+
+What is malformed, of another room, badly signed, or not allowed by the events that it names, is left out, and so is
+whatever needs it: one bad event among ten thousand is no reason to stay out of a room. The create event must be good.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from appliance.protocol import hashes
+from appliance.protocol.auth import NotAllowed, Slot, check_event
+from appliance.protocol.events import Event, InvalidEvent
+from appliance.protocol.versions import RoomVersion
+from appliance.rooms.accepting import Signatures
+from appliance.rooms.judging import Unacceptable, check_vouchers
+
+SLICE = 50
+"""Events that are read or judged at one go, so that others get their turn: some three milliseconds."""
+SIGNATURES_AT_ONCE = 500
+
+Known = Callable[[Sequence[str]], Awaitable[Mapping[str, Event | None]]]
+
+
+class ManySignatures(Signatures, Protocol):
+    """Checks many signatures together: keys are asked for once, and the sums are done off the loop."""
+
+    async def good_among(self, events: Sequence[Event]) -> Collection[str]:
+        """The ids of those of the events of which ``are_good`` would say so."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a server says of a room's state.
+
+    Args:
+        version: the version of the room.
+        room_id: the room.
+        state: the state's events as they were received.
+        auth_chain: the events that allow those, and those that allow them in turn.
+    """
+
+    version: RoomVersion
+    room_id: str
+    state: Sequence[object]
+    auth_chain: Sequence[object]
+
+
+@dataclass(frozen=True, slots=True)
+class Vetted:
+    """What of it may be believed.
+
+    Args:
+        create: the room's create event.
+        events: all good events by their ids, each behind those that allow it.
+        state: the ids of the state's events by their slots.
+    """
+
+    create: Event
+    events: Mapping[str, Event]
+    state: Mapping[Slot, str]
+
+    def check(self, event: Event) -> None:
+        """Judge an event by those that it names as allowing it and by the state; raises ``NotAllowed``."""
+        if any(event_id not in self.events for event_id in event.auth_events):
+            raise NotAllowed("What the event names as allowing it is not all here, or not good.")
+        check_vouchers(event, [self.events[event_id] for event_id in event.auth_events], self.create, _none)
+
+        def lookup(event_type: str, key: str) -> Event | None:
+            found = self.state.get((event_type, key))
+            return None if found is None else self.events[found]
+
+        check_event(event, lookup, self.create)
+
+
+class Vetting:
+    """Checks.
+
+    Args:
+        signatures: checks who signed.
+    """
+
+    def __init__(self, signatures: ManySignatures) -> None:
+        self._signatures = signatures
+
+    async def vet(self, told: Told, lookup: Known) -> Vetted:
+        """Find out what may be believed.
+
+        Args:
+            told: what a server says.
+            lookup: finds those of the events that were checked before, by their ids; None for those that may not be
+                used.
+
+        Raises:
+            Unacceptable: where the create event is bad or missing, or the state says two things of one slot.
+        """
+        found = await _read(told, told.auth_chain)
+        state = await _read(told, told.state)
+        found.update(state)
+        known = await lookup(list(found))
+        for event_id in found.keys() & known.keys():
+            stored = known[event_id]
+            if stored is None or not _are_same(stored, found[event_id]):
+                del found[event_id]
+            else:
+                found[event_id] = stored
+        await self._drop_unsigned(found, [event for event_id, event in found.items() if event_id not in known])
+        create = _create(told, found)
+        good = await _allowed(found, create)
+        return Vetted(create, good, _state([event for event_id, event in good.items() if event_id in state]))
+
+    async def _drop_unsigned(self, found: dict[str, Event], fresh: Sequence[Event]) -> None:
+        for start in range(0, len(fresh), SIGNATURES_AT_ONCE):
+            some = fresh[start : start + SIGNATURES_AT_ONCE]
+            good = set(await self._signatures.good_among(some))
+            for event in some:
+                if event.event_id not in good:
+                    del found[event.event_id]
+                elif not event.has_valid_content_hash:
+                    found[event.event_id] = event.redacted()
+
+
+async def _read(told: Told, pdus: Sequence[object]) -> dict[str, Event]:
+    """Those that are events of the room, by their ids."""
+    found: dict[str, Event] = {}
+    for number, pdu in enumerate(pdus):
+        if number % SLICE == 0:
+            await asyncio.sleep(0)
+        try:
+            event = Event.from_pdu(told.version, pdu)
+        except InvalidEvent:
+            continue
+        if event.room_id == told.room_id:
+            found.setdefault(event.event_id, event)
+    return found
+
+
+def _are_same(one: Event, other: Event) -> bool:
+    """Whether two events of the same id are the same event; in room versions 1 and 2 they need not be."""
+    return hashes.reference_hash(one.version, one.pdu) == hashes.reference_hash(other.version, other.pdu)
+
+
+def _create(told: Told, found: Mapping[str, Event]) -> Event:
+    """The room's create event."""
+    creates = [event for event in found.values() if event.type == "m.room.create" and event.state_key == ""]
+    if len(creates) != 1:
+        raise Unacceptable("The other server does not name one good create event for the room.")
+    create = creates[0]
+    try:
+        check_event(create, lambda event_type, key: None, create)
+    except NotAllowed as refusal:
+        raise Unacceptable(f"The room's create event is not good: {refusal}") from refusal
+    if create.content.get("room_version", "1") != told.version.identifier:
+        raise Unacceptable("The room's create event names another room version than the other server does.")
+    return create
+
+
+async def _allowed(found: Mapping[str, Event], create: Event) -> dict[str, Event]:
+    """Those events that are allowed by good ones, each behind them; none that stands in a circle."""
+    good: dict[str, Event] = {}
+    lacks = {event_id: len(set(event.auth_events) & found.keys()) for event_id, event in found.items()}
+    named_by: dict[str, list[str]] = {}
+    for event_id, event in found.items():
+        for other in set(event.auth_events):
+            named_by.setdefault(other, []).append(event_id)
+    ready = [event_id for event_id, lack in lacks.items() if not lack]
+    for number, event_id in enumerate(ready):  # grows while it is walked
+        if number % SLICE == 0:
+            await asyncio.sleep(0)
+        event = found[event_id]
+        for other in named_by.get(event_id, ()):
+            lacks[other] -= 1
+            if not lacks[other]:
+                ready.append(other)
+        if event is create or _is_vouched_for(event, good, create):
+            good[event_id] = event
+    return good
+
+
+def _is_vouched_for(event: Event, good: Mapping[str, Event], create: Event) -> bool:
+    if event.type == "m.room.create" or any(event_id not in good for event_id in event.auth_events):
+        return False
+    try:
+        check_vouchers(event, [good[event_id] for event_id in event.auth_events], create, _none)
+    except NotAllowed:
+        return False
+    return True
+
+
+def _none(event_id: str) -> bool:
+    """What is rejected: nothing of what is good."""
+    return False
+
+
+def _state(events: Iterable[Event]) -> dict[Slot, str]:
+    """A state by its slots."""
+    state: dict[Slot, str] = {}
+    for event in events:
+        if event.state_key is None:
+            continue
+        slot = (event.type, event.state_key)
+        if slot in state:
+            raise Unacceptable(f"The other server names two events for one place of the state, {slot[0]}.")
+        state[slot] = event.event_id
+    if ("m.room.create", "") not in state:
+        raise Unacceptable("The other server's state lacks the create event.")
+    return state

@@ -1,0 +1,71 @@
+"""What a resident server answers to a join, without a network: template, state before the join, and what allows it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from appliance.protocol.auth import auth_event_slots
+from appliance.protocol.events import Event, build_event
+from appliance.rooms.room import Room
+from appliance.rooms.vetting import Told
+from appliance.storage import events as event_rows
+from appliance.storage import state as state_rows
+from tests.federation.house import House
+
+
+def join_event(resident: Room, joining: House, user_id: str, *, timestamp: int | None = None) -> Event:
+    """A join as the joining server makes it out of a resident's template."""
+    content = {"membership": "join"}
+    head = resident.head
+    slots = auth_event_slots(resident.version, type="m.room.member", sender=user_id, state_key=user_id, content=content)
+    identity = joining.living.identity
+    return build_event(
+        resident.version,
+        room_id=resident.room_id,
+        type="m.room.member",
+        sender=user_id,
+        state_key=user_id,
+        content=content,
+        depth=1 + max(end.ordering for end in head.extremities),
+        prev_events=[end.event_id for end in head.extremities],
+        auth_events=[resident.store.event(head.state[slot]).event_id for slot in slots if slot in head.state],
+        origin_server_ts=next(joining.remote.clock) if timestamp is None else timestamp,
+        server_name=identity.server_name,
+        key=identity.key,
+    )
+
+
+def told_before(resident: House, room: Room, event_id: str) -> Told:
+    """The state before an event that a resident has, and all that allows it and the event."""
+    database = resident.owning.database
+    row = event_rows.by_id(database, event_id)
+    assert row is not None
+    groups = state_rows.groups_of(database, row.nid)
+    assert groups is not None
+    state = list(state_rows.group(database, groups[0]).values())
+    chain = auth_chain(resident, [row.nid, *state])
+    return Told(room.version, room.room_id, pdus(room, state), pdus(room, chain))
+
+
+def auth_chain(resident: House, nids: Iterable[int]) -> list[int]:
+    """The numbers of what allows some events, and of what allows those in turn."""
+    found: set[int] = set()
+    waiting = list(nids)
+    while waiting:
+        for other in event_rows.auth_of(resident.owning.database, waiting.pop()):
+            if other not in found:
+                found.add(other)
+                waiting.append(other)
+    return sorted(found)
+
+
+def pdus(room: Room, nids: Sequence[int]) -> list[dict[str, Any]]:
+    """Events as other servers get them."""
+    return [room.store.event(nid).pdu for nid in nids]
+
+
+async def join_through(resident: House, joining: House, room_id: str, user_id: str) -> tuple[Room, Event]:
+    """Let a user of another server into a room: the resident takes the join in, the other server the room."""
+    room = await resident.found(room_id)
+    join = join_event(room, joining, user_id)
+    await resident.accepting.accept(room_id, join.pdu)
+    return await joining.arriving.arrive(told_before(resident, room, join.event_id), join.pdu), join
