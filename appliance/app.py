@@ -59,8 +59,11 @@ from appliance.rooms.creation import Creation
 from appliance.rooms.departures import Departures
 from appliance.rooms.directory import Directory
 from appliance.rooms.facts import Outlook, RoomFacts
+from appliance.rooms.holding import Holding
+from appliance.rooms.housekeeping import Housekeeping
 from appliance.rooms.knocking import Knocking
 from appliance.rooms.membership import Membership
+from appliance.rooms.purging import Purging
 from appliance.rooms.reading import Reading
 from appliance.rooms.receipts import Receipts
 from appliance.rooms.redactions import Redactions
@@ -196,6 +199,11 @@ class Living:
         self.membership.joined_listeners.append(Inheritance(self.rooms, self.account_data).joined)
         self.profiles.listeners.append(self.membership)
         self.departures = Departures(database, self.membership)
+        self.holding = Holding(database, now_ms)
+        self.purging = Purging(database, self.rooms, self.standings, now_ms)
+        self.purging.gone.extend((self.facts.forget, children.forget, self.directory.forget))
+        self.housekeeping = Housekeeping(database, self.purging, now_ms, others=(self.holding.prune,))
+        self.membership.forgotten.append(self.housekeeping.look)
         owning.accounts.deactivated.append(lambda user_id: self.departures.look())
         database.on_published.append(self.notifier.wake)
 
@@ -256,9 +264,7 @@ class Hearth:
             bind(RoomsApi, creation=living.creation, membership=living.membership, upgrading=living.upgrading),
             bind(SendingApi, sending=living.sending),
             bind(SessionsApi, sessions=sessions),
-            bind(
-                SpacesApi, aliases=living.aliases, facts=living.facts, outlook=living.outlook, spaces=living.spaces
-            ),
+            bind(SpacesApi, aliases=living.aliases, facts=living.facts, outlook=living.outlook, spaces=living.spaces),
             bind(StateApi, reading=living.reading, sending=living.sending, serving=living.serving, store=living.store),
             bind(
                 SyncApi,

@@ -54,6 +54,7 @@ class Running:
         if setup.draft.reached or setup.is_finished:
             hearth.issuance.start()
         hearth.living.departures.look()
+        hearth.living.housekeeping.start()
         await self.socket.start()
         self._greet()
 
@@ -67,6 +68,7 @@ class Running:
             hearth.waiting,
             [
                 self.socket.close,
+                hearth.living.housekeeping.stop,
                 hearth.issuance.stop,
                 hearth.living.profiles.settled,
                 hearth.living.departures.settled,

@@ -185,6 +185,10 @@ class Directory:
             prev_batch=_token(found[:1], True) if (more if backwards else since is not None) else UNSET,
         )
 
+    def forget(self, room_nid: int, room_id: str) -> None:
+        """Look again at a room that is gone, and is therefore in no list."""
+        self._mark(room_id)
+
     def prepare(self, step: Step) -> Statement | None:
         """Nothing to store: whether a room is published is stored by those who decide it."""
         return None

@@ -140,6 +140,10 @@ class RoomFacts:
                 self._facts.put(room_id, facts)
         return facts
 
+    def forget(self, room_nid: int, room_id: str) -> None:
+        """Drop what is kept of a room that is gone."""
+        self._facts.drop(room_id)
+
     def prepare(self, step: Step) -> Statement | None:
         """Nothing to store: the state's own rows say it."""
         return None

@@ -127,7 +127,8 @@ class Housekeeping:
         wait_s = FIRST_S
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._now.wait(), wait_s)
+                async with asyncio.timeout(wait_s):  # wait_for may lose a cancellation before Python 3.12
+                    await self._now.wait()
             self._now.clear()
             wait_s = EVERY_S
             try:

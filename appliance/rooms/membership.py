@@ -26,6 +26,7 @@ class Membership:
 
     Attributes:
         joined_listeners: awaited after somebody has joined a room.
+        forgotten: called after somebody has forgotten a room.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Membership:
         self._identity = identity
         self._people = people
         self.joined_listeners: list[Callable[[str, Room], Awaitable[None]]] = []
+        self.forgotten: list[Callable[[], None]] = []
 
     async def join(self, user_id: str, room_id: str, extra: Content | None = None) -> None:
         """Let a user into a room; nothing happens where they are in it already.
@@ -151,6 +153,8 @@ class Membership:
         if room.published.members.of(user_id) not in ("leave", "ban"):
             raise MatrixError("M_UNKNOWN", "You must leave this room before you can forget it.", 400)
         await self._standings.forget(user_id, room.nid)
+        for tell in self.forgotten:
+            tell()
 
     async def profile_changed(self, user_id: str) -> None:
         """Say a user's new name and picture in every room that they are in; a room that refuses is passed over."""

@@ -100,6 +100,10 @@ class Children:
             self._spaces.put(facts.room_id, children)
         return children
 
+    def forget(self, room_nid: int, room_id: str) -> None:
+        """Drop what is kept of a room that is gone."""
+        self._spaces.drop(room_id)
+
     def prepare(self, step: Step) -> Statement | None:
         """Nothing to store: the state's own rows say it."""
         return None
