@@ -1,12 +1,10 @@
 """Sync (client-server API, "Syncing")."""
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
-from tests.support.client import Client, Json, body, joined, seg, state_of, timeline
+from tests.support.client import Client, Json, body, joined, state_of, timeline
 
 
 def summary(answer: Json, room: str) -> Json:
@@ -323,69 +321,6 @@ def test_lazy_members_after_the_timeline(alice: Client, bob: Client) -> None:
     query = {"filter": '{"room":{"state":{"lazy_load_members":true}}}', "use_state_after": "true"}
     events = joined(alice.login().sync(**query), room)["state_after"]["events"]
     assert {event["state_key"] for event in events if event["type"] == "m.room.member"} == {alice.user_id, bob.user_id}
-
-
-# Waiting ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("what", ["message", "invitation", "kick", "account data"])
-def test_waiting_ends_with_news(alice: Client, bob: Client, what: str) -> None:
-    """A sync with a timeout answers as soon as there is something for its user."""
-    room = alice.create_room(preset="public_chat")
-    if what != "invitation":
-        bob.join(room)
-    bob.sync()
-    began = time.monotonic()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(bob.sync, timeout=60_000)
-        other = Client(bob.url, bob.token, bob.user_id)
-        if what == "message":
-            alice.send(room, "hello")
-        elif what == "invitation":
-            alice.invite(room, bob)
-        elif what == "kick":
-            alice.kick(room, bob)
-        else:
-            other.must("PUT", f"/user/{seg(bob.user_id)}/account_data/a.type", {"a": 1})
-        answer = waiting.result(30)
-    assert time.monotonic() - began < 30
-    assert answer.get("rooms") or answer.get("account_data")
-
-
-def test_waiting_for_nothing(alice: Client, bob: Client) -> None:
-    """Without news the answer comes when the time is over, empty and with a token; others' news are none."""
-    room = alice.create_room()
-    bob.sync()
-    began = time.monotonic()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(bob.sync, timeout=400)
-        alice.send(room, "not for Bob")
-        answer = waiting.result(30)
-    assert time.monotonic() - began >= 0.4
-    assert "rooms" not in answer
-
-
-def test_waiting_through_what_the_filter_hides(alice: Client, bob: Client) -> None:
-    """News that the filter does not want end no waiting."""
-    room, other = alice.create_room(preset="public_chat"), alice.create_room(preset="public_chat")
-    bob.join(room)
-    bob.join(other)
-    bob.sync()
-    with ThreadPoolExecutor(1) as pool:
-        query: Any = {"filter": f'{{"room":{{"rooms":["{other}"]}}}}', "timeout": 60_000}
-        waiting = pool.submit(bob.sync, **query)
-        alice.send(room, "not now")
-        alice.send(other, "now")
-        answer = waiting.result(30)
-    assert answer["rooms"]["join"].keys() == {other}
-    assert body(timeline(answer, other)[0]) == "now"
-
-
-def test_waiting_is_for_those_who_know_something(alice: Client) -> None:
-    """A first sync answers at once, however long one would wait."""
-    began = time.monotonic()
-    alice.sync(timeout=60_000)
-    assert time.monotonic() - began < 20
 
 
 # Mistakes ---------------------------------------------------------------------------------------------------------
