@@ -10,7 +10,7 @@ from appliance.protocol import hashes
 from appliance.protocol.auth import Slot
 from appliance.protocol.events import Event
 from appliance.protocol.resolution.resolver import resolve
-from tests.protocol.resolution.cases import Case, all_cases
+from tests.protocol.resolution.cases import Case, KnownEvents, all_cases
 from tests.protocol.resolution.histories import History, honest, states
 from tests.support import synapse
 from tests.support.synapse import Question
@@ -67,20 +67,11 @@ def _question(room: Case | History, several: list[dict[Slot, int]]) -> Question:
 
 def _resolved(question: Question) -> dict[Slot, int]:
     numbers = {event.event_id: number for number, event in enumerate(question.events)}
-
-    class Lookup:
-        """The events by their places."""
-
-        def event(self, nid: int) -> Event:
-            return question.events[nid]
-
-        def auth(self, nid: int) -> list[int]:
-            return [numbers[one] for one in question.events[nid].auth_events]
-
-        def is_rejected(self, nid: int) -> bool:
-            return nid in question.rejected
-
-    return resolve(question.version, question.states, Lookup(), question.events[0])
+    lookup = KnownEvents()
+    lookup.rejected = question.rejected
+    for event in question.events:
+        lookup.add(event, [numbers[one] for one in event.auth_events])
+    return resolve(question.version, question.states, lookup, question.events[0])
 
 
 def _shown(question: Question, state: Mapping[Slot, int]) -> dict[Slot, str]:

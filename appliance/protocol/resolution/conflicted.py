@@ -4,6 +4,7 @@
 
 import heapq
 from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 from appliance.protocol.resolution.graph import AuthGraph
 
@@ -19,8 +20,8 @@ def auth_difference(graph: AuthGraph, shared: Iterable[int], sides: Sequence[Ite
         shared: the events that all states hold.
         sides: for each state, the events that it holds besides.
     """
-    walk = _Walk(graph, sides)
     common = sorted(shared)
+    walk = _Walk(graph, frozenset(common), sides)
     while walk.undecided:
         if common and common[-1] >= walk.next:
             walk.step_through_shared(common.pop())
@@ -37,8 +38,9 @@ class _Walk:
     over, which is soon for forks of the recent past.
     """
 
-    def __init__(self, graph: AuthGraph, sides: Sequence[Iterable[int]]) -> None:
+    def __init__(self, graph: AuthGraph, shared: AbstractSet[int], sides: Sequence[Iterable[int]]) -> None:
         self._graph = graph
+        self._shared = shared
         self._all = (1 << len(sides)) - 1
         self._chains: dict[int, int] = {}  # the chains that an event is in, one bit each
         self._waiting: list[int] = []  # a heap of negated numbers: the largest comes first
@@ -72,8 +74,10 @@ class _Walk:
             self._meet(one, self._all)
 
     def _meet(self, nid: int, chains: int) -> None:
-        """Note that an event is in some chains."""
+        """Note that an event is in some chains; what all states hold is in all of them."""
         before = self._chains.get(nid)
+        if nid in self._shared:
+            chains = self._all
         after = chains if before is None else before | chains
         if after == before:
             return

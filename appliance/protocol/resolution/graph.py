@@ -24,6 +24,12 @@ class EventLookup(Protocol):
         """The event of a number."""
         ...
 
+    def slot(self, nid: int) -> Slot | None:
+        """The place of an event in the state; nothing for one that is no state event. Of many events no more is asked
+        than this, so that it may be worth knowing without the event.
+        """
+        ...
+
     def auth(self, nid: int) -> Sequence[int]:
         """The numbers of those events that an event names in ``auth_events`` and that are known."""
         ...
@@ -66,8 +72,7 @@ class AuthGraph:
     def slot(self, nid: int) -> Slot | None:
         """The place of an event in the state; nothing for one that is no state event."""
         if nid not in self._slots:
-            event = self.event(nid)
-            self._slots[nid] = None if event.state_key is None else (event.type, event.state_key)
+            self._slots[nid] = self._lookup.slot(nid)
         return self._slots[nid]
 
     def power_levels(self, nid: int) -> int | None:

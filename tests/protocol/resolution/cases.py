@@ -81,6 +81,11 @@ class KnownEvents:
         """The event of a number."""
         return self.events[nid]
 
+    def slot(self, nid: int) -> Slot | None:
+        """Where an event is in the state."""
+        event = self.events[nid]
+        return None if event.state_key is None else (event.type, event.state_key)
+
     def auth(self, nid: int) -> Sequence[int]:
         """The numbers of its auth events."""
         return self.named[nid]

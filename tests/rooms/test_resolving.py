@@ -1,0 +1,124 @@
+"""Resolution over the database gives what it gives over events in memory, with few queries."""
+
+import gc
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.protocol import canonical
+from appliance.protocol.resolution.resolver import resolve
+from appliance.rooms.resolving import Fresh, Resolving, StoredEvents
+from appliance.storage import events as event_rows
+from appliance.storage.database import Database, Reads, Tx
+from appliance.storage.events import NewEvent
+from tests.protocol.resolution.cases import State
+from tests.protocol.resolution.histories import History, honest, hostile, states
+
+pytestmark = pytest.mark.anyio
+
+FIRST = 1000
+"""The number of the first event: others than their places in the history."""
+
+
+def store(tx: Tx, history: History, count: int) -> None:
+    """Store the first events of a history."""
+    for place, event in enumerate(history.lookup.events[:count]):
+        row = NewEvent(
+            nid=FIRST + place,
+            event_id=event.event_id,
+            room_nid=1,
+            type=event.type,
+            state_key=event.state_key,
+            sender=event.sender,
+            ordering=event.depth,
+            json=canonical.encode(event.pdu),
+            parents=(),
+            auth=tuple(FIRST + one for one in history.lookup.named[place]),
+            rejected=place in history.lookup.rejected,
+        )
+        event_rows.insert(tx, row, tx.position())
+
+
+def moved(state: State) -> State:
+    """A state with the numbers that its events have in the database."""
+    return {slot: FIRST + place for slot, place in state.items()}
+
+
+@pytest.mark.parametrize("version", ["1", "2", "6", "11", "12"])
+@pytest.mark.parametrize("make", [honest, hostile])
+async def test_as_in_memory(tmp_path: Path, version: str, make: Any) -> None:
+    chance = random.Random(version)  # noqa: S311 - histories, no secrets
+    for number in range(6):
+        draws = [tuple(chance.randrange(24) for _ in range(8)) for _ in range(30)]
+        history = make(version, draws)
+        # The order in which an event names others is not kept: it matters only where two have one place in the state,
+        # and such an event is never let into a state.
+        history.lookup.named = [tuple(sorted(set(named))) for named in history.lookup.named]
+        several = states(history, [[chance.randrange(20) for _ in range(chance.randrange(1, 5))] for _ in range(3)])
+        events = history.lookup.events
+        stored = len(events) if number % 2 else len(events) - 1
+        if len(events) - 1 in history.lookup.rejected:
+            stored = len(events)  # what is on its way is not rejected
+        fresh: Fresh = {
+            FIRST + place: (events[place], [FIRST + one for one in history.lookup.named[place]])
+            for place in range(stored, len(events))
+        }
+        database = await Database.open(tmp_path / f"{number}.db")
+        try:
+            await database.write(lambda tx, history=history, stored=stored: store(tx, history, stored))
+            found = await Resolving(database).resolve(
+                history.version, history.create, [moved(state) for state in several], fresh
+            )
+        finally:
+            await database.close()
+        assert found == moved(resolve(history.version, several, history.lookup, history.create))
+
+
+class Counted:
+    """A reader that counts its queries."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        self.queries = 0
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        self.queries += 1
+        return self._reads.read(sql, parameters)
+
+
+async def test_what_is_named_is_read_many_at_a_time(tmp_path: Path) -> None:
+    draws = [(place % 4, 5, 0, 0, place, place, 0, 0) for place in range(85)]
+    history = honest("11", draws)
+    count = len(history.lookup.events)
+    assert count > 80
+    database = await Database.open(tmp_path / "hearth.db")
+    try:
+        await database.write(lambda tx: store(tx, history, count))
+        counted = Counted(database)
+        lookup = StoredEvents(counted, history.version, {}, [FIRST + count - 1], range(FIRST, FIRST + 20))
+        for place in reversed(range(count)):
+            expected = history.lookup.events[place]
+            assert list(lookup.auth(FIRST + place)) == sorted({FIRST + one for one in history.lookup.named[place]})
+            assert lookup.slot(FIRST + place) == history.lookup.slot(place)
+            assert lookup.event(FIRST + place).event_id == expected.event_id
+            assert not lookup.is_rejected(FIRST + place)
+        lookup.release()
+    finally:
+        await database.close()
+    assert counted.queries < count
+
+
+async def test_the_search_for_garbage_goes_on_afterwards(tmp_path: Path) -> None:
+    history = honest("11", [])
+    database = await Database.open(tmp_path / "hearth.db")
+    try:
+        broken: State = {("m.room.topic", ""): 1}
+        with pytest.raises(KeyError):
+            await Resolving(database).resolve(history.version, history.create, [broken, {}])
+    finally:
+        await database.close()
+    assert gc.isenabled()
