@@ -62,6 +62,8 @@ class Follower:
         for membership, rooms in answer.get("rooms", {}).items():
             if self.room in rooms:
                 self.membership = membership
+                # Somebody who was in, out and invited in between is told of the invitation alone.
+                self.knows &= not (membership == "invite" and anew)
                 if membership in ("join", "leave"):
                     self.knows |= membership == "join" or (anew and self.token is not None)
                     self._take(rooms[self.room], anew=anew)
