@@ -12,12 +12,15 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import uvloop
 
+from tests.bench import accepting, memory, resolution
 from tests.bench.client import Person
+from tests.bench.figures import Figure
 from tests.bench.process import Process
 
 TEXT = "The kettle is on, and there is cake for everybody who comes in time. " * 3
@@ -29,38 +32,14 @@ class Sizes(NamedTuple):
     sends: int
     rounds: int
     restarts: int
+    members: int
+    conflicts: tuple[int, int, int]
+    events: int
+    rooms: int
 
 
-FULL = Sizes(sends=4000, rounds=40, restarts=5)
-QUICK = Sizes(sends=100, rounds=3, restarts=1)
-
-
-class Figure(NamedTuple):
-    """One line of the table.
-
-    Args:
-        name: what was measured.
-        value: the figure.
-        unit: its unit.
-        goal: the most, or for rates the least, that it should be; None where there is no goal.
-    """
-
-    name: str
-    value: float
-    unit: str
-    goal: float | None = None
-
-    @property
-    def is_rate(self) -> bool:
-        """Whether more is better."""
-        return self.unit.endswith("/s")
-
-    @property
-    def verdict(self) -> str:
-        """Whether the goal was reached."""
-        if self.goal is None:
-            return ""
-        return "reached" if (self.value >= self.goal if self.is_rate else self.value <= self.goal) else "MISSED"
+FULL = Sizes(sends=4000, rounds=40, restarts=5, members=10_000, conflicts=(10, 1000, 9000), events=1000, rooms=100)
+QUICK = Sizes(sends=100, rounds=3, restarts=1, members=30, conflicts=(3, 10, 25), events=20, rooms=3)
 
 
 async def sending(server: Process, name: str, people: list[Person], rooms: list[str], sends: int) -> list[Figure]:
@@ -184,6 +163,20 @@ def measure(sizes: Sizes) -> list[Figure]:
             figures += starting(server, sizes)
         finally:
             server.stop()
+    return figures + rooms_from_elsewhere(sizes)
+
+
+def rooms_from_elsewhere(sizes: Sizes) -> list[Figure]:
+    """What rooms that many servers share cost, measured without listeners."""
+    works: list[Callable[[Path], Coroutine[Any, Any, list[Figure]]]] = [
+        lambda folder: resolution.measure(folder, sizes.members, sizes.conflicts, sizes.restarts),
+        lambda folder: accepting.measure(folder, sizes.events),
+        lambda folder: memory.measure(folder, sizes.rooms, sizes.members // 10),
+    ]
+    figures: list[Figure] = []
+    for work in works:
+        with tempfile.TemporaryDirectory(prefix="hearth-bench-") as folder:
+            figures += uvloop.run(work(Path(folder)))
     return figures
 
 

@@ -27,6 +27,13 @@ rounds = 1
 """
 
 
+def resident(process: str = "self") -> float:
+    """The memory (RSS) of a process, by default of this one, in MiB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) / 1024
+
+
 class Process:
     """``hearth serve`` on loopback in plain HTTP.
 
@@ -102,8 +109,8 @@ class Process:
     @property
     def resident(self) -> float:
         """Its memory (RSS) in MiB."""
-        line = next(line for line in self._proc("status").splitlines() if line.startswith("VmRSS:"))
-        return int(line.split()[1]) / 1024
+        assert self._process is not None
+        return resident(str(self._process.pid))
 
     def _proc(self, name: str) -> str:
         assert self._process is not None

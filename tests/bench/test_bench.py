@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.bench.__main__ import QUICK, Figure, measure, table
+from tests.bench.__main__ import QUICK, measure, table
+from tests.bench.figures import Figure
 
 
 @pytest.mark.slow
