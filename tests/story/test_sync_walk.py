@@ -61,9 +61,9 @@ class Follower:
         anew, self.comings = self.token is None or comings != self.comings, comings
         for membership, rooms in answer.get("rooms", {}).items():
             if self.room in rooms:
-                self.membership = membership
                 # Somebody who was in, out and invited in between is told of the invitation alone.
-                self.knows &= not (membership == "invite" and anew)
+                self.knows &= membership != "invite" or not (anew or self.membership == "join")
+                self.membership = membership
                 if membership in ("join", "leave"):
                     self.knows |= membership == "join" or (anew and self.token is not None)
                     self._take(rooms[self.room], anew=anew)
