@@ -17,6 +17,7 @@ from appliance.server.errors_mapping import answer_exception
 from appliance.server.gate import Gate
 from appliance.server.limits import Limits
 from appliance.server.outer import Outer
+from appliance.server.paths import SlashedPaths
 from appliance.server.request import Asked
 from appliance.settings import Settings
 
@@ -47,8 +48,10 @@ def build_application(
     """
     authentication = Authentication(sessions, signed or NoSignedRequests(), limits)
     litestar = build_litestar(controllers, authentication)
-    largest = max((declaration.max_body for declaration in declarations(litestar)), default=MAX_BODY)
-    return Outer(litestar, gate=gate, clients=ClientAddresses(settings), max_body=largest)
+    declared = declarations(litestar)
+    largest = max((declaration.max_body for declaration in declared), default=MAX_BODY)
+    slashed = SlashedPaths(path for declaration in declared for path in declaration.paths)
+    return Outer(litestar, gate=gate, clients=ClientAddresses(settings), max_body=largest, slashed=slashed)
 
 
 def build_litestar(controllers: Sequence[type[Controller] | Router], authentication: Authentication) -> Litestar:

@@ -17,7 +17,7 @@ from appliance.server.answers import Answer
 from appliance.server.clients import ClientAddresses
 from appliance.server.errors_mapping import as_matrix_error, refusal
 from appliance.server.gate import Gate
-from appliance.server.paths import BadPathError, has_empty_segment, route_path
+from appliance.server.paths import BadPathError, SlashedPaths, route_path
 from appliance.server.plan import Listener
 from appliance.server.request import announced_length
 from appliance.server.waiting import end_watch
@@ -42,13 +42,17 @@ class Outer:
         gate: what is let through.
         clients: finds client addresses.
         max_body: the most bytes that any endpoint takes; more is refused before it is routed.
+        slashed: the paths that may end with a slash.
     """
 
-    def __init__(self, app: ASGIApp, *, gate: Gate, clients: ClientAddresses, max_body: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, gate: Gate, clients: ClientAddresses, max_body: int, slashed: SlashedPaths
+    ) -> None:
         self._app = app
         self._gate = gate
         self._clients = clients
         self._max_body = max_body
+        self._slashed = slashed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -98,7 +102,7 @@ class Outer:
         stopped = self._gate.stop(listener, path, raw_path + b"?" + query if query else raw_path)
         if stopped is not None:
             return stopped
-        if matrix and has_empty_segment(path):
+        if matrix and self._slashed.is_misspelt(path):
             return refusal(unrecognized())
         if (announced_length(headers) or 0) > self._max_body:
             return refusal(too_large(f"A request may have at most {self._max_body} bytes."))

@@ -4,6 +4,8 @@ The outer wrapper puts a stand-in where a slash belongs to a segment, Litestar r
 slash back into the parameters.
 """
 
+import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -39,9 +41,20 @@ def route_path(path: str, raw_path: bytes) -> str:
     return path
 
 
-def has_empty_segment(path: str) -> bool:
-    """Whether two slashes follow each other, which Litestar would take for one."""
-    return "//" in path
+class SlashedPaths:
+    """Which paths may end with a slash: those that are declared so. Litestar itself would pass over it.
+
+    Args:
+        declared: every declared path, with Litestar's typed parameters.
+    """
+
+    def __init__(self, declared: Iterable[str]) -> None:
+        slashed = {re.sub(r"\\\{[^}]*\}", "[^/]+", re.escape(path)) for path in declared if path.endswith("/")}
+        self._pattern = re.compile("|".join(sorted(slashed)) or "(?!)")
+
+    def is_misspelt(self, path: str) -> bool:
+        """Whether a path has an empty segment, or a slash at its end that nobody declared."""
+        return "//" in path or (path.endswith("/") and self._pattern.fullmatch(path) is None)
 
 
 def restore_slashes(parameters: dict[str, Any]) -> dict[str, Any]:

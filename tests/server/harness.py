@@ -114,6 +114,7 @@ class Rooms(Controller):
         "PUT",
         R0 + "/rooms/{room_id:str}/state/{event_type:str}/{state_key:str}",
         R0 + "/rooms/{room_id:str}/state/{event_type:str}",
+        R0 + "/rooms/{room_id:str}/state/{event_type:str}/",
         limit=Limit.SEND,
     )
     async def put_state(self, request: Asked, room_id: str, event_type: str, state_key: str = "") -> ASGIApp:
