@@ -60,14 +60,15 @@ def build_litestar(controllers: Sequence[type[Controller] | Router], authenticat
     Raises:
         TypeError: where a route has no declaration.
     """
-    handlers: Sequence[ControllerRouterHandler] = controllers
+    # Litestar goes through all routes again for each thing that is registered with it, so it is given one.
+    everything = Router("/", route_handlers=list[ControllerRouterHandler](controllers))
     collecting = gc.isenabled()
     gc.disable()  # registering makes a great many objects, all of which stay: looking for garbage takes a third longer
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LitestarDeprecationWarning)  # on path parameters without `FromPath`
             litestar = Litestar(
-                handlers,
+                [everything],
                 debug=False,
                 openapi_config=None,
                 logging_config=None,
