@@ -115,7 +115,9 @@ class Vetting:
         for start in range(0, len(fresh), SIGNATURES_AT_ONCE):
             some = fresh[start : start + SIGNATURES_AT_ONCE]
             good = set(await self._signatures.good_among(some))
-            for event in some:
+            for number, event in enumerate(some):
+                if number % SLICE == 0:
+                    await asyncio.sleep(0)
                 if event.event_id not in good:
                     del found[event.event_id]
                 elif not event.has_valid_content_hash:
@@ -160,10 +162,14 @@ def _create(told: Told, found: Mapping[str, Event]) -> Event:
 async def _allowed(found: Mapping[str, Event], create: Event) -> dict[str, Event]:
     """Those events that are allowed by good ones, each behind them; none that stands in a circle."""
     good: dict[str, Event] = {}
-    lacks = {event_id: len(set(event.auth_events) & found.keys()) for event_id, event in found.items()}
+    lacks: dict[str, int] = {}
     named_by: dict[str, list[str]] = {}
-    for event_id, event in found.items():
-        for other in set(event.auth_events):
+    for number, (event_id, event) in enumerate(found.items()):
+        if number % (10 * SLICE) == 0:
+            await asyncio.sleep(0)
+        others = found.keys() & event.auth_events
+        lacks[event_id] = len(others)
+        for other in others:
             named_by.setdefault(other, []).append(event_id)
     ready = [event_id for event_id, lack in lacks.items() if not lack]
     for number, event_id in enumerate(ready):  # grows while it is walked

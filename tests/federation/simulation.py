@@ -1,0 +1,388 @@
+"""A room that lives on several Hearths at once, with a network between them that delays, doubles, mixes up and loses.
+
+Everything follows from one seed: who does what where, what is delivered when, and the clocks, which disagree. Each
+server acts on its own present view of the room. Nothing is sent over a real network.
+"""
+
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import MatrixError
+from appliance.protocol.events import Event
+from appliance.protocol.identifiers import server_of
+from appliance.protocol.versions import VERSIONS
+from appliance.rooms.accepting import Verdict
+from appliance.rooms.presets import CreateRoom, create_content
+from appliance.rooms.room import Room
+from appliance.rooms.snapshot import MEMBER
+from appliance.storage import events as event_rows
+from appliance.storage import state as state_rows
+from tests.federation.deeds import DEEDS, PEOPLE
+from tests.federation.handshake import join_event, told_before
+from tests.federation.house import House, Keyring, Remote, house
+
+NAMES = ("a.example", "b.example", "c.example")
+State = dict[tuple[str, str], str]
+
+
+class Clock:
+    """A server's clock: goes on with the world's, and is wrong by some."""
+
+    def __init__(self, world: "World", wrong_by: int) -> None:
+        self._world = world
+        self._wrong_by = wrong_by
+
+    def __call__(self) -> int:
+        """The time, milliseconds since 1970."""
+        return self._world.time + self._wrong_by
+
+    __next__ = __call__
+
+
+class Server:
+    """One Hearth, which can be closed and opened again.
+
+    Args:
+        world: where it is.
+        name: its name.
+        folder: its data.
+    """
+
+    def __init__(self, world: "World", name: str, folder: Path) -> None:
+        self.world = world
+        self.random = world.random
+        self.name = name
+        self.folder = folder
+        self.clock = Clock(world, self.random.choice((0, 0, -3_000, 2_000)))
+        self.inbox: list[Event] = []
+        self.lost: list[Event] = []
+        self.verdicts: Counter[Verdict] = Counter()
+        self.away = True
+        self.house: House
+        self._stack = AsyncExitStack()
+
+    @property
+    def people(self) -> list[str]:
+        """Its users."""
+        return [f"@{person}:{self.name}" for person in PEOPLE]
+
+    @property
+    def anchor(self) -> str:
+        """The user who stays."""
+        return f"@{PEOPLE[0]}:{self.name}"
+
+    async def open(self) -> None:
+        """Start."""
+        remote = Remote()
+        remote.clock = self.clock  # type: ignore[assignment]
+        self.house = await self._stack.enter_async_context(
+            house(self.folder, remote, name=self.name, ring=self.world.ring)
+        )
+        self.house.living.appender._now_ms = self.house.living.creation._now_ms = self.clock
+        await self.house.accepting.look()
+
+    async def close(self) -> None:
+        """Stop."""
+        await self._stack.aclose()
+
+    async def room(self) -> Room:
+        """The room as it is here."""
+        return await self.house.found(self.world.room_id)
+
+    async def is_in(self) -> bool:
+        """Whether somebody of this server is in the room, as far as it knows."""
+        return await self.house.living.rooms.find(self.world.room_id) is not None and await self.believes(self)
+
+    async def believes(self, other: "Server") -> bool:
+        """Whether somebody of another server is in the room, as far as is known here."""
+        members = (await self.room()).head.members
+        return any(members.of(user) == "join" for user in other.people)
+
+    async def do(
+        self, event_type: str, sender: str, content: dict[str, Any], key: str | None = None, **more: Any
+    ) -> bool:
+        """Let a user do something, and send it to all whom it concerns; False where the rules refuse it here."""
+        room = await self.room()
+        before = room.head.members
+        try:
+            event = await self.house.living.appender.append(
+                self.world.room_id, lambda draft: draft.add(event_type, sender, content, key, **more)
+            )
+        except MatrixError as refusal:
+            assert refusal.status == 403, refusal
+            return False
+        present = {server_of(user) for members in (before, room.head.members) for user in members.having("join")}
+        self.world.send(self, event, present)
+        return True
+
+    async def take_one(self) -> None:
+        """Take in one of the events that are under way to here, whichever."""
+        event = self.inbox.pop(self.random.randrange(len(self.inbox)))
+        if not self.away:
+            verdict = await self.house.accepting.accept(self.world.room_id, event.pdu, server_of(event.sender))
+            self.verdicts[verdict] += 1
+
+    async def state(self) -> State:
+        """The current state by ids."""
+        return self.named((await self.room()).published.state)
+
+    def named(self, state: Any) -> State:
+        """A state by ids."""
+        store = self.house.living.store
+        return {slot: store.event(nid).event_id for slot, nid in state.items()}
+
+    async def ends(self) -> set[str]:
+        """The ids of the ends of the graph."""
+        return {end.event_id for end in (await self.room()).published.extremities}
+
+    def placed(self) -> dict[str, tuple[bool, int]]:
+        """The events that have a place in the graph: whether each was rejected, and the group of the state before."""
+        rows = self.house.owning.database.read(
+            "SELECT e.event_id, e.rejected, s.before_nid FROM events e JOIN event_states s USING (event_nid)"
+        )
+        return {event_id: (bool(rejected), group) for event_id, rejected, group in rows}
+
+    def waiting(self) -> list[tuple[str, str]]:
+        """What waits, and for what."""
+        return self.house.owning.database.read(
+            "SELECT w.event_id, f.missing_event_id FROM waiting_events w LEFT JOIN waiting_for f USING (event_id)"
+        )
+
+
+class World:
+    """Three servers with a room.
+
+    Args:
+        seed: what everything follows from.
+        version: the room's version.
+        folder: where the servers keep their data.
+    """
+
+    def __init__(self, seed: int, version: str, folder: Path) -> None:
+        self.random = random.Random(f"{seed} {version}")  # noqa: S311 - no secret
+        self.version = VERSIONS[version]
+        self.ring = Keyring()
+        self.time = 1_700_000_000_000
+        self.room_id = f"!room{seed}:{NAMES[0]}"
+        self.done: Counter[str] = Counter()
+        self.sent: list[Event] = []
+        self.everywhere = False
+        self.servers = []
+        for name in NAMES:
+            (folder / name).mkdir()
+            self.servers.append(Server(self, name, folder / name))
+
+    async def open(self) -> None:
+        """Start the servers, make the room, and let the others come in, one after the other."""
+        first, *others = self.servers
+        for server in self.servers:
+            await server.open()
+        living = first.house.living
+        self.room_id = await living.creation.make(
+            first.anchor,
+            self.version,
+            create_content(CreateRoom(), self.version, first.anchor),
+            self._furnish,
+            lambda tx, room: None,
+            None if self.version.hash_room_ids else self.room_id,
+        )
+        first.away = False
+        for server in others:
+            await self.come_in(server, first)
+        for server in self.servers:
+            for user in server.people[1:]:
+                await server.do(MEMBER, user, {"membership": "join"}, user)
+        await self.deliver_all()
+
+    async def close(self) -> None:
+        """Stop the servers."""
+        for server in self.servers:
+            await server.close()
+
+    def _furnish(self, draft: Any) -> None:
+        anchors = {server.anchor: level for server, level in zip(self.servers, (100, 100, 50), strict=True)}
+        first = self.servers[0].anchor
+        if self.version.creators_above_all:
+            del anchors[first]
+        draft.add("m.room.power_levels", first, {"users": anchors, "invite": 0, "kick": 50, "ban": 50}, "")
+        draft.add("m.room.join_rules", first, {"join_rule": "public"}, "")
+
+    # The network -------------------------------------------------------------------------------------------------
+
+    def send(self, sender: Server, event: Event, present: set[str]) -> None:
+        """Put an event on its way to all servers that the sender believes to be in the room."""
+        self.time += self.random.randrange(1, 2_000)
+        self.sent.append(event)
+        for server in self.servers:
+            if server is sender or not (server.name in present or self.everywhere):
+                continue
+            fate = self.random.random()
+            if fate < 0.15:
+                server.lost.append(event)
+            else:
+                server.inbox.extend([event] * (2 if fate > 0.85 else 1))
+
+    async def deliver_all(self) -> None:
+        """Let everything arrive that is under way or was lost, in any order, and then what is still missing."""
+        for server in self.servers:
+            server.inbox += server.lost
+            server.lost = []
+        while any(server.inbox for server in self.servers):
+            await self.random.choice([server for server in self.servers if server.inbox]).take_one()
+        for server in self.servers:
+            await self._make_good(server)
+
+    async def _make_good(self, server: Server) -> None:
+        """Get a server what its events wait for, as it would ask for it; bridge the hole where that goes on."""
+        for attempt in range(40):
+            if server.away:
+                return
+            missing = await server.house.holding.missing(self.room_id, 100)
+            if not missing:
+                return
+            for event_id in missing:
+                other, row = self._who_has(server, event_id)
+                event = other.house.living.store.event(row.nid)
+                room = await other.room()
+                if attempt < 1:
+                    await server.house.accepting.accept(self.room_id, event.pdu, other.name)
+                else:
+                    await server.house.arriving.bridge(told_before(other.house, room, event_id), event.pdu)
+        raise AssertionError(f"{server.name} still lacks something.")
+
+    def _who_has(self, asking: Server, event_id: str) -> tuple[Server, event_rows.EventRow]:
+        for server in self.servers:
+            row = event_rows.by_id(server.house.owning.database, event_id)
+            if server is not asking and row is not None and not row.outlier:
+                return server, row
+        raise AssertionError(f"Nobody has {event_id}.")
+
+    async def come_in(self, server: Server, resident: Server) -> bool:
+        """Let a server's anchor join through a resident server; False where the resident's view does not allow it."""
+        room = await resident.room()
+        join = join_event(room, server.house, server.anchor)
+        verdict = await resident.house.accepting.accept(self.room_id, join.pdu)
+        if verdict is not Verdict.ACCEPTED:
+            return False
+        await server.house.arriving.arrive(told_before(resident.house, room, join.event_id), join.pdu)
+        server.away = False
+        present = {server_of(user) for user in room.head.members.having("join")}
+        self.send(server, join, present - {resident.name})
+        return True
+
+    # What happens ------------------------------------------------------------------------------------------------
+
+    async def happen(self, steps: int) -> None:
+        """Let people act and events arrive, so many times."""
+        chances: list[tuple[int, Callable[[], Any]]] = [(50, self._act), (45, self._arrive), (3, self._restart)]
+        weights, what = [chance for chance, _ in chances], [one for _, one in chances]
+        for _ in range(steps):
+            await self.random.choices(what, weights)[0]()
+
+    async def _arrive(self) -> None:
+        some = [server for server in self.servers if server.inbox]
+        if some:
+            await self.random.choice(some).take_one()
+        lossy = self.random.choice(self.servers)
+        if lossy.lost and self.random.random() < 0.2:
+            lossy.inbox.append(lossy.lost.pop(0))
+
+    async def _restart(self) -> None:
+        server = self.random.choice(self.servers)
+        await server.close()
+        await server.open()
+        self.done["restart"] += 1
+
+    async def go_away_and_come_back(self) -> None:
+        """Let all of a server's people leave, the others go on without them, and its anchor come back.
+
+        Meanwhile nobody closes the room: a join that one resident allows and the other one does not, since it closed
+        the room first, splits the room in two for good. Each side then soft-fails all that the other one sends, as the
+        specification wants it, unless a third one that is on both sides brings them together.
+        """
+        await self.deliver_all()
+        away, *others = self.random.sample(self.servers, 3)
+        for user in away.people:
+            if (await away.room()).head.members.of(user) == "join":
+                assert await away.do(MEMBER, user, {"membership": "leave"}, user)
+        away.away = True
+        await self.deliver_all()
+        for _ in range(12):
+            await self.random.choice((partial(self._act, "close or open"), self._arrive))()
+        resident = self.random.choice([server for server in others if await server.is_in()])
+        if not await self.come_in(away, resident):
+            for user in resident.people:
+                await resident.do(MEMBER, user, {"membership": "invite"}, away.anchor)
+            await self.come_in(away, resident)
+        self.done["away" if away.away else "came back"] += 1
+
+    async def _act(self, but: str = "") -> None:
+        server = self.random.choice(self.servers)
+        if not await server.is_in():
+            return
+        user = self.random.choice(server.people)
+        deed = self.random.choices(list(DEEDS), [chance for chance, _ in DEEDS.values()])[0]
+        if deed == but:
+            return
+        done = await DEEDS[deed][1](server, user)
+        self.done[f"{deed}{'' if done else ' refused'}"] += 1
+
+    # The end -----------------------------------------------------------------------------------------------------
+
+    async def agree(self) -> None:
+        """Deliver everything to everybody, let every server speak twice, and see that they are of one mind.
+
+        All must be who see each other's people in the room, or out of it, as those do themselves. Otherwise nobody
+        builds upon what the others say, who soft-fail it, as the specification wants it; that is rare, and counted.
+        """
+        self.everywhere = True
+        for server in self.servers:
+            server.inbox += [event for event in self.sent if event not in server.inbox]
+        await self.deliver_all()
+        for _ in range(2):
+            for server in self.random.sample(self.servers, 3):
+                if await server.is_in():
+                    await server.do("m.room.message", server.anchor, {"msgtype": "m.text", "body": "good night"})
+                    await self.deliver_all()
+        for one, other in itertools.combinations([server for server in self.servers if not server.away], 2):
+            if await one.believes(other) != await other.is_in() or await other.believes(one) != await one.is_in():
+                self.done["split"] += 1
+                continue
+            assert await other.ends() == await one.ends()
+            assert await other.state() == await one.state()
+            assert _members(await other.room()) == _members(await one.room())
+        for server in self.servers:
+            assert server.away or server.waiting() == []
+
+    async def agree_on_every_event(self) -> None:
+        """Whatever two servers have placed, both rejected it or neither, by the same state before it."""
+        states: dict[str, tuple[bool, State]] = {}
+        for server in self.servers:
+            groups: dict[int, State] = {}
+            for event_id, (rejected, group) in server.placed().items():
+                if group not in groups:
+                    groups[group] = server.named(state_rows.group(server.house.owning.database, group))
+                found = states.setdefault(event_id, (rejected, groups[group]))
+                assert found == (rejected, groups[group]), (server.name, event_id)
+
+    async def be_as_written(self) -> None:
+        """What each server has in memory is what it reads from its database when it starts again."""
+        for server in self.servers:
+            was = (await server.room()).published
+            await server.close()
+            await server.open()
+            now = (await server.room()).published
+            assert now.state == was.state
+            assert set(now.extremities) == set(was.extremities)
+            assert now.members.memberships == was.members.memberships
+            assert now.state == state_rows.group(server.house.owning.database, now.group_nid)
+
+
+def _members(room: Room) -> dict[str, str]:
+    return {user: one for user, one in room.published.members.memberships.items() if one != "leave"}
