@@ -21,6 +21,7 @@ from appliance.protocol.events import Event
 from appliance.rooms.appending import Appender, Draft, Statement
 from appliance.rooms.holding import Holding
 from appliance.rooms.judging import Judging, Named, NeedsEvents, State, Unacceptable
+from appliance.rooms.merging import Merging
 from appliance.rooms.placing import Placement
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.store import EventStore
@@ -87,6 +88,7 @@ class Accepting:
         self._judging = judging
         self._holding = holding
         self._signatures = signatures
+        self._merging = Merging(appender)
 
     async def accept(self, room_id: str, pdu: dict[str, Any], origin: str = "") -> Verdict:
         """Judge an event and keep it as the verdict says; durable when this returns. Then take up what waited for it.
@@ -174,6 +176,7 @@ class Accepting:
                     verdict, committed = self._judged_outlier(room, event)
                 else:
                     verdict, committed = await self._judged(room, event)
+                    self._merging.look(room)
             if committed is not None:
                 await committed
             return verdict

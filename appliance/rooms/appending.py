@@ -199,6 +199,11 @@ class Appender:
         self._now_ms = now_ms
         self._contributors = contributors
 
+    @property
+    def server_name(self) -> str:
+        """As whom events are made here."""
+        return self._identity.server_name
+
     async def append(self, room_id: str, work: Callable[[Draft], T]) -> T:
         """Do some work on a draft of a room and make its events durable.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from appliance.protocol.auth import NotAllowed, check_auth_events, check_event
 from appliance.protocol.events import Event
+from appliance.rooms.merging import surplus
 from appliance.rooms.placing import (
     NewGroup,
     Placement,
@@ -25,7 +26,10 @@ from appliance.storage import state as state_rows
 from appliance.storage.database import Database
 from appliance.storage.events import EventRow
 from appliance.storage.numbers import Numbers
-from appliance.storage.state import StateMap
+from appliance.storage.state import Changes, StateMap
+
+NEAR = 16
+"""In how many slots a state may differ from the one that it is stored upon without a search for a nearer one."""
 
 LONGEST_DETOUR = 200
 """How many events that were kept aside are passed on the way from an event to the ends of the graph below it."""
@@ -194,17 +198,20 @@ class Judging:
         """
         head, auth = room.head, named.auth_nids(room)
         after = self.state_after(event, nid, before)
-        current, snapshot = State(head.group_nid, head.state), head
         end = Extremity(nid, event.event_id, named.ordering(event))
-        if not self._stood_upon(room, event, nid):
-            covered = self._covered(room, named.parents)
+        covered = self._covered(room, named.parents)
+        if self._stood_upon(room, event, nid) and any(one.nid not in covered for one in head.extremities):
+            current = await self._current(room, None, covered)
+            snapshot = head.ended_by(None, covered)
+        else:
+            others = [one for one in head.extremities if one.nid not in covered]
+            covered |= surplus(end, others, lambda one: self._store.event(one).sender)
             current = await self._current(room, after, covered, {nid: (event, auth)})
             snapshot = head.ended_by(end, covered)
         changes = changes_between(head.state, current.state) if current.nid != head.group_nid else {}
         if current.nid != head.group_nid:
-            snapshot = snapshot.with_state(
-                current.nid, current.state, members_after(head.members, changes, self._store)
-            )
+            members = members_after(head.members, changes, self._store)
+            snapshot = snapshot.with_state(current.nid, current.state, members)
         replaces = None if event.state_key is None else before.state.get((event.type, event.state_key))
         groups = _new_groups(before, after, current)
         return Placement(
@@ -238,7 +245,10 @@ class Judging:
         return State(group.nid, state, (*before.new, group))
 
     def _stood_upon(self, room: Room, event: Event, nid: int) -> bool:
-        """Whether an event comes late, and what is here stands on it already: then it is no end of the graph."""
+        """Whether an event comes late, and what is here stands on it already: then it is no end of the graph.
+
+        What it stands on itself may have been taken for an end until now.
+        """
         if event.state_key is not None and room.head.state.get((event.type, event.state_key)) == nid:
             return True
         return gaps.is_missing(self._database, room.nid, event.event_id)
@@ -261,23 +271,28 @@ class Judging:
         return covered
 
     async def _current(
-        self, room: Room, after: State, covered: set[int], fresh: dict[int, tuple[Event, Sequence[int]]]
+        self,
+        room: Room,
+        after: State | None,
+        covered: set[int],
+        fresh: dict[int, tuple[Event, Sequence[int]]] | None = None,
     ) -> State:
-        """The current state with an event as one more end: that in which the states after all ends resolve.
+        """The current state once some ends of the graph are none any more: that in which the states after all ends
+        resolve.
 
         Args:
             room: the room.
-            after: the state after the event.
+            after: the state after an event that is one more end, if there is one.
             covered: what are no ends any more.
             fresh: the event.
         """
         was = {end.nid: self._after(end.nid) for end in room.head.extremities}
         others = {group for nid, group in was.items() if nid not in covered}
-        if others <= {after.nid}:
-            return after
-        if others | {after.nid} == set(was.values()):
+        now = others if after is None else others | {after.nid}
+        if now == set(was.values()):
             return State(room.head.group_nid, room.head.state)
-        return await self._resolved(room, [after, *await self._stored(room, others - {after.nid})], fresh)
+        stored = await self._stored(room, others if after is None else others - {after.nid})
+        return await self._resolved(room, stored if after is None else [after, *stored], fresh)
 
     async def _resolved(
         self, room: Room, states: Sequence[State], fresh: dict[int, tuple[Event, Sequence[int]]] | None = None
@@ -289,8 +304,7 @@ class Judging:
         for state in states:
             if state.state == resolved:
                 return state
-        base = states[0]
-        changes = changes_between(base.state, resolved)
+        base, changes = _nearest(states, resolved)
         group = NewGroup(self._numbers.group(), base.nid or None, changes)
         return State(group.nid, resolved, (*base.new, group))
 
@@ -310,6 +324,20 @@ class Judging:
         if groups is None:
             raise Unacceptable("The event stands on one whose state is not known.")
         return groups[1]
+
+
+def _nearest(states: Sequence[State], state: StateMap) -> tuple[State, Changes]:
+    """Which of some states another one differs from the least, and in what; near enough will do, the latest first.
+
+    One that others chose may lie far back: what differs from that would be stored anew for each event of theirs.
+    """
+    latest, *earlier = sorted(states, key=lambda one: -one.nid)
+    best = latest, changes_between(latest.state, state)
+    for one in earlier:
+        if len(best[1]) <= NEAR:
+            break
+        best = min(best, (one, changes_between(one.state, state)), key=lambda found: len(found[1]))
+    return best
 
 
 def _new_groups(*states: State) -> list[NewGroup]:

@@ -71,9 +71,14 @@ class Snapshot:
     state: Mapping[Slot, int]
     members: Members
 
-    def ended_by(self, end: Extremity, parents: Collection[int]) -> "Snapshot":
-        """After an event that stands on those parents, as far as the ends of the graph go."""
-        ends = (end, *(one for one in self.extremities if one.nid not in parents))
+    def ended_by(self, end: Extremity | None, parents: Collection[int]) -> "Snapshot":
+        """After an event that stands on those parents, as far as the ends of the graph go.
+
+        Args:
+            end: the event; None where something stands on it already, so that it is no end itself.
+            parents: what it stands on.
+        """
+        ends = (*(() if end is None else (end,)), *(one for one in self.extremities if one.nid not in parents))
         return Snapshot(ends, self.group_nid, self.state, self.members)
 
     def with_state(self, group_nid: int, state: StateMap, members: Members) -> "Snapshot":
