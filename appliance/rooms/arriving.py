@@ -159,12 +159,11 @@ class Arriving:
         if row is not None and row.version != told.version.identifier:
             raise Unacceptable("The room has another version than the other server says.")
 
-        def usable(found: EventRow) -> bool:
-            return row is not None and found.room_nid == row.room_nid and not found.rejected
-
-        def read(reader: Reader, event_ids: Sequence[str]) -> dict[str, Event | None]:
+        def read(reader: Reader, event_ids: Sequence[str]) -> dict[str, tuple[Event, bool] | None]:
             return {
-                event_id: Event.from_json(told.version, found.json, event_id) if usable(found) else None
+                event_id: (Event.from_json(told.version, found.json, event_id), bool(found.rejected))
+                if row is not None and found.room_nid == row.room_nid
+                else None
                 for event_id, found in event_rows.by_ids(reader, event_ids).items()
             }
 
@@ -190,7 +189,7 @@ class Arriving:
             nid = nids[event_id] = self._numbers.event()
             auth = tuple(nids[other] for other in event.auth_events)
             place = Placement(nid, (), auth, event.depth, None, 0, 0, (), room.head, {})
-            rows.append(new_row(room.nid, event, place, outlier=True))
+            rows.append(new_row(room.nid, event, place, rejected=event_id in vetted.rejected, outlier=True))
             events[nid] = event
         return _Outliers(nids, rows, events, {slot: nids[event_id] for slot, event_id in vetted.state.items()})
 

@@ -1,7 +1,8 @@
 """Checking what another server says of a room, before any of it is believed (server-server API, "Joining Rooms").
 
-What is malformed, of another room, badly signed, or not allowed by the events that it names, is left out, and so is
-whatever needs it: one bad event among ten thousand is no reason to stay out of a room. The create event must be good.
+What is malformed, of another room, badly signed, or names what is not there, is left out. What is not allowed by the
+events that it names is rejected, and so is whatever names it. One bad event among ten thousand is no reason to stay out
+of a room; only the create event must be good.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ SLICE = 50
 """Events that are read or judged at one go, so that others get their turn: some three milliseconds."""
 SIGNATURES_AT_ONCE = 500
 
-Known = Callable[[Sequence[str]], Awaitable[Mapping[str, Event | None]]]
+Known = Callable[[Sequence[str]], Awaitable[Mapping[str, tuple[Event, bool] | None]]]
 
 
 class ManySignatures(Signatures, Protocol):
@@ -54,19 +55,22 @@ class Vetted:
 
     Args:
         create: the room's create event.
-        events: all good events by their ids, each behind those that allow it.
-        state: the ids of the state's events by their slots.
+        events: all events by their ids, each behind those that it names as allowing it.
+        rejected: the ids of those that are not allowed.
+        state: the ids of the state's events by their slots, without those.
     """
 
     create: Event
     events: Mapping[str, Event]
+    rejected: Collection[str]
     state: Mapping[Slot, str]
 
     def check(self, event: Event) -> None:
         """Judge an event by those that it names as allowing it and by the state; raises ``NotAllowed``."""
         if any(event_id not in self.events for event_id in event.auth_events):
-            raise NotAllowed("What the event names as allowing it is not all here, or not good.")
-        check_vouchers(event, [self.events[event_id] for event_id in event.auth_events], self.create, _none)
+            raise NotAllowed("What the event names as allowing it is not all here.")
+        named = [self.events[event_id] for event_id in event.auth_events]
+        check_vouchers(event, named, self.create, self.rejected.__contains__)
 
         def lookup(event_type: str, key: str) -> Event | None:
             found = self.state.get((event_type, key))
@@ -90,8 +94,8 @@ class Vetting:
 
         Args:
             told: what a server says.
-            lookup: finds those of the events that were checked before, by their ids; None for those that may not be
-                used.
+            lookup: finds those of the events that were checked before, by their ids, and whether they were rejected;
+                None for those of other rooms.
 
         Raises:
             Unacceptable: where the create event is bad or missing, or the state says two things of one slot.
@@ -100,16 +104,19 @@ class Vetting:
         state = await _read(told, told.state)
         found.update(state)
         known = await lookup(list(found))
-        for event_id in found.keys() & known.keys():
-            stored = known[event_id]
-            if stored is None or not _are_same(stored, found[event_id]):
+        rejected: set[str] = set()
+        for event_id, stored in known.items():
+            if stored is None or not _are_same(stored[0], found[event_id]):
                 del found[event_id]
             else:
-                found[event_id] = stored
+                found[event_id] = stored[0]
+                if stored[1]:
+                    rejected.add(event_id)
         await self._drop_unsigned(found, [event for event_id, event in found.items() if event_id not in known])
         create = _create(told, found)
-        good = await _allowed(found, create)
-        return Vetted(create, good, _state([event for event_id, event in good.items() if event_id in state]))
+        events = await _judged(found, create, rejected)
+        good = [event for event_id, event in events.items() if event_id in state and event_id not in rejected]
+        return Vetted(create, events, rejected, _state(good))
 
     async def _drop_unsigned(self, found: dict[str, Event], fresh: Sequence[Event]) -> None:
         for start in range(0, len(fresh), SIGNATURES_AT_ONCE):
@@ -159,15 +166,21 @@ def _create(told: Told, found: Mapping[str, Event]) -> Event:
     return create
 
 
-async def _allowed(found: Mapping[str, Event], create: Event) -> dict[str, Event]:
-    """Those events that are allowed by good ones, each behind them; none that stands in a circle."""
-    good: dict[str, Event] = {}
+async def _judged(found: Mapping[str, Event], create: Event, rejected: set[str]) -> dict[str, Event]:
+    """Those events of which all is here that they name as allowing them, each behind that; none of a circle is.
+
+    Args:
+        found: the events.
+        create: the room's create event.
+        rejected: those that are rejected; what is found to be is added.
+    """
+    judged: dict[str, Event] = {}
     lacks: dict[str, int] = {}
     named_by: dict[str, list[str]] = {}
     for number, (event_id, event) in enumerate(found.items()):
         if number % (10 * SLICE) == 0:
             await asyncio.sleep(0)
-        others = found.keys() & event.auth_events
+        others = set(event.auth_events)
         lacks[event_id] = len(others)
         for other in others:
             named_by.setdefault(other, []).append(event_id)
@@ -175,29 +188,24 @@ async def _allowed(found: Mapping[str, Event], create: Event) -> dict[str, Event
     for number, event_id in enumerate(ready):  # grows while it is walked
         if number % SLICE == 0:
             await asyncio.sleep(0)
-        event = found[event_id]
+        event = judged[event_id] = found[event_id]
+        if event is not create and not _is_allowed(event, judged, create, rejected):
+            rejected.add(event_id)
         for other in named_by.get(event_id, ()):
             lacks[other] -= 1
             if not lacks[other]:
                 ready.append(other)
-        if event is create or _is_vouched_for(event, good, create):
-            good[event_id] = event
-    return good
+    return judged
 
 
-def _is_vouched_for(event: Event, good: Mapping[str, Event], create: Event) -> bool:
-    if event.type == "m.room.create" or any(event_id not in good for event_id in event.auth_events):
+def _is_allowed(event: Event, judged: Mapping[str, Event], create: Event, rejected: Collection[str]) -> bool:
+    if event.type == "m.room.create" or event.event_id in rejected:
         return False
     try:
-        check_vouchers(event, [good[event_id] for event_id in event.auth_events], create, _none)
+        check_vouchers(event, [judged[one] for one in event.auth_events], create, rejected.__contains__)
     except NotAllowed:
         return False
     return True
-
-
-def _none(event_id: str) -> bool:
-    """What is rejected: nothing of what is good."""
-    return False
 
 
 def _state(events: Iterable[Event]) -> dict[Slot, str]:

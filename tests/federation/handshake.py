@@ -46,6 +46,23 @@ def told_before(resident: House, room: Room, event_id: str) -> Told:
     return Told(room.version, room.room_id, pdus(room, state), pdus(room, chain))
 
 
+async def told_upon(resident: House, room: Room, event: Event) -> Told | None:
+    """The state before an event that a resident need not have, and all that allows it; None where it cannot tell.
+
+    It must have what the event stands on.
+    """
+    database = resident.owning.database
+    named = event_rows.by_ids(database, [*event.prev_events, *event.auth_events])
+    if any(one not in named or named[one].outlier for one in event.prev_events):
+        return None
+    async with room.lock:
+        await room.settled()
+        before = await resident.judging.state_before(room, [named[one] for one in event.prev_events])
+    auth = [named[one].nid for one in event.auth_events if one in named]
+    chain = sorted({*auth, *auth_chain(resident, [*auth, *before.state.values()])})
+    return Told(room.version, room.room_id, pdus(room, list(before.state.values())), pdus(room, chain))
+
+
 def auth_chain(resident: House, nids: Iterable[int]) -> list[int]:
     """The numbers of what allows some events, and of what allows those in turn."""
     found: set[int] = set()

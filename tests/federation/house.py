@@ -105,9 +105,11 @@ class House:
         self.living = living
         self.remote = remote
         database, numbers, store = owning.database, living.numbers, living.store
-        judging = Judging(database, numbers, store, Resolving(database))
+        self.judging = Judging(database, numbers, store, Resolving(database))
         self.holding = living.holding
-        self.accepting = Accepting(database, numbers, living.rooms, store, living.appender, judging, self.holding, ring)
+        self.accepting = Accepting(
+            database, numbers, living.rooms, store, living.appender, self.judging, self.holding, ring
+        )
         self.arriving = Arriving(
             database,
             numbers,
