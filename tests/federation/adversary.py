@@ -9,7 +9,8 @@ from appliance.rooms.accepting import Unacceptable, Verdict
 from appliance.storage import events as event_rows
 from appliance.storage import state as state_rows
 from tests.federation.house import ELSEWHERE, House, Remote
-from tests.federation.simulation import Server, World
+from tests.federation.resident import Server
+from tests.federation.simulation import World
 
 MALLORY, MAUD, MOSES = (f"@{name}:{ELSEWHERE}" for name in ("mallory", "maud", "moses"))
 VILLAINS = (MALLORY, MAUD, MOSES)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.rooms.snapshot import MEMBER
 
 if TYPE_CHECKING:
-    from tests.federation.simulation import Server
+    from tests.federation.resident import Server
 
 PEOPLE = ("anchor", "bea", "carl")
 """On each server; its anchor is never removed, so that each can speak at the end."""

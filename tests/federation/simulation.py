@@ -9,12 +9,10 @@ import itertools
 import random
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from appliance.errors import MatrixError
 from appliance.protocol.events import Event
 from appliance.protocol.identifiers import server_of
 from appliance.protocol.versions import VERSIONS
@@ -24,142 +22,12 @@ from appliance.rooms.room import Room
 from appliance.rooms.snapshot import MEMBER
 from appliance.storage import events as event_rows
 from appliance.storage import state as state_rows
-from tests.federation.deeds import DEEDS, PEOPLE
+from tests.federation.deeds import DEEDS
 from tests.federation.handshake import join_event, told_before, told_upon
-from tests.federation.house import House, Keyring, Remote, house
+from tests.federation.house import Keyring
+from tests.federation.resident import Server, State
 
 NAMES = ("a.example", "b.example", "c.example")
-State = dict[tuple[str, str], str]
-
-
-class Clock:
-    """A server's clock: goes on with the world's, and is wrong by some."""
-
-    def __init__(self, world: "World", wrong_by: int) -> None:
-        self._world = world
-        self._wrong_by = wrong_by
-
-    def __call__(self) -> int:
-        """The time, milliseconds since 1970."""
-        return self._world.time + self._wrong_by
-
-    __next__ = __call__
-
-
-class Server:
-    """One Hearth, which can be closed and opened again.
-
-    Args:
-        world: where it is.
-        name: its name.
-        folder: its data.
-    """
-
-    def __init__(self, world: "World", name: str, folder: Path) -> None:
-        self.world = world
-        self.random = world.random
-        self.name = name
-        self.folder = folder
-        self.clock = Clock(world, self.random.choice((0, 0, -3_000, 2_000)))
-        self.inbox: list[Event] = []
-        self.lost: list[Event] = []
-        self.verdicts: Counter[Verdict] = Counter()
-        self.away = True
-        self.house: House
-        self._stack = AsyncExitStack()
-
-    @property
-    def people(self) -> list[str]:
-        """Its users."""
-        return [f"@{person}:{self.name}" for person in PEOPLE]
-
-    @property
-    def anchor(self) -> str:
-        """The user who stays."""
-        return f"@{PEOPLE[0]}:{self.name}"
-
-    async def open(self) -> None:
-        """Start."""
-        remote = Remote()
-        remote.clock = self.clock  # type: ignore[assignment]
-        self.house = await self._stack.enter_async_context(
-            house(self.folder, remote, name=self.name, ring=self.world.ring)
-        )
-        self.house.living.appender._now_ms = self.house.living.creation._now_ms = self.clock
-        await self.house.accepting.look()
-
-    async def close(self) -> None:
-        """Stop."""
-        await self._stack.aclose()
-
-    async def room(self) -> Room:
-        """The room as it is here."""
-        return await self.house.found(self.world.room_id)
-
-    async def is_in(self) -> bool:
-        """Whether somebody of this server is in the room, as far as it knows."""
-        return await self.house.living.rooms.find(self.world.room_id) is not None and await self.believes(self)
-
-    async def believes(self, other: "Server") -> bool:
-        """Whether somebody of another server is in the room, as far as is known here."""
-        members = (await self.room()).head.members
-        return any(members.of(user) == "join" for user in other.people)
-
-    async def do(
-        self, event_type: str, sender: str, content: dict[str, Any], key: str | None = None, **more: Any
-    ) -> bool:
-        """Let a user do something, and send it to all whom it concerns; False where the rules refuse it here."""
-        room = await self.room()
-        before = room.head.members
-        try:
-            event = await self.house.living.appender.append(
-                self.world.room_id, lambda draft: draft.add(event_type, sender, content, key, **more)
-            )
-        except MatrixError as refusal:
-            assert refusal.status == 403, refusal
-            return False
-        present = {server_of(user) for members in (before, room.head.members) for user in members.having("join")}
-        self.world.send(self, event, present)
-        return True
-
-    async def take_one(self) -> None:
-        """Take in one of the events that are under way to here, whichever."""
-        event = self.inbox.pop(self.random.randrange(len(self.inbox)))
-        if not self.away:
-            verdict = await self.house.accepting.accept(self.world.room_id, event.pdu, server_of(event.sender))
-            self.verdicts[verdict] += 1
-
-    async def state(self) -> State:
-        """The current state by ids."""
-        return self.named((await self.room()).published.state)
-
-    def named(self, state: Any) -> State:
-        """A state by ids."""
-        store = self.house.living.store
-        return {slot: store.event(nid).event_id for slot, nid in state.items()}
-
-    async def ends(self) -> set[str]:
-        """The ids of the ends of the graph."""
-        return {end.event_id for end in (await self.room()).published.extremities}
-
-    def placed_event(self, event_id: str) -> Event:
-        """An event that is here."""
-        found = self.house.living.store.find(event_id)
-        assert found is not None
-        return found[1]
-
-    def placed(self) -> dict[str, tuple[bool, int]]:
-        """The events that have a place in the graph: whether each was rejected, and the group of the state before."""
-        rows = self.house.owning.database.read(
-            "SELECT e.event_id, e.rejected, s.before_nid FROM events e JOIN event_states s USING (event_nid)"
-        )
-        return {event_id: (bool(rejected), group) for event_id, rejected, group in rows}
-
-    def waiting(self) -> list[tuple[str, str]]:
-        """What waits, and for what."""
-        return self.house.owning.database.read(
-            "SELECT w.event_id, f.missing_event_id FROM waiting_events w LEFT JOIN waiting_for f USING (event_id)"
-        )
 
 
 class World:
@@ -315,6 +183,7 @@ class World:
 
     async def _restart(self) -> None:
         server = self.random.choice(self.servers)
+        await server.be_resolved()
         await server.close()
         await server.open()
         self.done["restart"] += 1
@@ -364,6 +233,7 @@ class World:
         """
         self.everywhere = True
         for server in self.servers:
+            await server.be_resolved()
             server.inbox += [event for event in self.sent if event not in server.inbox]
         await self.deliver_all()
         for _ in range(2):
