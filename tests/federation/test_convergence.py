@@ -38,9 +38,9 @@ async def live(seed: int, version: str, folder: Path, *, steps: int, away: int) 
     return world
 
 
-@pytest.mark.parametrize("version", ["2", "3", "6", "10", "11", "12"])
+@pytest.mark.parametrize("version", ["6", "12"])
 def test_three_servers_agree(tmp_path: Path, version: str) -> None:
-    """A short life in every kind of room version whose resolution is sure to end the same everywhere."""
+    """A short life in an older and in the newest kind of room."""
     world = asyncio.run(live(7, version, tmp_path, steps=120, away=1))
     assert world.done["split"] == 0
     assert world.done["came back"] == 1
