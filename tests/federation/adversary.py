@@ -1,16 +1,25 @@
 """A server that signs for itself and says what it likes, to each Hearth something else."""
 
-from collections.abc import Sequence
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from appliance.protocol.auth import auth_event_slots
 from appliance.protocol.events import Event, InvalidEvent, build_event
+from appliance.protocol.versions import VERSIONS
 from appliance.rooms.accepting import Unacceptable, Verdict
 from appliance.storage import events as event_rows
 from appliance.storage import state as state_rows
 from tests.federation.house import ELSEWHERE, House, Remote
 from tests.federation.resident import Server
 from tests.federation.simulation import World
+
+Story = Callable[..., Awaitable[None]]
 
 MALLORY, MAUD, MOSES = (f"@{name}:{ELSEWHERE}" for name in ("mallory", "maud", "moses"))
 VILLAINS = (MALLORY, MAUD, MOSES)
@@ -97,9 +106,12 @@ class Siege(World):
 
     async def tell(self, server: Server, event: Event) -> Verdict | str:
         """Send an event of the adversary's to one Hearth; its verdict, or why it did not even keep it."""
-        self.told.setdefault(event.event_id, event)
+        return await self.tell_pdu(server, event.pdu)
+
+    async def tell_pdu(self, server: Server, pdu: dict[str, Any]) -> Verdict | str:
+        """The same for what may be no event."""
         try:
-            return await server.house.accepting.accept(self.room_id, event.pdu, self.adversary.name)
+            return await server.house.accepting.accept(self.room_id, pdu, self.adversary.name)
         except (InvalidEvent, Unacceptable) as refusal:
             return str(refusal)
 
@@ -164,3 +176,59 @@ class Siege(World):
                 return self.random.choice(("m.room.topic", "m.room.name")), {"x": str(self.random.random())}, ""
             case _:
                 return "m.room.redaction", {"reason": "x"}, None
+
+
+# Stories about it ---------------------------------------------------------------------------------------------------
+
+
+def in_a_siege(story: Story) -> Callable[..., None]:
+    """Run a story about two Hearths and an adversary in a room."""
+
+    @functools.wraps(story)
+    def run(tmp_path: Path, version: str = "12", **named: Any) -> None:
+        async def live() -> None:
+            siege = Siege(0, version, tmp_path)
+            try:
+                await siege.open()
+                await story(siege, *siege.servers, **named)
+            finally:
+                await siege.close()
+
+        asyncio.run(live())
+
+    wanted = list(inspect.signature(story).parameters.values())[3:]
+    names = ["tmp_path", *(["version"] if getattr(story, "pytestmark", None) else [])]
+    given = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    run.__signature__ = inspect.Signature([*given, *wanted])  # type: ignore[attr-defined]
+    return run
+
+
+every_version = pytest.mark.parametrize("version", ["1", "2", "6", "10", "11", "12"])
+
+
+async def end_of(server: Server) -> str:
+    """The one end of the graph at a Hearth."""
+    (end,) = await server.ends()
+    return end
+
+
+async def says(siege: Siege, server: Server, parents: list[str], what: str, *rest: Any, **other: Any) -> Event:
+    """An event of the adversary's that one Hearth accepts."""
+    event = siege.adversary.upon(server.house, parents, what, *rest, **other)
+    assert await siege.tell(server, event) is Verdict.ACCEPTED
+    return event
+
+
+def rows(server: Server) -> dict[str, int]:
+    """How many rows each table of a Hearth has."""
+    read = server.house.owning.database.read
+    tables = [name for (name,) in read("SELECT name FROM sqlite_schema WHERE type = 'table'") if "sqlite" not in name]
+    return {name: read(f"SELECT COUNT(*) FROM {name}")[0][0] for name in tables}
+
+
+async def another_room(siege: Siege, server: Server, number: int) -> str:
+    """Another room at a Hearth, with nobody of elsewhere in it."""
+    content = {"room_version": "12", "number": number}
+    return await server.house.living.creation.make(
+        server.anchor, VERSIONS["12"], content, lambda draft: None, lambda tx, room: None
+    )

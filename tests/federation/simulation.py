@@ -49,8 +49,8 @@ class World:
         self.room_id = f"!room{seed}:{self.names[0]}"
         self.done: Counter[str] = Counter()
         self.sent: list[Event] = []
-        self.told: dict[str, Event] = {}
         self.everywhere = False
+        self.folder = folder
         self.servers = []
         for name in self.names:
             (folder / name).mkdir()
