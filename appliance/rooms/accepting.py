@@ -176,7 +176,6 @@ class Accepting:
                     verdict, committed = self._judged_outlier(room, event)
                 else:
                     verdict, committed = await self._judged(room, event)
-                    self._merging.look(room)
             if committed is not None:
                 await committed
             return verdict
@@ -186,7 +185,6 @@ class Accepting:
         known = self.known(room, event)
         if known is not None and not known.outlier:
             return Verdict.KNOWN, None
-        event = event if known is None else self._form(known, event)
         named = judging.named(room, event)
         before = await judging.state_before(room, named.parents)
         return await self.settle(room, event, known, named, before)
@@ -208,6 +206,7 @@ class Accepting:
         """
         judging = self._judging
         nid = self._numbers.event() if known is None else known.nid
+        event = event if known is None else self._form(known, event)
         self._store.hold(nid, event)
         verdict = self._verdict(room, event, named, before)
         # What was rejected as an outlier stays rejected.
@@ -220,7 +219,9 @@ class Accepting:
         place = await judging.placed(room, event, nid, named, before)
         draft = Draft(room, self._appender)
         draft.put(event, place, also=gap_before(room, place, named.lacking))
-        return verdict, self._appender.commit(draft, lambda tx: self._came(tx, room, event))
+        committed = self._appender.commit(draft, lambda tx: self._came(tx, room, event))
+        self._merging.look(room)
+        return verdict, committed
 
     def _verdict(self, room: Room, event: Event, named: Named, before: State) -> Verdict:
         """What the events that an event names, the state before it and the current state say of it."""

@@ -212,7 +212,10 @@ class Arriving:
                 committed = self._go_on(room, outliers, join, None if known is None else known.nid)
                 await committed
                 return room
-        if await self._bridged(told.room_id, vetted, join) not in (Verdict.ACCEPTED, Verdict.KNOWN):
+        await self._bridged(told.room_id, vetted, join)
+        room = await self._rooms.find(told.room_id)
+        # It may be here already, and may have been refused then.
+        if room is None or room.head.members.of(join.sender) != "join":
             raise Unacceptable("The join is not allowed by what is known of the room here.")
         return room
 
@@ -317,7 +320,7 @@ class Arriving:
         if known is not None and not known.outlier:
             return Verdict.KNOWN, None
         outliers = await self._outliers(room, vetted)
-        await self._rooms.submit(room, lambda tx: event_rows.insert_outliers(tx, outliers.rows))
+        await asyncio.shield(self._rooms.submit(room, lambda tx: event_rows.insert_outliers(tx, outliers.rows)))
         auth = event_rows.by_ids(self._database, event.auth_events)
         missing = [event_id for event_id in event.auth_events if event_id not in auth]
         if missing:

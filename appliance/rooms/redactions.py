@@ -2,6 +2,8 @@
 
 From room version 3 on the right to redact is judged when it is applied and not by the authorisation rules
 (``protocol.auth.redaction_applies``). A redaction that comes before its target waits, and is judged when that comes.
+It is judged by the power levels that it names itself as allowing it, which are the same on every server whenever it
+arrives.
 """
 
 from collections.abc import Callable
@@ -17,7 +19,6 @@ from appliance.rooms.room import Rooms
 from appliance.rooms.snapshot import Step
 from appliance.rooms.store import EventStore
 from appliance.storage import events as rows
-from appliance.storage import state as state_rows
 from appliance.storage.database import Database, Tx
 
 POWER_LEVELS = ("m.room.power_levels", "")
@@ -68,29 +69,25 @@ class Redactions:
         if found is None:
             return lambda tx, position: rows.note_redaction(tx, target_id, step.nid, applied=False)
         row, target = found
-        room = self._rooms.loaded(step.room_id)
-        if room is None or row.room_nid != step.room_nid:
-            return None
-        if not redaction_applies(step.event, target, room.power(step.before)):
+        if row.room_nid != step.room_nid or not self._applies(step.event, target):
             return None
         return self._emptied(step, row.nid, target, step.nid)
 
     def _catch_up(self, step: Step) -> Statement | None:
         for redaction_nid in rows.pending_redactions(self._database, step.event.event_id):
             redaction = self._store.event(redaction_nid)
-            if redaction.room_id == step.room_id and self._applied_then(step, redaction, redaction_nid):
+            if redaction.room_id == step.room_id and self._applies(redaction, step.event):
                 return self._emptied(step, step.nid, step.event, redaction_nid)
         return None
 
-    def _applied_then(self, step: Step, redaction: Event, redaction_nid: int) -> bool:
-        """Whether an earlier redaction may be carried out, by the power levels in the state before it."""
-        room = self._rooms.loaded(step.room_id)
-        groups = state_rows.groups_of(self._database, redaction_nid)
-        if room is None or groups is None:
+    def _applies(self, redaction: Event, target: Event) -> bool:
+        """Whether a redaction may be carried out."""
+        room = self._rooms.loaded(redaction.room_id)
+        if room is None:
             return False
-        nid = state_rows.group(self._database, groups[0]).get(POWER_LEVELS)
-        levels = PowerLevels(room.version, None if nid is None else self._store.event(nid), room.create)
-        return redaction_applies(redaction, step.event, levels)
+        named = [found[1] for found in map(self._store.find, redaction.auth_events) if found is not None]
+        levels = next((one for one in named if (one.type, one.state_key) == POWER_LEVELS), None)
+        return redaction_applies(redaction, target, PowerLevels(room.version, levels, room.create))
 
     def _emptied(self, step: Step, target_nid: int, target: Event, redaction_nid: int) -> Statement:
         emptied = canonical.encode(redact(target.version, target.pdu))

@@ -155,6 +155,15 @@ class Server:
         )
         return {event_id: (bool(rejected), group) for event_id, rejected, group in rows}
 
+    def shown(self) -> list[tuple[str, bytes, set[str]]]:
+        """The events of the timeline: id, form, and the ids of the redactions of them that were accepted here."""
+        read, store = self.house.owning.database.read, self.house.living.store
+        redactions: dict[str, set[str]] = {}
+        for (nid,) in read("SELECT event_nid FROM events WHERE type = 'm.room.redaction' AND position IS NOT NULL"):
+            redactions.setdefault(store.event(nid).redacts or "", set()).add(store.event(nid).event_id)
+        rows = read("SELECT event_id, json FROM events WHERE position IS NOT NULL")
+        return [(event_id, json, redactions.get(event_id, set())) for event_id, json in rows]
+
     def waiting(self) -> list[tuple[str, str]]:
         """What waits, and for what."""
         return self.house.owning.database.read(

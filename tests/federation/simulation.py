@@ -264,6 +264,14 @@ class World:
                 found = states.setdefault(event_id, (rejected, groups[group]))
                 assert found == (rejected, groups[group]), (server.name, event_id)
 
+    def agree_on_every_content(self) -> None:
+        """What two servers show has the same form on both, redacted or not, unless they heard of other redactions."""
+        seen: dict[str, tuple[bytes, set[str]]] = {}
+        for server in self.servers:
+            for event_id, json, redactions in server.shown():
+                found = seen.setdefault(event_id, (json, redactions))
+                assert found[1] != redactions or found[0] == json, (server.name, event_id)
+
     async def be_as_written(self) -> None:
         """What each server has in memory is what it reads from its database when it starts again."""
         for server in self.servers:

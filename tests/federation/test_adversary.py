@@ -34,6 +34,7 @@ async def besieged(seed: int, version: str, folder: Path, steps: int) -> None:
             await (siege.attack() if siege.random.random() < 0.5 else siege.happen(1))
         await siege.agree()
         await siege.agree_on_every_event()
+        siege.agree_on_every_content()
         await siege.be_as_written()
         assert siege.done["split"] == 0
     finally:

@@ -307,3 +307,27 @@ async def test_a_hole_is_bridged(here: House, there: House) -> None:
     assert last.prev_events[0] not in {end.event_id for end in taken.published.extremities}
     assert last.prev_events[0] not in gaps.missing(there.owning.database, taken.nid)
     assert state_ids(taken) == state_ids(room)
+
+
+@in_two_houses
+async def test_what_was_redacted_stays_so_when_it_gets_its_place(here: House, there: House) -> None:
+    """A redaction that was carried out on an event without a place is not undone when the event comes in full."""
+    room = await here.with_mallory()
+    await here.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "regrettable"})
+    topic = room.store.event(room.published.state["m.room.topic", ""])
+    taken, _ = await join_through(here, there, room.room_id, BOB)
+    await there.living.appender.append(
+        room.room_id, lambda draft: draft.add("m.room.message", BOB, text("something in between"))
+    )
+    redaction = here.remote.event(taken, "m.room.redaction", {"redacts": topic.event_id}, sender=MALLORY)
+    assert await there.accepting.accept(room.room_id, redaction.pdu) is Verdict.ACCEPTED
+    # Mallory has no power to redact; Alice has.
+    assert there.living.store.find(topic.event_id)[1].content == {"topic": "regrettable"}  # type: ignore[index]
+    await here.living.appender.append(
+        room.room_id, lambda draft: draft.add("m.room.redaction", ALICE, {}, redacts=topic.event_id)
+    )
+    ours = room.store.event(room.published.extremities[0].nid)
+    assert await there.accepting.accept(room.room_id, ours.pdu) is Verdict.ACCEPTED
+    assert there.living.store.find(topic.event_id)[1].content == {}  # type: ignore[index]
+    assert await there.arriving.bridge(told_before(here, room, topic.event_id), topic.pdu) is Verdict.ACCEPTED
+    assert there.living.store.find(topic.event_id)[1].content == {}  # type: ignore[index]

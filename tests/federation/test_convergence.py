@@ -32,6 +32,7 @@ async def live(seed: int, version: str, folder: Path, *, steps: int, away: int) 
         await world.happen(steps)
         await world.agree()
         await world.agree_on_every_event()
+        world.agree_on_every_content()
         await world.be_as_written()
     finally:
         await world.close()
