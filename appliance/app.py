@@ -53,31 +53,31 @@ from appliance.federation.keys import PublishedKeys, ServerIdentity
 from appliance.owner.claim import Claim
 from appliance.owner.commands import OwnerCommands
 from appliance.owner.setup import Setup
-from appliance.rooms.aliases import Aliases
-from appliance.rooms.appending import Appender
-from appliance.rooms.creation import Creation
-from appliance.rooms.departures import Departures
-from appliance.rooms.directory import Directory
-from appliance.rooms.facts import Outlook, RoomFacts
-from appliance.rooms.holding import Holding
-from appliance.rooms.housekeeping import Housekeeping
-from appliance.rooms.knocking import Knocking
-from appliance.rooms.membership import Membership
-from appliance.rooms.purging import Purging
-from appliance.rooms.reading import Reading
-from appliance.rooms.receipts import Receipts
-from appliance.rooms.redactions import Redactions
+from appliance.rooms.acts.aliases import Aliases
+from appliance.rooms.acts.creation import Creation
+from appliance.rooms.acts.departures import Departures
+from appliance.rooms.acts.knocking import Knocking
+from appliance.rooms.acts.membership import Membership
+from appliance.rooms.acts.sending import Sending
+from appliance.rooms.acts.upgrading import Inheritance, Upgrading
+from appliance.rooms.graph.appending import Appender
+from appliance.rooms.graph.redactions import Redactions
+from appliance.rooms.graph.transactions import Transactions
+from appliance.rooms.incoming.holding import Holding
+from appliance.rooms.reading.lookup import Reading
+from appliance.rooms.reading.serving import Serving
+from appliance.rooms.reading.timeline import Timeline
+from appliance.rooms.reading.visibility import Visibility
 from appliance.rooms.room import Rooms
-from appliance.rooms.sending import Sending
-from appliance.rooms.serving import Serving
-from appliance.rooms.spaces import Children, Spaces
+from appliance.rooms.shown.directory import Directory
+from appliance.rooms.shown.facts import Outlook, RoomFacts
+from appliance.rooms.shown.spaces import Children, Spaces
+from appliance.rooms.signs.receipts import Receipts
+from appliance.rooms.signs.typing import Typing
 from appliance.rooms.standings import Standings
 from appliance.rooms.store import EventStore
-from appliance.rooms.timeline import Timeline
-from appliance.rooms.transactions import Transactions
-from appliance.rooms.typing import Typing
-from appliance.rooms.upgrading import Inheritance, Upgrading
-from appliance.rooms.visibility import Visibility
+from appliance.rooms.upkeep.housekeeping import Housekeeping
+from appliance.rooms.upkeep.purging import Purging
 from appliance.server.addresses import Addresses
 from appliance.server.application import build_application
 from appliance.server.endpoints import bind

@@ -8,7 +8,7 @@ from bisect import bisect_right
 
 from msgspec import Struct
 
-from appliance.rooms.appending import Statement
+from appliance.rooms.graph.appending import Statement
 from appliance.rooms.snapshot import MEMBER, Step
 from appliance.rooms.store import EventStore
 from appliance.storage import memberships as rows

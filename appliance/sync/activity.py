@@ -1,6 +1,6 @@
 """When each room last changed: one number a room, so that a sync skips the rooms in which nothing happened."""
 
-from appliance.rooms.appending import Statement
+from appliance.rooms.graph.appending import Statement
 from appliance.rooms.snapshot import Step
 from appliance.storage.database import Database
 from appliance.storage.rooms import last_positions

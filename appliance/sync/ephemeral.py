@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from appliance.protocol.filters import RoomEventRule
 from appliance.rooms.room import Room
-from appliance.rooms.typing import Typing
+from appliance.rooms.signs.typing import Typing
 from appliance.storage.database import Database
 from appliance.storage.receipts import Receipt, last_receipts, receipts_between
 from appliance.storage.tokens import SyncToken

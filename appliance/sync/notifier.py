@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from appliance.rooms.appending import Statement
+from appliance.rooms.graph.appending import Statement
 from appliance.rooms.room import Room
 from appliance.rooms.snapshot import Step
 from appliance.storage.receipts import PRIVATE, Receipt

@@ -7,11 +7,11 @@ from msgspec import Struct
 
 from appliance.protocol.client_form import stripped
 from appliance.protocol.filters import Filter, RoomEventRule
-from appliance.rooms.serving import Asker, Serving
+from appliance.rooms.reading.serving import Asker, Serving
+from appliance.rooms.reading.timeline import Timeline, passes
 from appliance.rooms.snapshot import MEMBER, Snapshot
 from appliance.rooms.standings import History
 from appliance.rooms.store import ClientEvent, EventStore
-from appliance.rooms.timeline import Timeline, passes
 from appliance.storage import state as state_rows
 from appliance.storage.database import Database
 from appliance.storage.state import Slot

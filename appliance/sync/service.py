@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import orjson
 from msgspec import Struct
 
+from appliance.rooms.reading.serving import Asker
 from appliance.rooms.room import Room, Rooms
-from appliance.rooms.serving import Asker
 from appliance.rooms.standings import History, Standings, UserRooms
 from appliance.storage.database import Database
 from appliance.storage.tokens import SyncToken

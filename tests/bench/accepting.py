@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from appliance.rooms.accepting import Verdict
+from appliance.rooms.incoming.accepting import Verdict
 from appliance.rooms.room import Room
 from tests.bench.figures import Figure
 from tests.federation.house import ELSEWHERE, House, Remote, house

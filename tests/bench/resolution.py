@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from appliance.protocol.events import Event
 from appliance.protocol.versions import VERSIONS
-from appliance.rooms.resolving import Resolving
+from appliance.rooms.graph.resolving import Resolving
 from appliance.storage.database import Database, Tx
 from appliance.storage.state import StateMap
 from tests.bench.figures import Figure

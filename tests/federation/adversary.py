@@ -12,7 +12,7 @@ import pytest
 from appliance.protocol.auth import auth_event_slots
 from appliance.protocol.events import Event, InvalidEvent, build_event
 from appliance.protocol.versions import VERSIONS
-from appliance.rooms.accepting import Unacceptable, Verdict
+from appliance.rooms.incoming.accepting import Unacceptable, Verdict
 from appliance.storage import events as event_rows
 from appliance.storage import state as state_rows
 from tests.federation.house import ELSEWHERE, House, Remote

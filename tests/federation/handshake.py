@@ -5,8 +5,8 @@ from typing import Any
 
 from appliance.protocol.auth import auth_event_slots
 from appliance.protocol.events import Event, build_event
+from appliance.rooms.incoming.vetting import Told
 from appliance.rooms.room import Room
-from appliance.rooms.vetting import Told
 from appliance.storage import events as event_rows
 from appliance.storage import state as state_rows
 from tests.federation.house import House

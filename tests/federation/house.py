@@ -14,11 +14,11 @@ from appliance.protocol.event_signatures import is_signed_by, required_signers
 from appliance.protocol.events import Event, build_event
 from appliance.protocol.signing import SigningKey
 from appliance.protocol.versions import RoomVersion
-from appliance.rooms.accepting import Accepting
-from appliance.rooms.arriving import Arriving
-from appliance.rooms.judging import Judging
-from appliance.rooms.presets import CreateRoom
-from appliance.rooms.resolving import Resolving
+from appliance.rooms.acts.presets import CreateRoom
+from appliance.rooms.graph.resolving import Resolving
+from appliance.rooms.incoming.accepting import Accepting
+from appliance.rooms.incoming.arriving import Arriving
+from appliance.rooms.incoming.judging import Judging
 from appliance.rooms.room import Room
 from appliance.storage.database import Database
 

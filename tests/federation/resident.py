@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from appliance.errors import MatrixError
 from appliance.protocol.events import Event
 from appliance.protocol.identifiers import server_of
-from appliance.rooms.accepting import Verdict
-from appliance.rooms.resolving import Resolving
+from appliance.rooms.graph.resolving import Resolving
+from appliance.rooms.incoming.accepting import Verdict
 from appliance.rooms.room import Room
 from appliance.storage import state as state_rows
 from tests.federation.deeds import PEOPLE

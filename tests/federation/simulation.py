@@ -16,8 +16,8 @@ from typing import Any
 from appliance.protocol.events import Event
 from appliance.protocol.identifiers import server_of
 from appliance.protocol.versions import VERSIONS
-from appliance.rooms.accepting import NeedsEvents, Verdict
-from appliance.rooms.presets import CreateRoom, create_content
+from appliance.rooms.acts.presets import CreateRoom, create_content
+from appliance.rooms.incoming.accepting import NeedsEvents, Verdict
 from appliance.rooms.room import Room
 from appliance.rooms.snapshot import MEMBER
 from appliance.storage import events as event_rows

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from appliance.protocol.event_format import InvalidEvent
-from appliance.rooms.accepting import Unacceptable, Verdict
+from appliance.rooms.incoming.accepting import Unacceptable, Verdict
 from appliance.rooms.room import Room
 from tests.federation.house import ALICE, MALLORY, House, Remote, house
 

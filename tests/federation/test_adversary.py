@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.rooms import holding
-from appliance.rooms.accepting import Verdict
+from appliance.rooms.incoming import holding
+from appliance.rooms.incoming.accepting import Verdict
 from appliance.rooms.snapshot import MAX_PARENTS, MEMBER
 from tests.federation.adversary import (
     MALLORY,

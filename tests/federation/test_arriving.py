@@ -13,9 +13,9 @@ import pytest
 
 from appliance.protocol.events import InvalidEvent
 from appliance.protocol.versions import VERSIONS
-from appliance.rooms.accepting import Unacceptable, Verdict
+from appliance.rooms.incoming.accepting import Unacceptable, Verdict
+from appliance.rooms.incoming.vetting import Told
 from appliance.rooms.room import Room
-from appliance.rooms.vetting import Told
 from appliance.storage import gaps
 from tests.federation.handshake import join_event, join_through, told_before
 from tests.federation.house import ALICE, MALLORY, House, Keyring, Remote, house

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from appliance.protocol.events import Event
-from appliance.rooms import holding
-from appliance.rooms.accepting import Unacceptable, Verdict
+from appliance.rooms.incoming import holding
+from appliance.rooms.incoming.accepting import Unacceptable, Verdict
 from appliance.rooms.room import Room
 from tests.federation.house import ALICE, MALLORY, House
 from tests.federation.test_accepting import in_house, text

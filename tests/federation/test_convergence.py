@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.protocol.versions import VERSIONS
-from appliance.rooms.accepting import Verdict
+from appliance.rooms.incoming.accepting import Verdict
 from tests.federation.simulation import World
 
 

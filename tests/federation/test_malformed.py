@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from appliance.protocol.events import Event
-from appliance.rooms.accepting import Unacceptable, Verdict
+from appliance.rooms.incoming.accepting import Unacceptable, Verdict
 from appliance.rooms.room import Room
 from appliance.rooms.snapshot import MEMBER
 from tests.federation.adversary import (

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from appliance.rooms import housekeeping
-from appliance.rooms.housekeeping import PAGES, SPARE_PAGES, Housekeeping, Quiet
-from appliance.rooms.purging import Purging
+from appliance.rooms.upkeep import housekeeping
+from appliance.rooms.upkeep.housekeeping import PAGES, SPARE_PAGES, Housekeeping, Quiet
+from appliance.rooms.upkeep.purging import Purging
 from appliance.storage import pruning, state
 from appliance.storage.database import Tx
 from appliance.storage.errors import StorageFull

@@ -7,10 +7,10 @@ import pytest
 
 from appliance.errors import MatrixError
 from appliance.protocol.filters import Filter
-from appliance.rooms.judging import Unacceptable
-from appliance.rooms.purging import Purging, RoomInUse
+from appliance.rooms.incoming.judging import Unacceptable
+from appliance.rooms.reading.serving import Asker
 from appliance.rooms.room import Room
-from appliance.rooms.serving import Asker
+from appliance.rooms.upkeep.purging import Purging, RoomInUse
 from appliance.storage import purge, state
 from appliance.storage.database import Database
 from appliance.sync.sections import Options

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.protocol import canonical
 from appliance.protocol.resolution.resolver import resolve
-from appliance.rooms.resolving import Fresh, Resolving, StoredEvents
+from appliance.rooms.graph.resolving import Fresh, Resolving, StoredEvents
 from appliance.storage import events as event_rows
 from appliance.storage.database import Database, Reads, Tx
 from appliance.storage.events import NewEvent

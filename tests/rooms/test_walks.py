@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 
 from appliance.errors import MatrixError
-from appliance.rooms import spaces
-from appliance.rooms.facts import Facts, Outlook, RoomFacts
-from appliance.rooms.spaces import Child, Children, Spaces, Walk
+from appliance.rooms.shown import spaces
+from appliance.rooms.shown.facts import Facts, Outlook, RoomFacts
+from appliance.rooms.shown.spaces import Child, Children, Spaces, Walk
 
 
 class House:

@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from appliance.protocol.filters import Filter
-from appliance.rooms.receipts import PRIVATE, READ
+from appliance.rooms.reading.serving import Asker
 from appliance.rooms.room import Room
-from appliance.rooms.serving import Asker
+from appliance.rooms.signs.receipts import PRIVATE, READ
 from appliance.storage.receipts import Receipt
 from appliance.storage.tokens import SyncToken
 from appliance.sync.ephemeral import contents

@@ -4,7 +4,7 @@ from litestar import Controller
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from appliance.rooms.aliases import Aliases
+from appliance.rooms.acts.aliases import Aliases
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked

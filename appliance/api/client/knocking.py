@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from appliance.errors import invalid_param
 from appliance.protocol.identifiers import is_room_id
-from appliance.rooms.aliases import Aliases
-from appliance.rooms.knocking import Knocking
+from appliance.rooms.acts.aliases import Aliases
+from appliance.rooms.acts.knocking import Knocking
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked

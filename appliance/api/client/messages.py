@@ -8,12 +8,12 @@ from litestar.types import ASGIApp
 
 from appliance.errors import invalid_param
 from appliance.protocol.filters import RoomEventRule, read_room_event_rule
-from appliance.rooms.reading import Reading
+from appliance.rooms.reading.lookup import Reading
+from appliance.rooms.reading.serving import Asker, Serving
+from appliance.rooms.reading.timeline import Page, Timeline, earlier
 from appliance.rooms.room import Rooms
-from appliance.rooms.serving import Asker, Serving
 from appliance.rooms.snapshot import MEMBER
 from appliance.rooms.store import EventStore
-from appliance.rooms.timeline import Page, Timeline, earlier
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked

@@ -7,7 +7,7 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from appliance.errors import MatrixError
-from appliance.rooms.directory import MOST, Directory, Wanted
+from appliance.rooms.shown.directory import MOST, Directory, Wanted
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked

@@ -7,7 +7,7 @@ from litestar import Controller
 from litestar.types import ASGIApp
 
 from appliance.errors import bad_json, invalid_param
-from appliance.rooms.receipts import FULLY_READ, PRIVATE, READ, Receipts
+from appliance.rooms.signs.receipts import FULLY_READ, PRIVATE, READ, Receipts
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked

@@ -6,10 +6,10 @@ from litestar import Controller
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from appliance.rooms.creation import Creation
-from appliance.rooms.membership import Membership
-from appliance.rooms.presets import CreateRoom
-from appliance.rooms.upgrading import Upgrading
+from appliance.rooms.acts.creation import Creation
+from appliance.rooms.acts.membership import Membership
+from appliance.rooms.acts.presets import CreateRoom
+from appliance.rooms.acts.upgrading import Upgrading
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked

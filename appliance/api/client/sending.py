@@ -3,7 +3,7 @@
 from litestar import Controller
 from litestar.types import ASGIApp
 
-from appliance.rooms.sending import Sending
+from appliance.rooms.acts.sending import Sending
 from appliance.rooms.snapshot import Transaction
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint

@@ -6,9 +6,9 @@ from litestar import Controller
 from litestar.types import ASGIApp
 
 from appliance.errors import invalid_param, not_found
-from appliance.rooms.aliases import Aliases
-from appliance.rooms.facts import Facts, Outlook, RoomFacts
-from appliance.rooms.spaces import DEEPEST, MOST_ROOMS, Spaces
+from appliance.rooms.acts.aliases import Aliases
+from appliance.rooms.shown.facts import Facts, Outlook, RoomFacts
+from appliance.rooms.shown.spaces import DEEPEST, MOST_ROOMS, Spaces
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked

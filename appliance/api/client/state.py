@@ -5,9 +5,9 @@ from litestar import Controller
 from litestar.types import ASGIApp
 
 from appliance.errors import not_found
-from appliance.rooms.reading import Reading
-from appliance.rooms.sending import Sending
-from appliance.rooms.serving import Asker, Serving
+from appliance.rooms.acts.sending import Sending
+from appliance.rooms.reading.lookup import Reading
+from appliance.rooms.reading.serving import Asker, Serving
 from appliance.rooms.store import EventStore
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint

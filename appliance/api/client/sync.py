@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 from appliance.accounts.filters import Filters
 from appliance.errors import invalid_param
 from appliance.protocol.filters import Filter, read_filter
-from appliance.rooms.serving import Asker
+from appliance.rooms.reading.serving import Asker
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked

@@ -5,7 +5,7 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from appliance.errors import forbidden
-from appliance.rooms.typing import LONGEST_MS, Typing
+from appliance.rooms.signs.typing import LONGEST_MS, Typing
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked

@@ -10,10 +10,10 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
+from appliance.rooms.graph.transactions import Transactions
+from appliance.rooms.reading.visibility import Visibility, may_see
 from appliance.rooms.standings import History, Standings
 from appliance.rooms.store import ClientEvent, EventStore
-from appliance.rooms.transactions import Transactions
-from appliance.rooms.visibility import Visibility, may_see
 
 
 class Asker(Struct, frozen=True):

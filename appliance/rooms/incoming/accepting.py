@@ -18,14 +18,14 @@ from typing import Any, Protocol
 from appliance.protocol import hashes
 from appliance.protocol.auth import NotAllowed
 from appliance.protocol.events import Event
-from appliance.rooms.appending import Appender, Draft, Statement
-from appliance.rooms.holding import Holding
-from appliance.rooms.judging import Judging, Named, NeedsEvents, State, Unacceptable
-from appliance.rooms.merging import Merging
-from appliance.rooms.placing import Placement
+from appliance.rooms.graph.appending import Appender, Draft, Statement
+from appliance.rooms.graph.merging import Merging
+from appliance.rooms.graph.placing import Placement
+from appliance.rooms.graph.storing import new_row, store_groups
+from appliance.rooms.incoming.holding import Holding
+from appliance.rooms.incoming.judging import Judging, Named, NeedsEvents, State, Unacceptable
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.store import EventStore
-from appliance.rooms.storing import new_row, store_groups
 from appliance.storage import events as event_rows
 from appliance.storage import gaps
 from appliance.storage.database import Database, Tx

@@ -9,11 +9,11 @@ import orjson
 from msgspec import Struct
 
 from appliance.errors import forbidden, not_found
+from appliance.rooms.reading.timeline import Timeline
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER
 from appliance.rooms.standings import Standings
 from appliance.rooms.store import ClientEvent, EventStore
-from appliance.rooms.timeline import Timeline
 from appliance.storage import state as state_rows
 from appliance.storage.database import Database
 from appliance.storage.state import Slot, StateMap

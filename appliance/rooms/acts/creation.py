@@ -8,8 +8,8 @@ from appliance.errors import MatrixError, bad_json, forbidden, invalid_param, to
 from appliance.protocol.events import Event, EventTooLarge, InvalidEvent, build_event
 from appliance.protocol.identifiers import is_room_alias, is_user_id, server_of
 from appliance.protocol.versions import DEFAULT, VERSIONS, RoomVersion
-from appliance.rooms.appending import Appender, Draft, Identity
-from appliance.rooms.presets import CreateRoom, create_content, first_state, power_levels
+from appliance.rooms.acts.presets import CreateRoom, create_content, first_state, power_levels
+from appliance.rooms.graph.appending import Appender, Draft, Identity
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER, Members, Snapshot
 from appliance.rooms.store import EventStore

@@ -15,11 +15,11 @@ from appliance.protocol.auth import NotAllowed, auth_event_slots, check_event
 from appliance.protocol.client_form import client_bytes
 from appliance.protocol.events import Event, EventTooLarge, InvalidEvent, build_event
 from appliance.protocol.signing import SigningKey
-from appliance.rooms.placing import Placement, on_top
+from appliance.rooms.graph.placing import Placement, on_top
+from appliance.rooms.graph.storing import change_current, store_event
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MAX_PARENTS, Extremity, Snapshot, Step, Transaction
 from appliance.rooms.store import ClientEvent, EventStore
-from appliance.rooms.storing import change_current, store_event
 from appliance.storage.database import Tx
 from appliance.storage.errors import LaneBroken
 from appliance.storage.numbers import Numbers

@@ -5,7 +5,7 @@ Client-server API, module "Room history visibility".
 
 from bisect import bisect_right
 
-from appliance.rooms.appending import Statement
+from appliance.rooms.graph.appending import Statement
 from appliance.rooms.snapshot import MEMBER, Step
 from appliance.rooms.standings import History
 from appliance.rooms.store import ClientEvent, EventStore

@@ -20,16 +20,16 @@ from typing import Any
 from appliance.protocol.auth import NotAllowed
 from appliance.protocol.events import Event
 from appliance.protocol.identifiers import server_of
-from appliance.rooms.accepting import Accepting, Verdict, gap_before
-from appliance.rooms.appending import Appender, Draft, Identity
-from appliance.rooms.creation import EMPTY
-from appliance.rooms.judging import Named, NeedsEvents, State, Unacceptable
-from appliance.rooms.placing import NewGroup, Placement, changes_between, members_after
+from appliance.rooms.acts.creation import EMPTY
+from appliance.rooms.graph.appending import Appender, Draft, Identity
+from appliance.rooms.graph.placing import NewGroup, Placement, changes_between, members_after
+from appliance.rooms.graph.storing import new_row
+from appliance.rooms.incoming.accepting import Accepting, Verdict, gap_before
+from appliance.rooms.incoming.judging import Named, NeedsEvents, State, Unacceptable
+from appliance.rooms.incoming.vetting import ManySignatures, Told, Vetted, Vetting
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER, Extremity, Members, Snapshot
 from appliance.rooms.store import EventStore
-from appliance.rooms.storing import new_row
-from appliance.rooms.vetting import ManySignatures, Told, Vetted, Vetting
 from appliance.storage import events as event_rows
 from appliance.storage import rooms as room_rows
 from appliance.storage.database import Database, Reader, Tx

@@ -4,9 +4,9 @@ import orjson
 from msgspec import Struct
 
 from appliance.protocol.filters import RoomEventRule
+from appliance.rooms.reading.visibility import Visibility, may_see
 from appliance.rooms.standings import Standings
 from appliance.rooms.store import ClientEvent, EventStore
-from appliance.rooms.visibility import Visibility, may_see
 from appliance.storage import events as rows
 from appliance.storage.database import Database
 from appliance.storage.tokens import HistoryToken, SyncToken

@@ -7,7 +7,7 @@ The row that remembers it is part of the event's own unit.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from appliance.rooms.appending import Statement
+from appliance.rooms.graph.appending import Statement
 from appliance.rooms.snapshot import Step, Transaction
 from appliance.storage import transaction_ids as rows
 from appliance.storage.database import Database, Tx

@@ -14,8 +14,8 @@ from appliance.protocol import hashes
 from appliance.protocol.auth import NotAllowed, Slot, check_event
 from appliance.protocol.events import Event, InvalidEvent
 from appliance.protocol.versions import RoomVersion
-from appliance.rooms.accepting import Signatures
-from appliance.rooms.judging import Unacceptable, check_vouchers
+from appliance.rooms.incoming.accepting import Signatures
+from appliance.rooms.incoming.judging import Unacceptable, check_vouchers
 
 SLICE = 50
 """Events that are read or judged at one go, so that others get their turn: some three milliseconds."""

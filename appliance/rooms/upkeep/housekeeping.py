@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 
-from appliance.rooms.purging import Purging
+from appliance.rooms.upkeep.purging import Purging
 from appliance.storage import pruning, state
 from appliance.storage.database import Database
 from appliance.storage.errors import StorageError

@@ -6,12 +6,12 @@ from typing import Any
 from appliance.errors import MatrixError, forbidden, invalid_param, not_found
 from appliance.protocol.identifiers import is_room_alias
 from appliance.protocol.power import creators
-from appliance.rooms.appending import Appender, Draft, Identity
-from appliance.rooms.creation import People, check_invitee
+from appliance.rooms.acts.creation import People, check_invitee
+from appliance.rooms.graph.appending import Appender, Draft, Identity
+from appliance.rooms.graph.transactions import Transactions
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER, Transaction
 from appliance.rooms.store import EventStore
-from appliance.rooms.transactions import Transactions
 from appliance.storage import rooms as rows
 from appliance.storage.database import Database
 

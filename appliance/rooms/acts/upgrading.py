@@ -13,8 +13,8 @@ from appliance.protocol import canonical
 from appliance.protocol.identifiers import is_user_id
 from appliance.protocol.power import PowerLevels, creators
 from appliance.protocol.versions import VERSIONS, RoomVersion
-from appliance.rooms.appending import Appender, Draft
-from appliance.rooms.creation import Creation
+from appliance.rooms.acts.creation import Creation
+from appliance.rooms.graph.appending import Appender, Draft
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER
 from appliance.storage import rooms as rows

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 from appliance.protocol.auth import NotAllowed, check_auth_events, check_event
 from appliance.protocol.events import Event
-from appliance.rooms.merging import surplus
-from appliance.rooms.placing import (
+from appliance.rooms.graph.merging import surplus
+from appliance.rooms.graph.placing import (
     NewGroup,
     Placement,
     changes_between,
     members_after,
     ordering_after,
 )
-from appliance.rooms.resolving import Resolving
+from appliance.rooms.graph.resolving import Resolving
 from appliance.rooms.room import Room
 from appliance.rooms.snapshot import Extremity
 from appliance.rooms.store import EventStore

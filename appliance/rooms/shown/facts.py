@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from appliance.protocol.identifiers import is_room_alias, is_room_id
 from appliance.protocol.versions import VERSIONS
-from appliance.rooms.appending import Statement
+from appliance.rooms.graph.appending import Statement
 from appliance.rooms.room import Rooms
 from appliance.rooms.snapshot import Step
 from appliance.rooms.standings import Standings

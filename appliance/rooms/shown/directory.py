@@ -13,10 +13,10 @@ from typing import Any
 from msgspec import UNSET, Struct, UnsetType
 
 from appliance.errors import forbidden, not_found
-from appliance.rooms.aliases import may_name
-from appliance.rooms.appending import Statement
-from appliance.rooms.facts import Facts, RoomFacts
+from appliance.rooms.acts.aliases import may_name
+from appliance.rooms.graph.appending import Statement
 from appliance.rooms.room import Rooms
+from appliance.rooms.shown.facts import Facts, RoomFacts
 from appliance.rooms.snapshot import Step
 from appliance.storage import directory as rows
 from appliance.storage import rooms as room_rows

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from appliance.errors import MatrixError
 from appliance.protocol.identifiers import server_of
-from appliance.rooms.appending import Appender, Draft
+from appliance.rooms.graph.appending import Appender, Draft
 from appliance.rooms.room import Room
 from appliance.rooms.snapshot import MAX_PARENTS, Extremity
 from appliance.storage.lru import Lru

@@ -1,7 +1,7 @@
 """An event and its place as rows: what the unit of the writer executes."""
 
 from appliance.protocol.events import Event
-from appliance.rooms.placing import Placement
+from appliance.rooms.graph.placing import Placement
 from appliance.rooms.snapshot import Snapshot
 from appliance.storage import events as event_rows
 from appliance.storage import rooms as room_rows

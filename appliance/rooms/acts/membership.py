@@ -5,8 +5,8 @@ from typing import Any
 
 from appliance.errors import MatrixError, forbidden, not_found
 from appliance.protocol.events import Event
-from appliance.rooms.appending import Appender, Draft, Identity
-from appliance.rooms.creation import People, check_invitee
+from appliance.rooms.acts.creation import People, check_invitee
+from appliance.rooms.graph.appending import Appender, Draft, Identity
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER
 from appliance.rooms.standings import Standings

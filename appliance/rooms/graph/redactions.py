@@ -14,7 +14,7 @@ from appliance.protocol.events import Event
 from appliance.protocol.identifiers import server_of
 from appliance.protocol.power import PowerLevels
 from appliance.protocol.redaction import redact
-from appliance.rooms.appending import Identity, Statement
+from appliance.rooms.graph.appending import Identity, Statement
 from appliance.rooms.room import Rooms
 from appliance.rooms.snapshot import Step
 from appliance.rooms.store import EventStore

@@ -4,7 +4,7 @@ from typing import Any
 
 from appliance.errors import MatrixError, forbidden, invalid_param, not_found
 from appliance.protocol.identifiers import is_room_alias, server_of
-from appliance.rooms.appending import Appender, Draft, Identity
+from appliance.rooms.graph.appending import Appender, Draft, Identity
 from appliance.rooms.room import Room, Rooms
 from appliance.storage import directory as rows
 from appliance.storage import rooms as room_rows

@@ -9,7 +9,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 
-from appliance.rooms.appending import Statement
+from appliance.rooms.graph.appending import Statement
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import Step
 

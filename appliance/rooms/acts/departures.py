@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from appliance.errors import MatrixError
-from appliance.rooms.membership import Membership
+from appliance.rooms.acts.membership import Membership
 from appliance.storage.database import Database
 from appliance.storage.memberships import left_behind
 

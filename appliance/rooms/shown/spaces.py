@@ -17,8 +17,8 @@ from appliance.errors import forbidden, invalid_param
 from appliance.protocol.client_form import stripped
 from appliance.protocol.events import Event
 from appliance.protocol.identifiers import is_room_id
-from appliance.rooms.appending import Statement
-from appliance.rooms.facts import Facts, Outlook, RoomFacts
+from appliance.rooms.graph.appending import Statement
+from appliance.rooms.shown.facts import Facts, Outlook, RoomFacts
 from appliance.rooms.snapshot import Step
 from appliance.rooms.store import EventStore
 from appliance.storage import directory as rows

@@ -6,8 +6,8 @@ They let the user in with an invitation, or turn them away by removing them; lea
 from typing import Any
 
 from appliance.errors import forbidden, not_found
-from appliance.rooms.appending import Appender, Draft
-from appliance.rooms.creation import People
+from appliance.rooms.acts.creation import People
+from appliance.rooms.graph.appending import Appender, Draft
 from appliance.rooms.room import Rooms
 from appliance.rooms.snapshot import MEMBER
 

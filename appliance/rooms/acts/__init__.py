@@ -1,0 +1,1 @@
+"""What people do with rooms: make them, come and go, send, upgrade, name."""

@@ -1,0 +1,1 @@
+"""Events at the ends of a room's graph: building, placing, storing, resolving."""

@@ -1,0 +1,1 @@
+"""What rooms show of themselves to those outside: facts, the directory, spaces."""

@@ -1,0 +1,1 @@
+"""Signs of life that are no events: receipts, typing."""

@@ -1,0 +1,1 @@
+"""What is cleared away at quiet times."""
