@@ -1,0 +1,100 @@
+"""Every controller, bound to what it needs."""
+
+from litestar import Controller
+
+from appliance.accounts.devices import Devices
+from appliance.accounts.filters import Filters
+from appliance.accounts.interactive import Interactive
+from appliance.accounts.registration import Registration
+from appliance.accounts.registration_tokens import RegistrationTokens
+from appliance.api.client.account import Account
+from appliance.api.client.account_data import AccountDataApi
+from appliance.api.client.capabilities import Capabilities
+from appliance.api.client.devices import DevicesApi
+from appliance.api.client.directory import DirectoryApi
+from appliance.api.client.filters import FiltersApi
+from appliance.api.client.knocking import KnockingApi
+from appliance.api.client.login import LogIn
+from appliance.api.client.membership import MembershipApi
+from appliance.api.client.messages import MessagesApi
+from appliance.api.client.profile import Profile
+from appliance.api.client.public_rooms import PublicRoomsApi
+from appliance.api.client.push_rules import PushRules
+from appliance.api.client.receipts import ReceiptsApi
+from appliance.api.client.register import Register
+from appliance.api.client.rooms import RoomsApi
+from appliance.api.client.sending import SendingApi
+from appliance.api.client.sessions import SessionsApi
+from appliance.api.client.spaces import SpacesApi
+from appliance.api.client.state import StateApi
+from appliance.api.client.sync import SyncApi
+from appliance.api.client.tags import TagsApi
+from appliance.api.client.typing import TypingApi
+from appliance.api.client.versions import Versions
+from appliance.api.client.well_known import WellKnown
+from appliance.api.federation.keys import KeysApi
+from appliance.api.federation.version import VersionApi
+from appliance.app.clock import now_ms
+from appliance.app.living import Living
+from appliance.app.owning import Owning
+from appliance.federation.keys import PublishedKeys
+from appliance.server.endpoints import bind
+from appliance.server.waiting import Waiting
+
+
+def client_controllers(owning: Owning, living: Living, waiting: Waiting) -> list[type[Controller]]:
+    """The controllers of the client-server API, and of what else is asked over the same listeners.
+
+    Args:
+        owning: settings, keys and accounts.
+        living: rooms and sync.
+        waiting: the long polls in flight.
+    """
+    accounts, sessions, settings = owning.accounts, owning.sessions, owning.settings
+    database = owning.database
+    tokens = RegistrationTokens(database)
+    interactive = Interactive(accounts, tokens, settings)
+    registration = Registration(accounts, sessions, interactive, tokens, settings)
+    filters = Filters(database)
+    return [
+        bind(Account, accounts=accounts, interactive=interactive),
+        bind(AccountDataApi, account_data=living.account_data),
+        bind(Capabilities),
+        bind(DevicesApi, devices=Devices(database, sessions), sessions=sessions, interactive=interactive),
+        bind(DirectoryApi, aliases=living.aliases),
+        bind(FiltersApi, filters=filters),
+        bind(KeysApi, published=PublishedKeys(living.identity, owning.keys, now_ms)),
+        bind(KnockingApi, aliases=living.aliases, knocking=living.knocking),
+        bind(LogIn, accounts=accounts, sessions=sessions, settings=settings),
+        bind(MembershipApi, membership=living.membership, aliases=living.aliases),
+        bind(
+            MessagesApi,
+            reading=living.reading,
+            rooms=living.rooms,
+            serving=living.serving,
+            store=living.store,
+            timeline=living.timeline,
+        ),
+        bind(Profile, profiles=living.profiles),
+        bind(PublicRoomsApi, directory=living.directory, settings=settings),
+        bind(PushRules),
+        bind(ReceiptsApi, receipts=living.receipts),
+        bind(Register, accounts=accounts, registration=registration),
+        bind(RoomsApi, creation=living.creation, membership=living.membership, upgrading=living.upgrading),
+        bind(SendingApi, sending=living.sending),
+        bind(SessionsApi, sessions=sessions),
+        bind(SpacesApi, aliases=living.aliases, facts=living.facts, outlook=living.outlook, spaces=living.spaces),
+        bind(StateApi, reading=living.reading, sending=living.sending, serving=living.serving, store=living.store),
+        bind(
+            SyncApi,
+            filters=filters,
+            notifier=living.notifier,
+            sync_service=living.sync,
+            waiting=waiting,
+        ),
+        bind(TagsApi, account_data=living.account_data),
+        bind(TypingApi, typing=living.typing),
+        bind(VersionApi),
+        bind(Versions),
+        bind(WellKnown, settings=settings, accounts=accounts),
+    ]

@@ -1,0 +1,85 @@
+"""Everything below the listeners, made once out of an open database, and the owner's commands without a server."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from litestar import Controller
+
+from appliance.app.controllers import client_controllers
+from appliance.app.living import Living
+from appliance.app.owning import Owning
+from appliance.owner.commands import OwnerCommands
+from appliance.server.addresses import Addresses
+from appliance.server.application import build_application
+from appliance.server.folder import DataFolder
+from appliance.server.gate import Gate
+from appliance.server.limits import Limits
+from appliance.server.outer import Outer
+from appliance.server.waiting import Waiting
+from appliance.storage.database import Database
+from appliance.tls.challenges import Challenges
+from appliance.tls.issuance import Issuance
+from appliance.tls.store import Certificates
+from web.pages import controllers as pages
+from web.wizard.wizard import Ports, Wizard
+
+
+class Hearth:
+    """Everything below the listeners.
+
+    Args:
+        database: hearth.db, open.
+        folder: the data folder.
+        addresses: where the listeners will be, for the wizard to tell.
+    """
+
+    def __init__(self, database: Database, folder: Path, addresses: Addresses) -> None:
+        self.owning = Owning(database, folder)
+        self.living = Living(self.owning)
+        self.waiting = Waiting()
+        settings = self.owning.settings
+        self.challenges = Challenges()
+        self.certificates = Certificates(database, settings)
+        self.issuance = Issuance(database, settings, self.certificates, self.challenges)
+        self.wizard = Wizard(self.owning.setup, settings, self.issuance, self.certificates, _ports(addresses))
+        self.application = self._application()
+
+    def controllers(self) -> list[type[Controller]]:
+        """Every controller, bound to what it needs."""
+        return [*client_controllers(self.owning, self.living, self.waiting), *pages(self.wizard)]
+
+    def _application(self) -> Outer:
+        owning = self.owning
+        return build_application(
+            self.controllers(),
+            settings=owning.settings,
+            sessions=owning.sessions,
+            gate=Gate(owning.settings, owning.setup, self.challenges),
+            limits=Limits(owning.settings),
+        )
+
+
+@contextlib.asynccontextmanager
+async def offline(data: Path) -> AsyncIterator[OwnerCommands]:
+    """The owner's commands while no server runs, under the data folder's lock.
+
+    Args:
+        data: the data folder.
+
+    Raises:
+        OwnerError: where a server runs, or the data cannot be opened.
+    """
+    with DataFolder(data) as folder:
+        database = await Database.open(folder.database)
+        try:
+            owning = Owning(database, folder.path)
+            yield owning.commands
+            await owning.sessions.close()
+        finally:
+            await database.close()
+
+
+def _ports(addresses: Addresses) -> Ports:
+    first = [binds[0].port if binds else 0 for binds in (addresses.http, addresses.https, addresses.federation)]
+    return Ports(*first)

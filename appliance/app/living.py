@@ -1,0 +1,113 @@
+"""Rooms and sync, put together."""
+
+from appliance.accounts.account_data import AccountData
+from appliance.accounts.profiles import Profiles
+from appliance.app.clock import now_ms
+from appliance.app.owning import Owning
+from appliance.federation.keys import ServerIdentity
+from appliance.rooms.acts.aliases import Aliases
+from appliance.rooms.acts.creation import Creation
+from appliance.rooms.acts.departures import Departures
+from appliance.rooms.acts.knocking import Knocking
+from appliance.rooms.acts.membership import Membership
+from appliance.rooms.acts.sending import Sending
+from appliance.rooms.acts.upgrading import Inheritance, Upgrading
+from appliance.rooms.graph.appending import Appender
+from appliance.rooms.graph.redactions import Redactions
+from appliance.rooms.graph.transactions import Transactions
+from appliance.rooms.incoming.holding import Holding
+from appliance.rooms.reading.lookup import Reading
+from appliance.rooms.reading.serving import Serving
+from appliance.rooms.reading.timeline import Timeline
+from appliance.rooms.reading.visibility import Visibility
+from appliance.rooms.room import Rooms
+from appliance.rooms.shown.directory import Directory
+from appliance.rooms.shown.facts import Outlook, RoomFacts
+from appliance.rooms.shown.spaces import Children, Spaces
+from appliance.rooms.signs.receipts import Receipts
+from appliance.rooms.signs.typing import Typing
+from appliance.rooms.standings import Standings
+from appliance.rooms.store import EventStore
+from appliance.rooms.upkeep.housekeeping import Housekeeping
+from appliance.rooms.upkeep.purging import Purging
+from appliance.storage.numbers import Numbers
+from appliance.sync.account_data import AccountDataStream
+from appliance.sync.activity import Activity
+from appliance.sync.ephemeral import Ephemeral
+from appliance.sync.notifier import Notifier
+from appliance.sync.sections import Sections
+from appliance.sync.service import Sync
+
+
+class Living:
+    """Rooms and sync: what people talk in.
+
+    Args:
+        owning: settings, keys and accounts.
+    """
+
+    def __init__(self, owning: Owning) -> None:
+        database = owning.database
+        self.identity = ServerIdentity(owning.settings, owning.keys)
+        self.profiles = Profiles(database, owning.accounts)
+        self.numbers = Numbers(database)
+        self.store = EventStore(database)
+        self.rooms = Rooms(database, self.store)
+        self.standings = Standings(database, self.store)
+        self.transactions = Transactions(database, now_ms)
+        self.visibility = Visibility(database, self.store)
+        self.notifier = Notifier()
+        self.activity = Activity(database)
+        self.typing = Typing(self.rooms)
+        self.typing.changed.append(self.notifier.typing)
+        self.facts = RoomFacts(database, self.rooms, self.store)
+        self.directory = Directory(database, self.rooms, self.facts)
+        children = Children(database, self.store)
+        self.outlook = Outlook(database, self.standings)
+        self.spaces = Spaces(self.facts, children, self.outlook)
+        contributors = (
+            self.standings,
+            self.transactions,
+            Redactions(database, self.rooms, self.store, self.identity, now_ms),
+            self.visibility,
+            self.activity,
+            self.typing,
+            self.facts,
+            self.directory,
+            children,
+            self.notifier,
+        )
+        self.appender = Appender(self.numbers, self.rooms, self.store, self.identity, now_ms, contributors)
+        self.aliases = Aliases(database, self.rooms, self.appender, self.identity)
+        self.knocking = Knocking(self.rooms, self.appender, self.profiles)
+        self.creation = Creation(
+            database, self.numbers, self.rooms, self.store, self.appender, self.identity, self.profiles, now_ms
+        )
+        self.membership = Membership(self.rooms, self.appender, self.standings, self.identity, self.profiles)
+        self.sending = Sending(
+            database, self.rooms, self.store, self.appender, self.transactions, self.identity, self.profiles
+        )
+        self.timeline = Timeline(database, self.store, self.standings, self.visibility)
+        self.serving = Serving(self.store, self.standings, self.transactions, self.visibility, now_ms)
+        self.reading = Reading(database, self.rooms, self.store, self.standings, self.timeline)
+        sections = Sections(database, self.store, self.timeline, self.serving)
+        stream = AccountDataStream(database)
+        ephemeral = Ephemeral(database, self.typing)
+        self.sync = Sync(database, self.rooms, self.standings, self.activity, sections, stream, ephemeral)
+        self.account_data = AccountData(database)
+        self.receipts = Receipts(database, self.rooms, self.store, self.account_data, now_ms)
+        self.receipts.changed.append(ephemeral.note)
+        self.receipts.changed.append(self.notifier.receipt)
+        self.account_data.changed.append(stream.note)
+        self.account_data.changed.append(lambda user_id, position: self.notifier.concern(user_id))
+        self.upgrading = Upgrading(database, self.rooms, self.appender, self.creation)
+        self.membership.joined_listeners.append(Inheritance(self.rooms, self.account_data).joined)
+        self.profiles.listeners.append(self.membership)
+        self.departures = Departures(database, self.membership)
+        self.holding = Holding(database, now_ms)
+        self.purging = Purging(database, self.rooms, self.standings, now_ms)
+        self.purging.gone.extend((self.facts.forget, children.forget, self.directory.forget))
+        self.housekeeping = Housekeeping(database, self.purging, now_ms, others=(self.holding.prune,))
+        self.membership.forgotten.append(self.housekeeping.look)
+        owning.accounts.deactivated.append(lambda user_id: self.departures.look())
+        database.on_published.append(self.notifier.wake)
