@@ -31,6 +31,8 @@ PROGRAMS = {
 }
 SYNAPSE = "synapse"
 """No Debian package, but asked for in the same way: see ``tests.support.synapse``."""
+JS_SDK = "matrix-js-sdk"
+"""Nor is this one: see ``tests.support.npm``."""
 NEWER_SUITE = "forky"
 """The Debian suite whose Pebble knows renewal information, profiles and short-lived certificates."""
 
@@ -169,8 +171,8 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit status: 1 if something is missing and CI=true.
     """
-    names = list(arguments) or [*PROGRAMS, SYNAPSE]
-    missing = ensure(*(name for name in names if name != SYNAPSE))
+    names = list(arguments) or [*PROGRAMS, SYNAPSE, JS_SDK]
+    missing = ensure(*(name for name in names if name not in (SYNAPSE, JS_SDK)))
     why = "installing failed, see above" if _may_install() else "installed only as root on a Debian-like system"
     for name in missing:
         print(f"LEFT OUT: {PROGRAMS[name].tests}: {name} is missing ({why}).", flush=True)
@@ -186,6 +188,13 @@ def main(arguments: Sequence[str]) -> int:
         if reason:
             missing.append(SYNAPSE)
             print(f"LEFT OUT: tests of state resolution beside Synapse's: {reason}.", flush=True)
+    if JS_SDK in names:
+        from tests.support import npm
+
+        reason = npm.ensure()
+        if reason:
+            missing += [JS_SDK] if shutil.which("npm") else []
+            print(f"LEFT OUT: the sessions of matrix-js-sdk (tests/interop): {reason}.", flush=True)
     return 1 if missing and in_ci() else 0
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support import apt, synapse
+from tests.support import apt, npm, synapse
 
 
 @pytest.fixture
@@ -12,6 +12,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(apt, "_may_install", lambda: False)
     monkeypatch.setattr(synapse, "ensure", lambda: "no package index")
     monkeypatch.setattr(synapse, "python", lambda: None)
+    monkeypatch.setattr(npm, "modules", lambda: None)
     monkeypatch.delenv("CI", raising=False)
     return monkeypatch
 
@@ -33,6 +34,7 @@ def test_what_is_left_out_is_said(bare: pytest.MonkeyPatch, capsys: pytest.Captu
     assert "LEFT OUT: the browser tests" in said
     assert "pebble is missing (installed only as root on a Debian-like system)" in said
     assert "LEFT OUT: tests of state resolution beside Synapse's: no package index." in said
+    assert "LEFT OUT: the sessions of matrix-js-sdk (tests/interop): there is no npm on this machine." in said
     bare.setenv("CI", "true")
     assert apt.main([]) == 1
     assert apt.main(["synapse"]) == 1
@@ -44,3 +46,12 @@ def test_synapse_is_required_in_ci_alone(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="no environment with Synapse"):
         synapse.require()
+
+
+def test_the_js_sdk_is_required_where_npm_is(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("CI", "true")
+    with pytest.raises(pytest.skip.Exception, match="matrix-js-sdk"):
+        npm.require()
+    bare.setattr("shutil.which", lambda name: f"/bin/{name}")
+    with pytest.raises(pytest.fail.Exception, match="matrix-js-sdk"):
+        npm.require()
