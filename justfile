@@ -37,6 +37,10 @@ check: lint test
 bench *arguments:
     '{{ python }}' -m tests.bench {{ arguments }}
 
+# Complement, Matrix's conformance suite, on this checkout; the path of its built clone first (tests/complement/README.md)
+complement suite *arguments:
+    '{{ python }}' -m tests.complement '{{ suite }}' {{ arguments }}
+
 # Build the container image; arguments go to podman, such as --secret id=pip.conf,src=…
 image *arguments:
     podman build --format docker --tag hearth {{ arguments }} .
