@@ -12,6 +12,9 @@ from msgspec import Meta, Struct, field
 TlsMode = Literal["acme", "files", "proxy", "lan"]
 RegistrationMode = Literal["closed", "token", "open"]
 
+LimitName = Literal["login", "register", "send", "join", "invite", "search", "read"]
+ProfileReaders = Literal["everybody", "users", "roommates"]
+
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
 
 
@@ -42,6 +45,37 @@ class Settings(Struct, kw_only=True):
     registration_mode: Annotated[
         RegistrationMode, Meta(description="Who may make an account: closed (nobody), token, or open.")
     ] = "closed"
+    registration_terms: Annotated[
+        str, Meta(description="The https address of the terms that newcomers must accept; empty for none.")
+    ] = ""
+    registration_terms_version: Annotated[str, Meta(description="The version of those terms, as clients show it.")] = (
+        "1"
+    )
+    registration_guests: Annotated[
+        bool, Meta(description="Whether anybody may look at open rooms as a guest, without a password or a name.")
+    ] = False
+    registration_shared_secret: Annotated[
+        str, Meta(description="A secret with which programs may make accounts; empty switches that off.")
+    ] = ""
+    login_tokens: Annotated[
+        bool, Meta(description="Whether somebody who is logged in may log in another device without its password.")
+    ] = True
+    presence_enabled: Annotated[bool, Meta(description="Whether people see who of their rooms is online.")] = True
+    profiles_readers: Annotated[
+        ProfileReaders, Meta(description="Who may look at profiles: everybody, users, or roommates alone.")
+    ] = "everybody"
+    calls_turn_uris: Annotated[
+        list[str], Meta(description="Addresses of a TURN server that calls go through, such as turn:turn.example.org.")
+    ] = []
+    calls_turn_secret: Annotated[str, Meta(description="The secret that this server shares with the TURN server.")] = ""
+    calls_livekit: Annotated[
+        str, Meta(description="The https address of the LiveKit service that Element Call uses; empty for none.")
+    ] = ""
+    support_email: Annotated[str, Meta(description="An e-mail address for people with a question.")] = ""
+    support_page: Annotated[str, Meta(description="The https address of a page for people with a question.")] = ""
+    policy_server_key: Annotated[
+        str, Meta(description="The public ed25519 key of the policy server at this name; empty where there is none.")
+    ] = ""
     federation_enabled: Annotated[bool, Meta(description="Whether this server talks with other servers.")] = True
     federation_ca_file: Annotated[
         str, Meta(description="A file with an extra root certificate to trust when calling other servers.")
@@ -51,6 +85,10 @@ class Settings(Struct, kw_only=True):
         bool, Meta(description="Whether other servers may be at private addresses; for tests and closed networks.")
     ] = False
     limits_enabled: Annotated[bool, Meta(description="Whether request rates are limited; off only for tests.")] = True
+    limits_rates: Annotated[
+        dict[LimitName, tuple[float, float]],
+        Meta(description="Other rates than the usual ones: by kind, how many at once and how many a second."),
+    ] = {}
     passwords_memory_kib: Annotated[
         int, Meta(description="Memory that hashing one password takes, in KiB (argon2id).", ge=8, le=4194304)
     ] = 19456

@@ -21,9 +21,10 @@ ACCESS = {
     "no": {Access.NOBODY},
     "access_token": {Access.USER},
     "optional_access_token": {Access.OPTIONAL, Access.NOBODY},  # the same answer for everybody is allowed
+    "openid_token_query": {Access.NOBODY},  # the token is the question, not the asker's
     "signed": {Access.SERVER},
 }
-OURS = {"/health"}
+OURS = {"/health", "/_synapse/admin/v1/register"}
 """Paths that are no part of Matrix."""
 
 

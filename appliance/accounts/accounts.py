@@ -31,6 +31,7 @@ class Accounts:
 
     Attributes:
         deactivated: called on the loop with the id of a user whose account was just ended, after the commit.
+        locked: the same of a user who was just locked out.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Accounts:
         self._sessions = sessions or Sessions(database, clock)
         self._clock = clock
         self.deactivated: list[Callable[[str], None]] = []
+        self.locked: list[Callable[[str], None]] = []
 
     # Names -----------------------------------------------------------------------------------------------------------
 
@@ -117,6 +119,7 @@ class Accounts:
         password: str | None,
         *,
         admin: bool = False,
+        guest: bool = False,
         registration_token: str | None = None,
     ) -> str:
         """Make an account.
@@ -125,6 +128,7 @@ class Accounts:
             localpart: the username.
             password: its password; None for an account that nobody can log in to by password.
             admin: whether the user is an owner of this server.
+            guest: whether the user is a guest.
             registration_token: a token to use up in the same unit.
 
         Returns:
@@ -137,7 +141,7 @@ class Accounts:
         user_id = self.claimable(localpart)
         password_hash = None if password is None else await self._passwords.hash(password)
         now = self._clock()
-        account = Account(user_id=user_id, password_hash=password_hash, created_ts=now, admin=admin)
+        account = Account(user_id=user_id, password_hash=password_hash, created_ts=now, admin=admin, guest=guest)
 
         def work(tx: Tx) -> MatrixError | None:
             # Refusals are answered, not raised: nothing was changed, and the batch need not be undone for them.
@@ -178,11 +182,14 @@ class Accounts:
         account = self.get(user_id)
         if not right or account is None:
             raise wrong_password()
-        if account.deactivated:
-            raise MatrixError("M_USER_DEACTIVATED", "This account was deactivated.", 403)
-        if account.locked:
-            raise locked_out()
-        return account
+        return _admitted(account)
+
+    def admit_known(self, user_id: str) -> Account:
+        """The account of somebody who was proved to be its user by other means than a password; raises as ``admit``."""
+        account = self.get(user_id)
+        if account is None:
+            raise wrong_password()
+        return _admitted(account)
 
     async def set_password(
         self, user_id: str, password: str, logout_devices: bool = True, *, keep: str | None = None
@@ -209,6 +216,28 @@ class Accounts:
         if gone is None:
             raise not_found("There is no such user on this server.")
 
+    # Restricting -----------------------------------------------------------------------------------------------------
+
+    async def restrict(self, user_id: str, *, suspended: bool | None = None, locked: bool | None = None) -> None:
+        """Suspend or lock a user, or take that back; None leaves it as it is.
+
+        Raises:
+            MatrixError: 404 ``M_NOT_FOUND`` for a user that is not, or is no longer, here.
+        """
+
+        def work(tx: Tx) -> bool:
+            return accounts.mark_restricted(tx, user_id, suspended=suspended, locked=locked)
+
+        def published(done: bool) -> None:
+            if done:
+                self._sessions.forget(user_id)
+            if done and locked:
+                for listener in self.locked:
+                    listener(user_id)
+
+        if not await self._database.write(work, published=published):
+            raise not_found("There is no such user on this server.")
+
     # Ending ----------------------------------------------------------------------------------------------------------
 
     async def deactivate(self, user_id: str, *, erase: bool = False) -> None:
@@ -230,6 +259,14 @@ class Accounts:
                 listener(user_id)
 
         await self._database.write(work, published=published)
+
+
+def _admitted(account: Account) -> Account:
+    if account.deactivated:
+        raise MatrixError("M_USER_DEACTIVATED", "This account was deactivated.", 403)
+    if account.locked:
+        raise locked_out()
+    return account
 
 
 def _in_use() -> MatrixError:

@@ -22,6 +22,7 @@ from appliance.settings import Settings
 
 PASSWORD = "m.login.password"  # noqa: S105
 DUMMY = "m.login.dummy"
+TERMS = "m.login.terms"
 REGISTRATION_TOKEN = "m.login.registration_token"  # noqa: S105
 
 SESSION_MS = 15 * 60 * 1000
@@ -108,22 +109,31 @@ class Interactive:
         fields = {name: value for name, value in body.items() if name != "auth"}
         session = self._session(endpoint, asker, fields, auth)
         if auth is None or "type" not in auth:
-            raise _unfinished(session, flows, None)
+            raise self._unfinished(session, flows, None)
         stage = auth["type"]
         if stage not in session.completed:
             if not _is_next(stage, session.completed, flows):
-                raise _unfinished(session, flows, "This stage of authentication is not the next one.")
+                raise self._unfinished(session, flows, "This stage of authentication is not the next one.")
             failure = await self._attempt(stage, auth, session)
             if failure is not None:
-                raise _unfinished(session, flows, failure)
+                raise self._unfinished(session, flows, failure)
             # Not kept twice, should two requests with the same stage have been under way at once.
             if stage not in session.completed:
                 session.completed.append(stage)
         if not any(list(flow) == session.completed for flow in flows):
-            raise _unfinished(session, flows, None)
+            raise self._unfinished(session, flows, None)
         if self._sessions.pop(session.session_id, None) is None:
             raise _unknown_session()
         return Proof(session.body, session.user_id, session.registration_token)
+
+    def _unfinished(self, session: _Session, flows: Flows, failure: str | None) -> UnfinishedError:
+        """What is still needed, with the terms where they must be accepted."""
+        params: dict[str, Any] = {}
+        if any(TERMS in flow for flow in flows):
+            version, url = self._settings.registration_terms_version, self._settings.registration_terms
+            policy = {"version": version, "en": {"name": "Terms of use", "url": url}}
+            params[TERMS] = {"policies": {"terms_of_use": policy}}
+        return _unfinished(session, flows, failure, params)
 
     # Sessions --------------------------------------------------------------------------------------------------------
 
@@ -199,10 +209,12 @@ def _is_next(stage: object, completed: list[str], flows: Flows) -> bool:
     return any(list(flow[:done]) == completed and len(flow) > done and flow[done] == stage for flow in flows)
 
 
-def _unfinished(session: _Session, flows: Flows, failure: str | None) -> UnfinishedError:
+def _unfinished(
+    session: _Session, flows: Flows, failure: str | None, params: dict[str, Any] | None = None
+) -> UnfinishedError:
     fields: dict[str, Any] = {
         "flows": [{"stages": list(flow)} for flow in flows],
-        "params": {},
+        "params": params or {},
         "session": session.session_id,
     }
     if session.completed:

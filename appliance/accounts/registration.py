@@ -6,14 +6,12 @@ from msgspec import Struct
 
 from appliance.accounts.accounts import Accounts
 from appliance.accounts.bodies import as_struct
-from appliance.accounts.interactive import DUMMY, REGISTRATION_TOKEN, Flows, Interactive
+from appliance.accounts.interactive import DUMMY, REGISTRATION_TOKEN, TERMS, Flows, Interactive
 from appliance.accounts.passwords import check_new_password
 from appliance.accounts.registration_tokens import RegistrationTokens
 from appliance.accounts.sessions import Login, Sessions, check_device
-from appliance.errors import forbidden
+from appliance.errors import MatrixError, forbidden
 from appliance.settings import Settings
-
-_FLOWS: dict[str, Flows] = {"open": ((DUMMY,),), "token": ((REGISTRATION_TOKEN,),)}
 
 
 class _Wish(Struct):
@@ -66,9 +64,7 @@ class Registration:
             MatrixError: 403 ``M_FORBIDDEN`` where registration is closed; 400 ``M_USER_IN_USE``,
                 ``M_INVALID_USERNAME``, ``M_MISSING_PARAM`` (no password), ``M_INVALID_PARAM``; 401 as ``Interactive``.
         """
-        flows = _FLOWS.get(self._settings.registration_mode)
-        if flows is None:
-            raise forbidden("Registration is closed on this server: its owner makes the accounts.")
+        flows = self._flows()
         self._check(as_struct(body, _Wish))
         proof = await self._interactive.prove(endpoint=endpoint, asker="", flows=flows, body=body)
         wish = as_struct(proof.body, _Wish)
@@ -83,6 +79,32 @@ class Registration:
         return user_id, await self._sessions.login(
             user_id, wish.device_id, wish.initial_device_display_name, refresh=wish.refresh_token
         )
+
+    async def register_guest(self, body: dict[str, Any]) -> tuple[str, Login]:
+        """Make an account for a guest, whose name the server chooses, and log in to it.
+
+        Args:
+            body: the request's; of what it wishes, only the device's name counts.
+
+        Raises:
+            MatrixError: 403 ``M_GUEST_ACCESS_FORBIDDEN`` where this server takes no guests.
+        """
+        if not self._settings.registration_guests:
+            raise MatrixError("M_GUEST_ACCESS_FORBIDDEN", "This server takes no guests.", 403)
+        wish = as_struct(body, _Wish)
+        check_device("", wish.initial_device_display_name)
+        user_id = await self._accounts.create(self._accounts.generated_localpart(), None, guest=True)
+        return user_id, await self._sessions.login(user_id, None, wish.initial_device_display_name)
+
+    def _flows(self) -> Flows:
+        """What newcomers have to go through."""
+        mode = self._settings.registration_mode
+        if mode == "closed":
+            raise forbidden("Registration is closed on this server: its owner makes the accounts.")
+        stages = [REGISTRATION_TOKEN] if mode == "token" else []
+        if self._settings.registration_terms:
+            stages.append(TERMS)
+        return (tuple(stages or [DUMMY]),)
 
     def token_valid(self, token: str) -> bool:
         """Whether a registration token is valid now.

@@ -9,7 +9,7 @@ import logging
 import secrets
 import string
 from asyncio import Future
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
@@ -74,6 +74,7 @@ class Sessions:
 
     Attributes:
         listeners: told of every device that is deleted.
+        replaced: called on the loop with the user and the device on which a new login ended another, after the commit.
     """
 
     def __init__(self, database: Database, clock: Clock = wall_clock) -> None:
@@ -83,6 +84,7 @@ class Sessions:
         self._seen: dict[int, tuple[int, str]] = {}
         self._written_ts = clock()
         self.listeners: list[DeviceListener] = []
+        self.replaced: list[Callable[[str, str], None]] = []
 
     # Asking ----------------------------------------------------------------------------------------------------------
 
@@ -158,7 +160,8 @@ class Sessions:
         access_token, refresh_token = _new_token(), _new_token() if refresh else None
         lifetime = ACCESS_TOKEN_MS if refresh else None
 
-        def work(tx: Tx) -> None:
+        def work(tx: Tx) -> bool:
+            before = sessions.is_logged_in(tx, user_id, device_id)
             session_id = sessions.start_session(tx, user_id, device_id, display_name, now)
             sessions.insert_tokens(
                 tx,
@@ -168,8 +171,15 @@ class Sessions:
                 now,
                 now + lifetime if lifetime else None,
             )
+            return before
 
-        await self._database.write(work, published=lambda _: self.forget(user_id))
+        def published(before: bool) -> None:
+            self.forget(user_id)
+            if before:
+                for tell in self.replaced:
+                    tell(user_id, device_id)
+
+        await self._database.write(work, published=published)
         return Login(
             user_id=user_id,
             device_id=device_id,

@@ -7,8 +7,11 @@ from appliance.accounts.filters import Filters
 from appliance.accounts.interactive import Interactive
 from appliance.accounts.registration import Registration
 from appliance.accounts.registration_tokens import RegistrationTokens
+from appliance.accounts.short_tokens import ShortTokens
 from appliance.api.client.account import Account
 from appliance.api.client.account_data import AccountDataApi
+from appliance.api.client.admin import AdminApi
+from appliance.api.client.calls import CallsApi
 from appliance.api.client.capabilities import Capabilities
 from appliance.api.client.devices import DevicesApi
 from appliance.api.client.directory import DirectoryApi
@@ -17,6 +20,7 @@ from appliance.api.client.knocking import KnockingApi
 from appliance.api.client.login import LogIn
 from appliance.api.client.membership import MembershipApi
 from appliance.api.client.messages import MessagesApi
+from appliance.api.client.openid import OpenIdApi
 from appliance.api.client.profile import Profile
 from appliance.api.client.public_rooms import PublicRoomsApi
 from appliance.api.client.push_rules import PushRules
@@ -25,14 +29,18 @@ from appliance.api.client.register import Register
 from appliance.api.client.rooms import RoomsApi
 from appliance.api.client.sending import SendingApi
 from appliance.api.client.sessions import SessionsApi
+from appliance.api.client.shared_secret import Nonces, SharedSecretApi
 from appliance.api.client.spaces import SpacesApi
 from appliance.api.client.state import StateApi
 from appliance.api.client.sync import SyncApi
 from appliance.api.client.tags import TagsApi
+from appliance.api.client.third_party import ThirdPartyApi
+from appliance.api.client.threepids import ThreepidsApi
 from appliance.api.client.typing import TypingApi
 from appliance.api.client.versions import Versions
 from appliance.api.client.well_known import WellKnown
 from appliance.api.federation.keys import KeysApi
+from appliance.api.federation.openid import UserInfoApi
 from appliance.api.federation.version import VersionApi
 from appliance.app.clock import now_ms
 from appliance.app.living import Living
@@ -56,16 +64,27 @@ def client_controllers(owning: Owning, living: Living, waiting: Waiting) -> list
     interactive = Interactive(accounts, tokens, settings)
     registration = Registration(accounts, sessions, interactive, tokens, settings)
     filters = Filters(database)
+    devices = Devices(database, sessions)
+    short_tokens = ShortTokens(database)
     return [
         bind(Account, accounts=accounts, interactive=interactive),
+        bind(AdminApi, accounts=accounts, devices=devices, settings=settings),
         bind(AccountDataApi, account_data=living.account_data),
-        bind(Capabilities),
-        bind(DevicesApi, devices=Devices(database, sessions), sessions=sessions, interactive=interactive),
+        bind(CallsApi, settings=settings),
+        bind(Capabilities, settings=settings),
+        bind(DevicesApi, devices=devices, sessions=sessions, interactive=interactive),
         bind(DirectoryApi, aliases=living.aliases),
         bind(FiltersApi, filters=filters),
         bind(KeysApi, published=PublishedKeys(living.identity, owning.keys, now_ms)),
         bind(KnockingApi, aliases=living.aliases, knocking=living.knocking),
-        bind(LogIn, accounts=accounts, sessions=sessions, settings=settings),
+        bind(
+            LogIn,
+            accounts=accounts,
+            interactive=interactive,
+            sessions=sessions,
+            settings=settings,
+            short_tokens=short_tokens,
+        ),
         bind(MembershipApi, membership=living.membership, aliases=living.aliases),
         bind(
             MessagesApi,
@@ -75,6 +94,7 @@ def client_controllers(owning: Owning, living: Living, waiting: Waiting) -> list
             store=living.store,
             timeline=living.timeline,
         ),
+        bind(OpenIdApi, settings=settings, short_tokens=short_tokens),
         bind(Profile, profiles=living.profiles),
         bind(PublicRoomsApi, directory=living.directory, settings=settings),
         bind(PushRules),
@@ -83,6 +103,14 @@ def client_controllers(owning: Owning, living: Living, waiting: Waiting) -> list
         bind(RoomsApi, creation=living.creation, membership=living.membership, upgrading=living.upgrading),
         bind(SendingApi, sending=living.sending),
         bind(SessionsApi, sessions=sessions),
+        bind(
+            SharedSecretApi,
+            accounts=accounts,
+            nonces=Nonces(),
+            profiles=living.profiles,
+            sessions=sessions,
+            settings=settings,
+        ),
         bind(SpacesApi, aliases=living.aliases, facts=living.facts, outlook=living.outlook, spaces=living.spaces),
         bind(StateApi, reading=living.reading, sending=living.sending, serving=living.serving, store=living.store),
         bind(
@@ -93,7 +121,10 @@ def client_controllers(owning: Owning, living: Living, waiting: Waiting) -> list
             waiting=waiting,
         ),
         bind(TagsApi, account_data=living.account_data),
+        bind(ThirdPartyApi),
+        bind(ThreepidsApi),
         bind(TypingApi, typing=living.typing),
+        bind(UserInfoApi, short_tokens=short_tokens),
         bind(VersionApi),
         bind(Versions),
         bind(WellKnown, settings=settings, accounts=accounts),

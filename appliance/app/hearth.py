@@ -16,7 +16,7 @@ from appliance.server.folder import DataFolder
 from appliance.server.gate import Gate
 from appliance.server.limits import Limits
 from appliance.server.outer import Outer
-from appliance.server.waiting import Waiting
+from appliance.server.waiting import EndedLogins, Waiting
 from appliance.storage.database import Database
 from appliance.tls.challenges import Challenges
 from appliance.tls.issuance import Issuance
@@ -38,6 +38,10 @@ class Hearth:
         self.owning = Owning(database, folder)
         self.living = Living(self.owning)
         self.waiting = Waiting()
+        ended = EndedLogins(self.waiting)
+        self.owning.sessions.listeners.append(ended)
+        self.owning.sessions.replaced.append(ended.deleted)
+        self.owning.accounts.locked.append(ended.locked)
         settings = self.owning.settings
         self.challenges = Challenges()
         self.certificates = Certificates(database, settings)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from appliance.errors import OwnerError
 from appliance.owner import fields, rules
 from appliance.owner.fields import AnswerError
-from appliance.settings import Settings
+from appliance.settings import LimitName, Settings
 
 
 class Owner(Struct, frozen=True):
@@ -56,6 +57,10 @@ class _Kind:
 _TEXT = _Kind("a text in quotes", lambda value: isinstance(value, str))
 _FLAG = _Kind("true or false", lambda value: isinstance(value, bool))
 _NUMBER = _Kind("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool))
+_RATES = _Kind(
+    "a table of rates, such as login = [10, 0.2]: how many at once, and how many a second",
+    lambda value: isinstance(value, dict) and _are_rates(value),
+)
 _TEXTS = _Kind(
     'a list of texts, such as ["one", "two"]',
     lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
@@ -64,6 +69,14 @@ _TEXTS = _Kind(
 
 def _one_of(*words: str) -> _Kind:
     return _Kind("one of " + ", ".join(f'"{word}"' for word in words), lambda value: value in words)
+
+
+def _are_rates(table: Mapping[str, Any]) -> bool:
+    try:
+        rates = msgspec.convert(table, dict[LimitName, tuple[float, float]])
+    except msgspec.ValidationError:
+        return False
+    return all(burst >= 1 and per_second > 0 for burst, per_second in rates.values())
 
 
 _KEYS: Mapping[str, tuple[_Kind, str]] = {
@@ -79,11 +92,25 @@ _KEYS: Mapping[str, tuple[_Kind, str]] = {
     "owner.username": (_TEXT, ""),
     "owner.password": (_TEXT, ""),
     "registration.mode": (_one_of("closed", "token", "open"), "registration_mode"),
+    "registration.terms": (_TEXT, "registration_terms"),
+    "registration.terms_version": (_TEXT, "registration_terms_version"),
+    "registration.guests": (_FLAG, "registration_guests"),
+    "registration.shared_secret": (_TEXT, "registration_shared_secret"),
+    "login.tokens": (_FLAG, "login_tokens"),
+    "presence.enabled": (_FLAG, "presence_enabled"),
+    "profiles.readers": (_one_of("everybody", "users", "roommates"), "profiles_readers"),
+    "calls.turn_uris": (_TEXTS, "calls_turn_uris"),
+    "calls.turn_secret": (_TEXT, "calls_turn_secret"),
+    "calls.livekit": (_TEXT, "calls_livekit"),
+    "support.email": (_TEXT, "support_email"),
+    "support.page": (_TEXT, "support_page"),
+    "policy_server.key": (_TEXT, "policy_server_key"),
     "federation.enabled": (_FLAG, "federation_enabled"),
     "federation.ca_file": (_TEXT, "federation_ca_file"),
     "federation.resolver": (_TEXT, "federation_resolver"),
     "federation.allow_private_addresses": (_FLAG, "federation_allow_private_addresses"),
     "limits.enabled": (_FLAG, "limits_enabled"),
+    "limits.rates": (_RATES, "limits_rates"),
     "passwords.memory_kib": (_NUMBER, "passwords_memory_kib"),
     "passwords.rounds": (_NUMBER, "passwords_rounds"),
 }
@@ -165,6 +192,7 @@ def _said(value: object) -> str:
 
 def _settings(given: Mapping[str, Any]) -> Settings:
     settings = Settings(**{name: given[key] for key, (_, name) in _KEYS.items() if name and key in given})
+    settings.limits_rates = {kind: (burst, each) for kind, (burst, each) in settings.limits_rates.items()}
     if settings.tls_mode == "lan" and "federation.enabled" not in given:
         settings.federation_enabled = False
     for key, modes in _ONLY_IN.items():

@@ -28,6 +28,14 @@ def checked(settings: Settings) -> Settings:
         fields.host(good.public_host, "public_host")
     _check_tls(good)
     _check_federation(good)
+    for key, address in (
+        ("registration.terms", good.registration_terms),
+        ("calls.livekit", good.calls_livekit),
+        ("support.page", good.support_page),
+    ):
+        if address:
+            fields.https_url(address, key)
+    _check_calls(good)
     _within(good.passwords_memory_kib, 8, 4194304, "passwords.memory_kib", "KiB")
     _within(good.passwords_rounds, 1, 1000, "passwords.rounds", "rounds")
     if good.passwords_memory_kib * good.passwords_rounds > 16 * 1024 * 1024:
@@ -78,6 +86,17 @@ def _check_federation(settings: Settings) -> None:
     settings.federation_ca_file = _file(settings.federation_ca_file, "federation.ca_file", ROOT_FILE)
     if settings.federation_resolver:
         fields.resolver(settings.federation_resolver, "federation.resolver")
+
+
+def _check_calls(settings: Settings) -> None:
+    for uri in settings.calls_turn_uris:
+        if not uri.startswith(("turn:", "turns:")):
+            raise AnswerError(
+                "calls.turn_uris", f'This takes addresses such as turn:turn.example.org; "{uri}" is none.'
+            )
+    if bool(settings.calls_turn_uris) != bool(settings.calls_turn_secret):
+        missing = "calls.turn_secret" if settings.calls_turn_uris else "calls.turn_uris"
+        raise AnswerError(missing, "A TURN server's addresses and the secret shared with it go together.")
 
 
 def _file(path: str, key: str, what: str) -> str:

@@ -59,7 +59,7 @@ class Outer:
         request = cast("dict[str, Any]", scope)
         if request["type"] != "http":
             return
-        started = time.perf_counter()
+        started = request["started"] = time.perf_counter()
         request_id = request["request_id"] = f"{random.getrandbits(32):08x}"
         method: str = request["method"]
         sent = Sent(send, cors=request["path"].startswith(MATRIX), head=method == "HEAD")

@@ -117,6 +117,16 @@ def replace_hash(tx: Tx, user_id: str, known: str, password_hash: str) -> None:
     )
 
 
+def mark_restricted(tx: Tx, user_id: str, *, suspended: bool | None, locked: bool | None) -> bool:
+    """Suspend or lock an account, or take that back; False where there is no such account, or it is deactivated."""
+    rows = tx.execute(
+        "UPDATE accounts SET suspended = coalesce(?, suspended), locked = coalesce(?, locked)"
+        " WHERE user_id = ? AND deactivated = 0 RETURNING 1",
+        (suspended, locked, user_id),
+    )
+    return bool(rows)
+
+
 def mark_deactivated(tx: Tx, user_id: str, *, erased: bool) -> None:
     """End an account for ever, and drop what only served its owner: the profile, account data and filters."""
     tx.execute(
@@ -127,3 +137,5 @@ def mark_deactivated(tx: Tx, user_id: str, *, erased: bool) -> None:
     tx.execute("DELETE FROM profiles WHERE user_id = ?", (user_id,))
     tx.execute("DELETE FROM account_data WHERE user_id = ?", (user_id,))
     tx.execute("DELETE FROM filters WHERE user_id = ?", (user_id,))
+    tx.execute("DELETE FROM openid_tokens WHERE user_id = ?", (user_id,))
+    tx.execute("DELETE FROM login_tokens WHERE user_id = ?", (user_id,))

@@ -92,6 +92,11 @@ def find_session(database: Database, token_hash: bytes) -> StoredSession | None:
     )
 
 
+def is_logged_in(tx: Tx, user_id: str, device_id: str) -> bool:
+    """Whether there is a session on a device."""
+    return bool(tx.execute("SELECT 1 FROM sessions WHERE user_id = ? AND device_id = ?", (user_id, device_id)))
+
+
 def start_session(tx: Tx, user_id: str, device_id: str, display_name: str | None, now: int) -> int:
     """Begin a session on a device, which is made where it is new; what was logged in there before is ended.
 

@@ -18,6 +18,7 @@ from appliance.accounts.profiles import Profiles
 from appliance.accounts.registration import Registration
 from appliance.accounts.registration_tokens import RegistrationTokens
 from appliance.accounts.sessions import Login, Sessions
+from appliance.accounts.short_tokens import ShortTokens
 from appliance.api.client.account import Account
 from appliance.api.client.account_data import AccountDataApi
 from appliance.api.client.capabilities import Capabilities
@@ -53,6 +54,7 @@ class Household:
         self.sessions = Sessions(database, self.clock)
         self.accounts = Accounts(database, settings, self.passwords, self.sessions, self.clock)
         self.devices = Devices(database, self.sessions)
+        self.short_tokens = ShortTokens(database, self.clock)
         self.tokens = RegistrationTokens(database, self.clock)
         self.interactive = Interactive(self.accounts, self.tokens, settings, self.clock)
         self.registration = Registration(self.accounts, self.sessions, self.interactive, self.tokens, settings)
@@ -122,10 +124,10 @@ def bound(controller: type[Controller], *services: str) -> type[Controller]:
 def application() -> Litestar:
     controllers: list[type[Controller]] = [
         Versions,
-        Capabilities,
+        bound(Capabilities, "settings"),
         PushRules,
         bound(WellKnown, "settings", "accounts"),
-        bound(LogIn, "accounts", "sessions", "settings"),
+        bound(LogIn, "accounts", "interactive", "sessions", "settings", "short_tokens"),
         bound(SessionsApi, "sessions"),
         bound(Register, "accounts", "registration"),
         bound(DevicesApi, "devices", "sessions", "interactive"),

@@ -277,7 +277,11 @@ async def test_versions_and_capabilities(house: Household, client: httpx.AsyncCl
     assert told["m.room_versions"]["default"] == "12"
     assert told["m.room_versions"]["available"] == {str(version): "stable" for version in range(1, 13)}
     enabled = {name for name, value in told.items() if value.get("enabled")}
-    assert enabled == {"m.change_password", "m.set_displayname", "m.set_avatar_url", "m.profile_fields"}
+    fields = {"m.profile_fields", "uk.tcpip.msc4133.profile_fields"}
+    assert enabled == {"m.change_password", "m.set_displayname", "m.set_avatar_url", "m.get_login_token", *fields}
+    house.settings.login_tokens = False
+    told = (await client.get(f"{V3}/capabilities", headers=bearer(await house.login("bob")))).json()["capabilities"]
+    assert told["m.get_login_token"] == {"enabled": False}
 
 
 async def test_well_known(house: Household, client: httpx.AsyncClient) -> None:

@@ -14,8 +14,50 @@ PASSWORD = {"type": "m.login.password", "identifier": IDENTIFIER, "password": "e
 DUMMY = {"type": "m.login.dummy"}
 
 
-async def test_login_flows(client: httpx.AsyncClient) -> None:
-    assert (await client.get(f"{V3}/login")).json() == {"flows": [{"type": "m.login.password"}]}
+async def test_login_flows(house: Household, client: httpx.AsyncClient) -> None:
+    password, token = {"type": "m.login.password"}, {"type": "m.login.token", "get_login_token": True}
+    assert (await client.get(f"{V3}/login")).json() == {"flows": [password, token]}
+    house.settings.login_tokens = False
+    assert (await client.get(f"{V3}/login")).json() == {"flows": [password]}
+    refused = await client.post(f"{V3}/login", json={"type": "m.login.token", "token": "any"})
+    assert (refused.status_code, refused.json()["errcode"]) == (400, "M_UNKNOWN")
+
+
+async def test_a_login_token_ends_with_its_time_and_its_account(house: Household, client: httpx.AsyncClient) -> None:
+    login = await house.login("alice")
+    late, locked, gone = [(await house.short_tokens.for_login(login.user_id)).token for _ in range(3)]
+
+    async def refusal(token: str) -> tuple[int, str]:
+        answer = await client.post(f"{V3}/login", json={"type": "m.login.token", "token": token})
+        return answer.status_code, answer.json()["errcode"]
+
+    await house.accounts.restrict(login.user_id, locked=True)
+    assert await refusal(locked) == (401, "M_USER_LOCKED")
+    await house.accounts.restrict(login.user_id, locked=False)
+    house.now += 2 * 60 * 1000
+    assert await refusal(late) == (403, "M_FORBIDDEN")
+    await house.accounts.deactivate(login.user_id)
+    assert await refusal(gone) == (403, "M_FORBIDDEN")
+
+
+async def test_newcomers_accept_the_terms(house: Household, client: httpx.AsyncClient) -> None:
+    house.settings.registration_terms = "https://example.org/terms"
+    wish = {"username": "alice", "password": "ecila"}
+    asked = (await client.post(f"{V3}/register", json=wish)).json()
+    assert asked["flows"] == [{"stages": ["m.login.terms"]}]
+    policy = {"version": "1", "en": {"name": "Terms of use", "url": "https://example.org/terms"}}
+    assert asked["params"] == {"m.login.terms": {"policies": {"terms_of_use": policy}}}
+    house.settings.registration_mode = "token"
+    await house.add_token("welcome")
+    asked = (await client.post(f"{V3}/register", json=wish)).json()
+    assert asked["flows"] == [{"stages": ["m.login.registration_token", "m.login.terms"]}]
+    token = {"type": "m.login.registration_token", "token": "welcome", "session": asked["session"]}
+    asked = (await client.post(f"{V3}/register", json={**wish, "auth": token})).json()
+    assert asked["completed"] == ["m.login.registration_token"]
+    accept = {"type": "m.login.terms", "session": asked["session"]}
+    assert (await client.post(f"{V3}/register", json={**wish, "auth": accept})).json()[
+        "user_id"
+    ] == "@alice:example.org"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +106,7 @@ async def test_logging_in_on_a_named_device(house: Household, client: httpx.Asyn
         ({**PASSWORD, "identifier": {"type": "m.id.user", "user": "@alice:elsewhere.org"}}, 403, "M_FORBIDDEN"),
         ({**PASSWORD, "identifier": {"type": "m.id.user", "user": "gone"}}, 403, "M_USER_DEACTIVATED"),
         ({**PASSWORD, "identifier": {"type": "m.id.user", "user": "locked"}}, 401, "M_USER_LOCKED"),
-        ({**PASSWORD, "type": "m.login.token"}, 400, "M_UNKNOWN"),
+        ({**PASSWORD, "type": "m.login.magic"}, 400, "M_UNKNOWN"),
         ({"identifier": IDENTIFIER, "password": "ecila"}, 400, "M_MISSING_PARAM"),
         ({**PASSWORD, "password": None}, 400, "M_MISSING_PARAM"),
         ({**PASSWORD, "identifier": None}, 400, "M_MISSING_PARAM"),

@@ -24,6 +24,25 @@ username = "alice"
 password = "correct horse"
 [registration]
 mode = "token"
+terms = "https://example.org/terms"
+terms_version = "2026"
+guests = true
+shared_secret = "open sesame"
+[login]
+tokens = false
+[presence]
+enabled = false
+[profiles]
+readers = "roommates"
+[calls]
+turn_uris = ["turn:turn.example.org", "turns:turn.example.org:443?transport=tcp"]
+turn_secret = "shared"
+livekit = "https://calls.example.org"
+[support]
+email = "help@example.org"
+page = "https://example.org/help"
+[policy_server]
+key = "6yhHGKhCiXTSEN2ksjV7kX/N6rBQZ3Xb+M7LlC6NS+s"
 [federation]
 enabled = true
 ca_file = "root.pem"
@@ -31,6 +50,8 @@ resolver = "127.0.0.1:5300"
 allow_private_addresses = true
 [limits]
 enabled = false
+[limits.rates]
+login = [20, 0.5]
 [passwords]
 memory_kib = 64
 rounds = 1
@@ -49,6 +70,20 @@ def test_everything_that_the_file_may_hold_becomes_settings(tmp_path: Path) -> N
         tls_directory="https://127.0.0.1:14000/dir",
         tls_ca_file=root,
         registration_mode="token",
+        registration_terms="https://example.org/terms",
+        registration_terms_version="2026",
+        registration_guests=True,
+        registration_shared_secret="open sesame",
+        login_tokens=False,
+        presence_enabled=False,
+        profiles_readers="roommates",
+        calls_turn_uris=["turn:turn.example.org", "turns:turn.example.org:443?transport=tcp"],
+        calls_turn_secret="shared",
+        calls_livekit="https://calls.example.org",
+        support_email="help@example.org",
+        support_page="https://example.org/help",
+        policy_server_key="6yhHGKhCiXTSEN2ksjV7kX/N6rBQZ3Xb+M7LlC6NS+s",
+        limits_rates={"login": (20, 0.5)},
         federation_enabled=True,
         federation_ca_file=root,
         federation_resolver="127.0.0.1:5300",
@@ -148,6 +183,11 @@ REFUSALS = [
     (NAME + "[passwords]\nrounds = true\n" + OWNER, "passwords.rounds", "a whole number, not true"),
     (NAME + "[passwords]\nrounds = 0\n" + OWNER, "passwords.rounds", "1 to 1000"),
     (NAME + "[passwords]\nmemory_kib = 4000000\nrounds = 1000\n" + OWNER, "passwords.rounds", "seconds"),
+    (NAME + "[limits.rates]\nsleep = [1, 1]\n" + OWNER, "limits.rates", "a table of rates"),
+    (NAME + "[limits.rates]\nlogin = [0, 1]\n" + OWNER, "limits.rates", "a table of rates"),
+    (NAME + '[registration]\nterms = "http://example.org"\n' + OWNER, "registration.terms", "https://"),
+    (NAME + '[calls]\nturn_uris = ["stun:a.org"]\n' + OWNER, "calls.turn_uris", "is none"),
+    (NAME + '[calls]\nturn_uris = ["turn:a.org"]\n' + OWNER, "calls.turn_secret", "go together"),
     (NAME + "[limits]\nenabled = 1\n" + OWNER, "limits.enabled", "true or false, not 1"),
 ]
 

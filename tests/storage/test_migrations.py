@@ -51,8 +51,10 @@ async def test_a_file_of_an_earlier_version_becomes_current(tmp_path: Path, fixt
         await each.close()
 
 
-def test_there_is_a_fixture_of_every_schema() -> None:
-    assert [path.stem for path in FIXTURES] == list(migrate.STEPS)
+def test_there_is_a_fixture_of_every_schema_that_is_settled() -> None:
+    """Steps that are not settled yet, which no data folder outside has had, come last and have none."""
+    assert [path.stem for path in FIXTURES] == list(migrate.STEPS[: len(FIXTURES)])
+    assert len(FIXTURES) >= 2
 
 
 def test_a_current_file_is_opened_without_importing_what_only_migrations_and_piccolo_need(tmp_path: Path) -> None:

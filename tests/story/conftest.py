@@ -17,6 +17,41 @@ def hearth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HearthProcess]:
     server.end()
 
 
+SETTINGS = """
+server_name = "furnished.example"
+[tls]
+mode = "proxy"
+[registration]
+mode = "open"
+guests = true
+shared_secret = "open sesame"
+[calls]
+turn_uris = ["turn:turn.example.org?transport=udp", "turns:turn.example.org"]
+turn_secret = "north wind"
+livekit = "https://calls.example.org"
+[support]
+email = "help@furnished.example"
+page = "https://furnished.example/help"
+[policy_server]
+key = "6yhHGKhCiXTSEN2ksjV7kX/N6rBQZ3Xb+M7LlC6NS+s"
+[federation]
+enabled = false
+[limits]
+enabled = false
+[passwords]
+memory_kib = 64
+rounds = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HearthProcess]:
+    """Another one, whose owner has set whatever can be set."""
+    server = HearthProcess(tmp_path_factory.mktemp("furnished") / "data", SETTINGS).start()
+    yield server
+    server.end()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def contract() -> Iterator[None]:
     """Every answer in every story is held against the specification, where that is at hand."""

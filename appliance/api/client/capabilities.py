@@ -1,5 +1,7 @@
 """What clients may do here."""
 
+from typing import Any
+
 from litestar import Controller
 from litestar.types import ASGIApp
 
@@ -7,25 +9,36 @@ from appliance.protocol.versions import DEFAULT, VERSIONS
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
+from appliance.settings import Settings
 
-CAPABILITIES = {
-    "m.room_versions": {"default": DEFAULT, "available": dict.fromkeys(VERSIONS, "stable")},
-    "m.change_password": {"enabled": True},
-    "m.set_displayname": {"enabled": True},
-    "m.set_avatar_url": {"enabled": True},
-    "m.profile_fields": {"enabled": True},
-    "m.3pid_changes": {"enabled": False},
-    "m.get_login_token": {"enabled": False},
-}
+MODERATION = {"suspend": True, "lock": True}
+"""What an owner of this server may do to its users."""
 
 
 class Capabilities(Controller):
     """The server's capabilities."""
 
-    @endpoint("GET", "/_matrix/client/v3/capabilities")
+    settings: Settings
+
+    @endpoint("GET", "/_matrix/client/v3/capabilities", guests=True)
     async def capabilities(self, request: Asked) -> ASGIApp:
         """GET /_matrix/client/v3/capabilities
 
-        The room versions, and what of an account its user may change.
+        The room versions, and what the asker may do here.
         """
-        return answer({"capabilities": CAPABILITIES})
+        requester = request.requester
+        user = {"enabled": not requester.guest}
+        told: dict[str, Any] = {
+            "m.room_versions": {"default": DEFAULT, "available": dict.fromkeys(VERSIONS, "stable")},
+            "m.change_password": user,
+            "m.set_displayname": {"enabled": True},
+            "m.set_avatar_url": user,
+            "m.profile_fields": user,
+            "uk.tcpip.msc4133.profile_fields": user,
+            "m.3pid_changes": {"enabled": False},
+            "m.get_login_token": {"enabled": self.settings.login_tokens and not requester.guest},
+            "m.forget_forced_upon_leave": {"enabled": False},
+        }
+        if requester.admin:
+            told["m.account_moderation"] = MODERATION
+        return answer({"capabilities": told})

@@ -1,14 +1,18 @@
-"""Logging in with a password."""
+"""Logging in, with a password or with a token that another device of the user had made."""
+
+from typing import Any
 
 from litestar import Controller
 from litestar.types import ASGIApp
 from msgspec import UNSET, Struct, UnsetType
 
-from appliance.accounts.accounts import Accounts
+from appliance.accounts.accounts import Account, Accounts
 from appliance.accounts.bodies import as_struct
 from appliance.accounts.identity import named_user
-from appliance.accounts.sessions import Login, Sessions
-from appliance.errors import MatrixError, missing_param
+from appliance.accounts.interactive import PASSWORD, Interactive
+from appliance.accounts.sessions import Login, Sessions, check_device
+from appliance.accounts.short_tokens import ShortTokens
+from appliance.errors import MatrixError, missing_param, unrecognized
 from appliance.protocol.identifiers import server_of
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
@@ -16,6 +20,7 @@ from appliance.server.request import Asked
 from appliance.server.requester import Access, Limit
 from appliance.settings import Settings
 
+TOKEN = "m.login.token"  # noqa: S105
 MAX_LOGIN_BODY = 16 * 1024
 
 
@@ -24,6 +29,7 @@ class LoginAsked(Struct):
 
     type: str
     password: str | None = None
+    token: str | None = None
     device_id: str | None = None
     initial_device_display_name: str | None = None
     refresh_token: bool = False
@@ -55,8 +61,10 @@ class LogIn(Controller):
     """Logging in."""
 
     accounts: Accounts
+    interactive: Interactive
     sessions: Sessions
     settings: Settings
+    short_tokens: ShortTokens
 
     @endpoint("GET", "/_matrix/client/v3/login", access=Access.NOBODY, limit=Limit.READ)
     async def flows(self, request: Asked) -> ASGIApp:
@@ -64,25 +72,62 @@ class LogIn(Controller):
 
         The ways to log in.
         """
-        return answer({"flows": [{"type": "m.login.password"}]})
+        flows: list[dict[str, Any]] = [{"type": PASSWORD}]
+        if self.settings.login_tokens:
+            flows.append({"type": TOKEN, "get_login_token": True})
+        return answer({"flows": flows})
 
     @endpoint("POST", "/_matrix/client/v3/login", access=Access.NOBODY, limit=Limit.LOGIN, max_body=MAX_LOGIN_BODY)
     async def log_in(self, request: Asked) -> ASGIApp:
         """POST /_matrix/client/v3/login
 
-        Begins a session for whoever has the right password. An unknown user is refused like a wrong password.
+        Begins a session for whoever has the right password, or a good token. An unknown user is refused like a wrong
+        password.
         """
         body = await request.object()
         asked = as_struct(body, LoginAsked)
-        if asked.type != "m.login.password":
+        if asked.type == PASSWORD:
+            account = await self._by_password(body, asked)
+        elif asked.type == TOKEN and self.settings.login_tokens:
+            if asked.token is None:
+                raise missing_param("token is missing.")
+            check_device(asked.device_id or "", asked.initial_device_display_name)
+            account = self.accounts.admit_known(await self.short_tokens.use_for_login(asked.token))
+        else:
             raise MatrixError("M_UNKNOWN", "This server knows no such way to log in.", 400)
+        login = await self.sessions.login(
+            account.user_id, asked.device_id, asked.initial_device_display_name, refresh=asked.refresh_token
+        )
+        return login_answer(account.user_id, login)
+
+    async def _by_password(self, body: dict[str, Any], asked: LoginAsked) -> Account:
         user_id = named_user(body, self.settings.server_name)
         if user_id is None:
             raise missing_param("identifier is missing: who wants to log in?")
         if asked.password is None:
             raise missing_param("password is missing.")
-        account = await self.accounts.admit(user_id, asked.password)
-        login = await self.sessions.login(
-            account.user_id, asked.device_id, asked.initial_device_display_name, refresh=asked.refresh_token
+        return await self.accounts.admit(user_id, asked.password)
+
+    @endpoint(
+        "POST",
+        "/_matrix/client/v1/login/get_token",
+        "/_matrix/client/unstable/org.matrix.msc3882/login/token",
+        limit=Limit.LOGIN,
+        max_body=MAX_LOGIN_BODY,
+    )
+    async def get_token(self, request: Asked) -> ASGIApp:
+        """POST /_matrix/client/v1/login/get_token
+
+        A token with which another device can log in once, within two minutes, for whoever proves anew who they are.
+        """
+        if not self.settings.login_tokens:
+            raise unrecognized()
+        user_id = request.requester.user_id
+        await self.interactive.prove(
+            endpoint="POST /login/get_token",
+            asker=user_id,
+            flows=((PASSWORD,),),
+            body=await request.object(empty=True),
         )
-        return login_answer(account.user_id, login)
+        made = await self.short_tokens.for_login(user_id)
+        return answer({"login_token": made.token, "expires_in_ms": made.expires_in_ms})
