@@ -34,6 +34,7 @@ class ClientEvent(Struct, frozen=True):
         room_nid: its room.
         ordering: its place in the history.
         position: its place in the stream; None for an outlier.
+        apart: whether the state before it is not the room's current state at its position.
         timestamp: ``origin_server_ts``.
         replaces_nid: the event whose place in the state it took.
         redacted_by: the number of the redaction that emptied it.
@@ -48,6 +49,7 @@ class ClientEvent(Struct, frozen=True):
     sender: str
     ordering: int
     position: int | None
+    apart: int
     timestamp: int
     replaces_nid: int | None
     redacted_by: int | None
@@ -71,6 +73,7 @@ class EventStore:
         self._clients: Lru[int, ClientEvent] = Lru(CLIENT_FORMS_KEPT)
         self._versions: dict[int, RoomVersion] = {}
         self._fresh: Mapping[int, Event] = {}
+        self._fresh_rows: Mapping[str, EventRow] = {}
         self._forgotten = 0
 
     def know_room(self, room_nid: int, version: RoomVersion) -> None:
@@ -114,16 +117,24 @@ class EventStore:
         return found
 
     @contextmanager
-    def knowing(self, events: Mapping[int, Event]) -> Iterator[None]:
-        """Know events that are not stored yet, more than would be kept otherwise; inside there must be no waiting."""
-        self._fresh = events
+    def knowing(self, events: Mapping[int, Event], rows_of: Mapping[str, EventRow] | None = None) -> Iterator[None]:
+        """Know events that are not stored yet, more than would be kept otherwise; inside there must be no waiting.
+
+        Args:
+            events: the events by their numbers.
+            rows_of: their rows by their ids, where they are to be found by these too.
+        """
+        self._fresh, self._fresh_rows = events, rows_of or {}
         try:
             yield
         finally:
-            self._fresh = {}
+            self._fresh, self._fresh_rows = {}, {}
 
     def find(self, event_id: str) -> tuple[EventRow, Event] | None:
         """The stored row and the event of that id, or None."""
+        row = self._fresh_rows.get(event_id)
+        if row is not None:
+            return row, self._fresh[row.nid]
         row = rows.by_id(self._database, event_id)
         return (row, self._parse(row)) if row else None
 
@@ -193,6 +204,7 @@ class EventStore:
             event.sender,
             row.ordering,
             row.position,
+            row.apart,
             event.origin_server_ts,
             row.replaces_nid,
             redacted_by,

@@ -3,6 +3,7 @@
 An event's JSON is its canonical federation form without ``unsigned``; everything else in its row is there to find it.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from appliance.storage.database import Reads, Tx
 PARENT, AUTH = 0, 1
 _COLUMNS = (
     "e.event_nid, e.event_id, e.room_nid, e.ordering, e.position, e.rejected, e.soft_failed, e.outlier,"
-    " e.replaces_nid, e.json"
+    " e.apart, e.replaces_nid, e.json"
 )
 _BY_ORDERING = "INDEXED BY events_by_ordering"
 """Said, not left to the planner: by the index over positions it would sort a whole room to find one event."""
@@ -27,6 +28,7 @@ class EventRow(Struct, frozen=True):
         nid: its number.
         position: its place in the stream; None for an outlier, negative for what was fetched from the past.
         ordering: its place in the history of its room, ties broken by position.
+        apart: whether the state before it is not the room's current state at its position.
         replaces_nid: the event whose place in the state it took.
         json: canonical federation form.
     """
@@ -39,6 +41,7 @@ class EventRow(Struct, frozen=True):
     rejected: int
     soft_failed: int
     outlier: int
+    apart: int
     replaces_nid: int | None
     json: bytes
 
@@ -60,6 +63,7 @@ class NewEvent(Struct, frozen=True):
     rejected: bool = False
     soft_failed: bool = False
     outlier: bool = False
+    apart: bool = False
 
 
 def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
@@ -68,10 +72,10 @@ def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
     """
     tx.execute(
         "INSERT INTO events (event_nid, event_id, room_nid, type, state_key, sender, ordering, position, rejected,"
-        " soft_failed, outlier, replaces_nid, json) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        " soft_failed, outlier, apart, replaces_nid, json) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
         " ON CONFLICT (event_nid) DO UPDATE SET ordering = excluded.ordering, position = excluded.position,"
         " rejected = excluded.rejected, soft_failed = excluded.soft_failed, outlier = excluded.outlier,"
-        " replaces_nid = excluded.replaces_nid, json = excluded.json WHERE events.outlier = 1",
+        " apart = excluded.apart, replaces_nid = excluded.replaces_nid, json = excluded.json WHERE events.outlier = 1",
         (
             event.nid,
             event.event_id,
@@ -84,6 +88,7 @@ def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
             event.rejected,
             event.soft_failed,
             event.outlier,
+            event.apart,
             event.replaces_nid,
             event.json,
         ),
@@ -155,6 +160,22 @@ def nids_of(database: Reads, event_ids: Sequence[str]) -> dict[str, int]:
     marks = ",".join("?" * len(event_ids))
     rows = database.read(f"SELECT event_id, event_nid FROM events WHERE event_id IN ({marks})", event_ids)
     return dict(rows)
+
+
+def slots_by_ids(reads: Reads, event_ids: Sequence[str]) -> dict[str, tuple[int, int, tuple[str, str] | None, bool]]:
+    """(number, number of the room, place in the state, whether it was rejected) of those events that are here, by their
+    ids; the place is None where they are no state.
+    """
+    found: dict[str, tuple[int, int, tuple[str, str] | None, bool]] = {}
+    for start in range(0, len(event_ids), _CHUNK):
+        chunk = event_ids[start : start + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        for event_id, nid, room_nid, event_type, key, rejected in reads.read(
+            f"SELECT event_id, event_nid, room_nid, type, state_key, rejected FROM events WHERE event_id IN ({marks})",
+            chunk,
+        ):
+            found[event_id] = nid, room_nid, None if key is None else (sys.intern(event_type), key), bool(rejected)
+    return found
 
 
 def redactions_of(database: Reads, event_ids: Sequence[str]) -> dict[str, int]:

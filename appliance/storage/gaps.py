@@ -1,8 +1,11 @@
 """Where the history of a room has holes: events that others name as parents and that are not here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from appliance.storage.database import Reads, Tx
+
+_CHUNK = 500
+"""Ids in one statement."""
 
 
 def note(tx: Tx, room_nid: int, event_nid: int, ordering: int, position: int, missing: Iterable[str]) -> None:
@@ -33,6 +36,41 @@ def fill(tx: Tx, room_nid: int, event_id: str) -> None:
             " (SELECT 1 FROM backward_extremities WHERE room_nid = ?1 AND event_nid = ?2)",
             (room_nid, nid),
         )
+
+
+def pass_on(tx: Tx, room_nid: int, event_id: str, missing: Iterable[str]) -> None:
+    """Note that an event came which is not shown: what stands on it has its hole where that has its own.
+
+    Args:
+        tx: the unit.
+        room_nid: the room.
+        event_id: the event.
+        missing: the ids of what is missing before it.
+    """
+    for other in missing:
+        tx.execute(
+            "INSERT OR IGNORE INTO backward_extremities SELECT room_nid, ?3, event_nid FROM backward_extremities"
+            " WHERE room_nid = ?1 AND missing_event_id = ?2",
+            (room_nid, event_id, other),
+        )
+    fill(tx, room_nid, event_id)
+
+
+def above(reads: Reads, room_nid: int, event_ids: Sequence[str]) -> dict[str, list[tuple[int, int]]]:
+    """For those of some ids that events of the timeline name as parents and that are missing: (ordering, number) of
+    those events.
+    """
+    found: dict[str, list[tuple[int, int]]] = {}
+    for start in range(0, len(event_ids), _CHUNK):
+        chunk = event_ids[start : start + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        for event_id, ordering, nid in reads.read(
+            "SELECT b.missing_event_id, e.ordering, e.event_nid FROM backward_extremities b JOIN events e"
+            f" USING (event_nid) WHERE b.room_nid = ? AND b.missing_event_id IN ({marks})",
+            (room_nid, *chunk),
+        ):
+            found.setdefault(event_id, []).append((ordering, nid))
+    return found
 
 
 def is_missing(database: Reads, room_nid: int, event_id: str) -> bool:

@@ -18,6 +18,7 @@ from appliance.rooms.acts.presets import CreateRoom
 from appliance.rooms.graph.resolving import Resolving
 from appliance.rooms.incoming.accepting import Accepting
 from appliance.rooms.incoming.arriving import Arriving
+from appliance.rooms.incoming.backfilling import Backfilling
 from appliance.rooms.incoming.judging import Judging
 from appliance.rooms.room import Room
 from appliance.storage.database import Database
@@ -120,6 +121,17 @@ class House:
             living.identity,
             ring,
             lambda room_id: nullcontext(),
+        )
+        self.backfilling = Backfilling(
+            database,
+            numbers,
+            living.rooms,
+            store,
+            living.appender,
+            self.accepting,
+            self.judging,
+            self.holding,
+            ring,
         )
 
     async def room(self, **wanted: Any) -> Room:

@@ -8,7 +8,7 @@ ids, redactions) is a contributor's part of that unit; none of it can be lost by
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from appliance.errors import bad_json, forbidden, too_large
 from appliance.protocol.auth import NotAllowed, auth_event_slots, check_event
@@ -41,6 +41,23 @@ class Contributor(Protocol):
 
     def published(self, step: Step, position: int) -> None:
         """Told after the commit, in the order of positions; must not fail and must not wait."""
+        ...
+
+
+@runtime_checkable
+class PastContributor(Protocol):
+    """A contributor that has something to store with events of the past as well, which were fetched from elsewhere.
+
+    They are never live: nobody is told of them, nothing of what the room is now changes (before and after are the room
+    as it is), and their positions are below zero.
+    """
+
+    def prepare_past(self, step: Step) -> Statement | None:
+        """What to store in the event's unit, behind all events of that unit; as ``Contributor.prepare``."""
+        ...
+
+    def published_past(self, step: Step, position: int) -> None:
+        """Told after the commit; as ``Contributor.published``."""
         ...
 
 
@@ -198,6 +215,7 @@ class Appender:
         self._identity = identity
         self._now_ms = now_ms
         self._contributors = contributors
+        self.past_contributors = [one for one in contributors if isinstance(one, PastContributor)]
 
     @property
     def server_name(self) -> str:
@@ -334,6 +352,7 @@ class Appender:
             sender=event.sender,
             ordering=place.ordering,
             position=None,
+            apart=place.apart,
             timestamp=event.origin_server_ts,
             replaces_nid=place.replaces_nid,
             redacted_by=None,

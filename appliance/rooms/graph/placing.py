@@ -44,6 +44,7 @@ class Placement:
         groups: groups that are not stored yet.
         after: the room after it.
         changes: the slots of the current state that differ then.
+        apart: whether the state before it is not the room's current one.
     """
 
     nid: int
@@ -56,6 +57,7 @@ class Placement:
     groups: Sequence[NewGroup]
     after: Snapshot
     changes: Changes
+    apart: bool = False
 
 
 def ordering_after(parents: Sequence[Extremity], depth: int) -> int:

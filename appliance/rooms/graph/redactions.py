@@ -54,6 +54,13 @@ class Redactions:
             return self._catch_up(step)
         return None
 
+    def prepare_past(self, step: Step) -> Statement | None:
+        """The same for an event of the past; there our own may have been redacted before they came back, too."""
+        event = step.event
+        if event.type == "m.room.redaction" and event.redacts is not None:
+            return self._carry_out(step, event.redacts)
+        return self._catch_up(step)
+
     def published(self, step: Step, position: int) -> None:
         """Forget what was kept of an original."""
         target = self._applied.pop(step.nid, None)
@@ -63,6 +70,10 @@ class Redactions:
         room = self._rooms.loaded(step.room_id)
         if room is not None:
             room.forget_parsed()
+
+    def published_past(self, step: Step, position: int) -> None:
+        """The same."""
+        self.published(step, position)
 
     def _carry_out(self, step: Step, target_id: str) -> Statement | None:
         found = self._store.find(target_id)

@@ -36,12 +36,24 @@ def new_row(
         rejected=rejected,
         soft_failed=soft_failed,
         outlier=outlier,
+        apart=place.apart,
     )
 
 
-def store_groups(tx: Tx, room_nid: int, place: Placement) -> None:
-    """Store the states around an event."""
+def store_groups(tx: Tx, room_nid: int, place: Placement, stored: set[int] | None = None) -> None:
+    """Store the states around an event.
+
+    Args:
+        tx: the unit.
+        room_nid: the room.
+        place: where the event stands.
+        stored: the groups that the unit has stored for others; these are added.
+    """
     for group in place.groups:
+        if stored is not None:
+            if group.nid in stored:
+                continue
+            stored.add(group.nid)
         state_rows.insert_changed(tx, group.nid, room_nid, group.base_nid, group.changes)
     state_rows.set_event_groups(tx, place.nid, place.before_nid, place.after_nid)
 

@@ -12,12 +12,13 @@ restart (``holding.py``).
 
 import asyncio
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from appliance.protocol import hashes
 from appliance.protocol.auth import NotAllowed
-from appliance.protocol.events import Event
+from appliance.protocol.events import Event, InvalidEvent
 from appliance.rooms.graph.appending import Appender, Draft, Statement
 from appliance.rooms.graph.merging import Merging
 from appliance.rooms.graph.placing import Placement
@@ -139,6 +140,32 @@ class Accepting:
             await self.take_up(event.event_id)
         return verdict
 
+    async def accept_outliers(self, room_id: str, pdus: Sequence[object]) -> int:
+        """Keep events that others name as allowing them, in any order; what cannot be kept is passed over.
+
+        Args:
+            room_id: the room.
+            pdus: the events as they were received.
+
+        Returns:
+            how many of them are here now.
+
+        Raises:
+            Unacceptable: for an unknown room.
+        """
+        room = await self._room(room_id)
+        events: dict[str, Event] = {}
+        for pdu in pdus:
+            with suppress(InvalidEvent, Unacceptable):
+                event = self.read(room, pdu)
+                events.setdefault(event.event_id, event)
+        here = 0
+        for event in _vouchers_first(events):
+            with suppress(InvalidEvent, Unacceptable):
+                await self.accept_outlier(room_id, event.pdu)
+                here += 1
+        return here
+
     async def look(self) -> None:
         """Take up what waits for events that are here by now: after a start."""
         last = ""
@@ -150,7 +177,7 @@ class Accepting:
     # Steps -------------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def read(room: Room, pdu: dict[str, Any]) -> Event:
+    def read(room: Room, pdu: object) -> Event:
         """An event whose format is that of the room's version, and which belongs to the room."""
         event = Event.from_pdu(room.version, pdu)
         if event.room_id != room.room_id:
@@ -206,7 +233,7 @@ class Accepting:
         """
         judging = self._judging
         nid = self._numbers.event() if known is None else known.nid
-        event = event if known is None else self._form(known, event)
+        event = event if known is None else self.form(known, event)
         self._store.hold(nid, event)
         verdict = self._verdict(room, event, named, before)
         # What was rejected as an outlier stays rejected.
@@ -280,7 +307,7 @@ class Accepting:
             raise Unacceptable("Another room has an event of the same id.")
         return known
 
-    def _form(self, known: EventRow, event: Event) -> Event:
+    def form(self, known: EventRow, event: Event) -> Event:
         """The form in which an outlier gets its place: the stored one, unless that was spoilt on its way to us.
 
         Raises:
@@ -325,6 +352,22 @@ class Accepting:
         if verdict is Verdict.KNOWN:
             await self._holding.drop(event_id)
         return True
+
+
+def _vouchers_first(events: Mapping[str, Event]) -> list[Event]:
+    """Events in an order in which those that they name as allowing them come first; of a circle, none comes."""
+    lacks = {event_id: sum(one in events for one in set(event.auth_events)) for event_id, event in events.items()}
+    names: dict[str, list[str]] = {}
+    for event_id, event in events.items():
+        for other in set(event.auth_events):
+            names.setdefault(other, []).append(event_id)
+    ready = [event_id for event_id, lack in lacks.items() if not lack]
+    for event_id in ready:  # grows while it is walked
+        for other in names.get(event_id, ()):
+            lacks[other] -= 1
+            if not lacks[other]:
+                ready.append(other)
+    return [events[event_id] for event_id in ready]
 
 
 def gap_before(room: Room, place: Placement, lacking: Sequence[str]) -> Statement | None:

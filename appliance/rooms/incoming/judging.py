@@ -113,7 +113,8 @@ class Judging:
     # What an event names -----------------------------------------------------------------------------------------
 
     def missing(self, event: Event, *, as_outlier: bool = False) -> list[str]:
-        """The ids of what an event needs and what is not here. Of a parent its place in the graph is needed.
+        """The ids of what an event needs and what is not here. Of a parent its place in the graph is needed, and the
+        state around it.
 
         Args:
             event: the event.
@@ -123,7 +124,7 @@ class Judging:
         wanted = {event_id for event_id, row in found.items() if row is None}
         for event_id in () if as_outlier else event.prev_events:
             row = found[event_id] if event_id in found else event_rows.by_id(self._database, event_id)
-            if row is None or row.outlier:
+            if row is None or row.outlier or (row.apart and state_rows.groups_of(self._database, row.nid) is None):
                 wanted.add(event_id)
         return sorted(wanted)
 
@@ -184,7 +185,7 @@ class Judging:
         if {parent.nid for parent in parents} == {end.nid for end in head.extremities}:
             return State(head.group_nid, head.state)
         groups = {self._after(parent.nid) for parent in parents}
-        return await self._resolved(room, await self._stored(room, groups))
+        return await self.resolved(room, await self.stored(room, groups))
 
     async def placed(self, room: Room, event: Event, nid: int, named: Named, before: State) -> Placement:
         """The place of an event that was accepted, and what the room is once it stands there.
@@ -213,9 +214,10 @@ class Judging:
             members = members_after(head.members, changes, self._store)
             snapshot = snapshot.with_state(current.nid, current.state, members)
         replaces = None if event.state_key is None else before.state.get((event.type, event.state_key))
-        groups = _new_groups(before, after, current)
+        groups = new_groups(before, after, current)
+        apart = before.nid != head.group_nid
         return Placement(
-            nid, named.ends(), auth, end.ordering, replaces, before.nid, after.nid, groups, snapshot, changes
+            nid, named.ends(), auth, end.ordering, replaces, before.nid, after.nid, groups, snapshot, changes, apart
         )
 
     def aside(self, room: Room, event: Event, nid: int, named: Named, before: State, *, counts: bool) -> Placement:
@@ -230,7 +232,7 @@ class Judging:
             counts: whether it is part of the state after it, for whoever builds upon it elsewhere (soft-failed).
         """
         after = self.state_after(event, nid, before) if counts else before
-        parents, auth, groups = named.ends(), named.auth_nids(room), _new_groups(before, after)
+        parents, auth, groups = named.ends(), named.auth_nids(room), new_groups(before, after)
         ordering = named.ordering(event)
         return Placement(nid, parents, auth, ordering, None, before.nid, after.nid, groups, room.head, {})
 
@@ -291,10 +293,10 @@ class Judging:
         now = others if after is None else others | {after.nid}
         if now == set(was.values()):
             return State(room.head.group_nid, room.head.state)
-        stored = await self._stored(room, others if after is None else others - {after.nid})
-        return await self._resolved(room, stored if after is None else [after, *stored], fresh)
+        stored = await self.stored(room, others if after is None else others - {after.nid})
+        return await self.resolved(room, stored if after is None else [after, *stored], fresh)
 
-    async def _resolved(
+    async def resolved(
         self, room: Room, states: Sequence[State], fresh: dict[int, tuple[Event, Sequence[int]]] | None = None
     ) -> State:
         """One state out of several; one of them where it says the same."""
@@ -308,7 +310,7 @@ class Judging:
         group = NewGroup(self._numbers.group(), base.nid or None, changes)
         return State(group.nid, resolved, (*base.new, group))
 
-    async def _stored(self, room: Room, groups: Iterable[int]) -> list[State]:
+    async def stored(self, room: Room, groups: Iterable[int]) -> list[State]:
         """Stored states in the order of their numbers, read in a thread."""
         head, numbers = room.head, sorted(groups)
         far = [nid for nid in numbers if nid != head.group_nid]
@@ -340,7 +342,7 @@ def _nearest(states: Sequence[State], state: StateMap) -> tuple[State, Changes]:
     return best
 
 
-def _new_groups(*states: State) -> list[NewGroup]:
+def new_groups(*states: State) -> list[NewGroup]:
     """The groups that are to be stored for some states, each once, bases first."""
     return list({group.nid: group for state in states for group in state.new}.values())
 
