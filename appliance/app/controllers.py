@@ -26,6 +26,7 @@ from appliance.api.client.public_rooms import PublicRoomsApi
 from appliance.api.client.push_rules import PushRules
 from appliance.api.client.receipts import ReceiptsApi
 from appliance.api.client.register import Register
+from appliance.api.client.relations import RelationsApi
 from appliance.api.client.rooms import RoomsApi
 from appliance.api.client.sending import SendingApi
 from appliance.api.client.sessions import SessionsApi
@@ -100,6 +101,7 @@ def client_controllers(owning: Owning, living: Living, waiting: Waiting) -> list
         bind(PushRules),
         bind(ReceiptsApi, receipts=living.receipts),
         bind(Register, accounts=accounts, registration=registration),
+        bind(RelationsApi, related=living.related, serving=living.serving),
         bind(RoomsApi, creation=living.creation, membership=living.membership, upgrading=living.upgrading),
         bind(SendingApi, sending=living.sending),
         bind(SessionsApi, sessions=sessions),

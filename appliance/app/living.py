@@ -1,6 +1,7 @@
 """Rooms and sync, put together."""
 
 from appliance.accounts.account_data import AccountData
+from appliance.accounts.ignored import Ignored
 from appliance.accounts.profiles import Profiles
 from appliance.app.clock import now_ms
 from appliance.app.owning import Owning
@@ -14,9 +15,12 @@ from appliance.rooms.acts.sending import Sending
 from appliance.rooms.acts.upgrading import Inheritance, Upgrading
 from appliance.rooms.graph.appending import Appender
 from appliance.rooms.graph.redactions import Redactions
+from appliance.rooms.graph.relations import Relations
 from appliance.rooms.graph.transactions import Transactions
 from appliance.rooms.incoming.holding import Holding
+from appliance.rooms.reading.aggregations import Aggregations
 from appliance.rooms.reading.lookup import Reading
+from appliance.rooms.reading.related import Related
 from appliance.rooms.reading.serving import Serving
 from appliance.rooms.reading.timeline import Timeline
 from appliance.rooms.reading.visibility import Visibility
@@ -65,10 +69,17 @@ class Living:
         children = Children(database, self.store)
         self.outlook = Outlook(database, self.standings)
         self.spaces = Spaces(self.facts, children, self.outlook)
+        redactions = Redactions(database, self.rooms, self.store, self.identity, now_ms)
+        relations = Relations(self.store)
+        aggregations = Aggregations(database, self.store)
+        relations.changed.append(aggregations.forget)
+        redactions.emptied.append(relations.emptied)
+        self.ignored = Ignored(database)
         contributors = (
             self.standings,
             self.transactions,
-            Redactions(database, self.rooms, self.store, self.identity, now_ms),
+            relations,
+            redactions,
             self.visibility,
             self.activity,
             self.typing,
@@ -88,8 +99,11 @@ class Living:
             database, self.rooms, self.store, self.appender, self.transactions, self.identity, self.profiles
         )
         self.timeline = Timeline(database, self.store, self.standings, self.visibility)
-        self.serving = Serving(self.store, self.standings, self.transactions, self.visibility, now_ms)
+        self.serving = Serving(
+            self.store, self.standings, self.transactions, self.visibility, aggregations, self.ignored, now_ms
+        )
         self.reading = Reading(database, self.rooms, self.store, self.standings, self.timeline)
+        self.related = Related(database, self.store, self.reading, self.timeline, self.ignored)
         sections = Sections(database, self.store, self.timeline, self.serving)
         stream = AccountDataStream(database)
         ephemeral = Ephemeral(database, self.typing)
@@ -99,6 +113,7 @@ class Living:
         self.receipts.changed.append(ephemeral.note)
         self.receipts.changed.append(self.notifier.receipt)
         self.account_data.changed.append(stream.note)
+        self.account_data.changed.append(self.ignored.changed)
         self.account_data.changed.append(lambda user_id, position: self.notifier.concern(user_id))
         self.upgrading = Upgrading(database, self.rooms, self.appender, self.creation)
         self.membership.joined_listeners.append(Inheritance(self.rooms, self.account_data).joined)
@@ -106,7 +121,7 @@ class Living:
         self.departures = Departures(database, self.membership)
         self.holding = Holding(database, now_ms)
         self.purging = Purging(database, self.rooms, self.standings, now_ms)
-        self.purging.gone.extend((self.facts.forget, children.forget, self.directory.forget))
+        self.purging.gone.extend((self.facts.forget, children.forget, self.directory.forget, aggregations.forget_room))
         self.housekeeping = Housekeeping(database, self.purging, now_ms, others=(self.holding.prune,))
         self.membership.forgotten.append(self.housekeeping.look)
         owning.accounts.deactivated.append(lambda user_id: self.departures.look())

@@ -110,6 +110,8 @@ class Step:
             slot. Mostly the event's own; where ends of the graph had to be resolved, others too, or not even that.
         replaces_nid: the event whose place it took in the state before it, None for a new slot or for no state.
         transaction: the client's request that made it, None where none did.
+        ordering: the event's place in the history; None where the step is only the state that an event brings along,
+            which a step of its own follows.
     """
 
     room_nid: int
@@ -121,6 +123,7 @@ class Step:
     changes: Mapping[Slot, tuple[int | None, int | None]]
     replaces_nid: int | None
     transaction: Transaction | None = None
+    ordering: int | None = None
 
     @property
     def members_changed(self) -> list[str]:

@@ -174,7 +174,7 @@ class Sections:
     ) -> dict[str, Any]:
         return {
             "timeline": {
-                "events": self._serving.serve(events, asker),
+                "events": self._serving.serve(events, asker, bundled=limited),
                 "limited": limited,
                 "prev_batch": str(prev_batch),
             },

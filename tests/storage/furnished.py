@@ -56,6 +56,12 @@ def furnish(tx: Tx, room_nid: int, room_id: str, events: int = 4) -> None:
         (f"$waiting{room_nid}", room_id),
     )
     tx.execute("INSERT INTO waiting_for VALUES ('$missing', ?)", (f"$waiting{room_nid}",))
+    tx.execute(
+        "INSERT INTO relations VALUES (?, '$1', 1, 1, ?, 'm.thread', 'm.text', ?, NULL)", (room_nid, first, REMOTE)
+    )
+    tx.execute("INSERT INTO edits VALUES (?, '$1', ?, 'm.text', 0, '$2', ?)", (room_nid, REMOTE, first))
+    tx.execute("INSERT INTO threads VALUES (?, '$1', 1, 1, 1, ?)", (room_nid, first))
+    tx.execute("INSERT INTO thread_senders VALUES (?, '$1', ?, 1)", (room_nid, REMOTE))
     for user_id, membership in ((ALICE, "leave"), (REMOTE, "join")):
         join(tx, room_nid, user_id, membership, forgotten=user_id == ALICE)
         tx.execute(

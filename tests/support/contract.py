@@ -21,6 +21,8 @@ EXTRA: Mapping[str, frozenset[str]] = {
     "": frozenset({"device_unused_fallback_key_types"}),
     # The top-level key of m.room.redaction, which the schema of events in general does not list.
     "event": frozenset({"redacts"}),
+    # Aggregations of child events, which the text of the specification describes.
+    "unsigned": frozenset({"m.relations"}),
 }
 _EVENT = frozenset({"type", "sender", "content", "origin_server_ts"})
 
@@ -140,7 +142,8 @@ def unknown(schema: Mapping[str, Any], value: Any, where: str = "") -> Iterator[
     named = any("properties" in part or "patternProperties" in part for part in parts)
     if not isinstance(value, dict) or not named or any("anyOf" in part for part in parts):
         return
-    extra = EXTRA["event"] if value.keys() >= _EVENT else EXTRA.get(where, frozenset())
+    place = "unsigned" if where.endswith("/unsigned") else where
+    extra = EXTRA["event"] if value.keys() >= _EVENT else EXTRA.get(place, frozenset())
     for key, one in value.items():
         schemas = [inner for part in parts for inner in _of_field(part, key)]
         if not schemas and key not in extra:

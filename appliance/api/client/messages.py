@@ -10,7 +10,7 @@ from appliance.errors import invalid_param
 from appliance.protocol.filters import RoomEventRule, read_room_event_rule
 from appliance.rooms.reading.lookup import Reading
 from appliance.rooms.reading.serving import Asker, Serving
-from appliance.rooms.reading.timeline import Page, Timeline, earlier
+from appliance.rooms.reading.timeline import START, Page, Timeline, earlier
 from appliance.rooms.room import Rooms
 from appliance.rooms.snapshot import MEMBER
 from appliance.rooms.store import EventStore
@@ -22,8 +22,6 @@ from appliance.storage.tokens import HistoryToken, SyncToken, read
 ROOM = "/_matrix/client/v3/rooms/{room_id:str}"
 PAGE, LONGEST_PAGE = 10, 500
 MEMBERSHIPS = ("join", "invite", "knock", "leave", "ban")
-START = HistoryToken(0, -(10**17))
-"""Before everything: where reading forwards begins without a token."""
 
 
 class MessagesApi(Controller):
@@ -42,7 +40,7 @@ class MessagesApi(Controller):
         Answers one event.
         """
         event = await self.reading.event(request.requester.user_id, room_id, event_id)
-        return answer(orjson.dumps(self.serving.serve((event,), _asker(request), room_id)[0]))
+        return answer(orjson.dumps(self.serving.serve((event,), _asker(request), room_id, bundled=True)[0]))
 
     @endpoint("GET", ROOM + "/messages", guests=True)
     async def messages(self, request: Asked, room_id: str) -> ASGIApp:
@@ -70,7 +68,7 @@ class MessagesApi(Controller):
         else:
             page = Page([], begin, None)
         body: dict[str, Any] = {
-            "chunk": self.serving.serve(page.events, _asker(request), room_id),
+            "chunk": self.serving.serve(page.events, _asker(request), room_id, bundled=True),
             "start": request.query_text("from") or str(begin),
         }
         if page.end is not None:

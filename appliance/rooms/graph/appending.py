@@ -331,7 +331,16 @@ class Appender:
         """Gather all that the unit of an event will store, which was found good and has its place."""
         nid = place.nid
         step = Step(
-            room.nid, room.room_id, nid, event, before, place.after, place.changes, place.replaces_nid, transaction
+            room.nid,
+            room.room_id,
+            nid,
+            event,
+            before,
+            place.after,
+            place.changes,
+            place.replaces_nid,
+            transaction,
+            place.ordering,
         )
         self._store.hold(nid, event)
         statements = self._prepared(step)

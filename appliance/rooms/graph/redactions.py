@@ -33,6 +33,10 @@ class Redactions:
         store: the events in memory.
         identity: whose events cannot be redacted before they are made.
         now_ms: the time, milliseconds since 1970.
+
+    Attributes:
+        emptied: asked for further statements where an event is emptied: given the step, the number of what is redacted,
+            and that as it was.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Redactions:
         self._identity = identity
         self._now_ms = now_ms
         self._applied: dict[int, int] = {}
+        self.emptied: list[Callable[[Step, int, Event], Statement | None]] = []
 
     def prepare(self, step: Step) -> Statement | None:
         """Store the emptied form of a redaction's target; of an event that was redacted before it came, its own."""
@@ -104,10 +109,13 @@ class Redactions:
         emptied = canonical.encode(redact(target.version, target.pdu))
         now_ms = self._now_ms()
         self._applied[step.nid] = target_nid
+        others = [found for ask in self.emptied if (found := ask(step, target_nid, target)) is not None]
 
         def statement(tx: Tx, position: int) -> None:
             rows.keep_original(tx, target_nid, now_ms)
             rows.replace_json(tx, target_nid, emptied)
             rows.note_redaction(tx, target.event_id, redaction_nid, applied=True)
+            for other in others:
+                other(tx, position)
 
         return statement

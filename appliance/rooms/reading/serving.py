@@ -1,16 +1,18 @@
 """Events as they are answered: the ready-made client form, with an ``unsigned`` made for the asker.
 
 ``unsigned`` is never stored and never another server's: ``age``, ``membership`` (the asker's, at the event),
-``transaction_id`` (to the sending device alone), ``prev_content`` and ``replaces_state``, ``redacted_because``.
+``transaction_id`` (to the sending device alone), ``prev_content`` and ``replaces_state``, ``redacted_because``, and,
+where the endpoint is one that tells it, ``m.relations``: what the event's children come to.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from msgspec import Struct
 
 from appliance.rooms.graph.transactions import Transactions
+from appliance.rooms.reading.aggregations import Aggregations, Bundle
 from appliance.rooms.reading.visibility import Visibility, may_see
 from appliance.rooms.standings import History, Standings
 from appliance.rooms.store import ClientEvent, EventStore
@@ -23,6 +25,14 @@ class Asker(Struct, frozen=True):
     device_id: str = ""
 
 
+class Ignores(Protocol):
+    """Knows whom users ignore."""
+
+    def of(self, user_id: str) -> frozenset[str]:
+        """The ids of those whom a user ignores."""
+        ...
+
+
 class Serving:
     """Makes answers out of events.
 
@@ -31,6 +41,8 @@ class Serving:
         standings: the asker's memberships.
         transactions: the asker's transactions.
         visibility: the rooms' settings.
+        aggregations: what events' children come to.
+        ignored: whom users ignore.
         now_ms: the time, milliseconds since 1970.
     """
 
@@ -40,21 +52,28 @@ class Serving:
         standings: Standings,
         transactions: Transactions,
         visibility: Visibility,
+        aggregations: Aggregations,
+        ignored: Ignores,
         now_ms: Callable[[], int],
     ) -> None:
         self._store = store
+        self._aggregations = aggregations
+        self._ignored = ignored
         self._standings = standings
         self._transactions = transactions
         self._visibility = visibility
         self._now_ms = now_ms
 
-    def serve(self, events: Sequence[ClientEvent], asker: Asker, room_id: str | None = None) -> list[orjson.Fragment]:
+    def serve(
+        self, events: Sequence[ClientEvent], asker: Asker, room_id: str | None = None, *, bundled: bool = False
+    ) -> list[orjson.Fragment]:
         """Events of one room, ready to stand in an answer.
 
         Args:
             events: the events.
             asker: for whom.
             room_id: the room's id where each event shall name it; None where the answer says it elsewhere.
+            bundled: whether to tell of the events' children.
         """
         if not events:
             return []
@@ -71,9 +90,36 @@ class Serving:
             if settings is not None and not may_see(previous, asker.user_id, history, settings)
         }
         reasons = self._store.clients(event.redacted_by for event in events if event.redacted_by is not None)
+        relations = self._relations(events, asker, room_id) if bundled else {}
         return [
-            self._one(event, now_ms, history, sent.get(event.nid), before, hidden, reasons, room_id) for event in events
+            self._one(
+                event, now_ms, history, sent.get(event.nid), before, hidden, reasons, relations.get(event.nid), room_id
+            )
+            for event in events
         ]
+
+    def visible(self, event: ClientEvent, user_id: str) -> bool:
+        """Whether a user may see an event."""
+        history = self._standings.of(user_id).remembered(event.room_nid)
+        return may_see(event, user_id, history, self._visibility.of(event.room_nid))
+
+    def _relations(self, events: Sequence[ClientEvent], asker: Asker, room_id: str | None) -> dict[int, dict[str, Any]]:
+        """``m.relations`` by the numbers of the events that have any. The last event of a thread has its own again,
+        but no thread.
+        """
+        bundles = self._aggregations.of(
+            events, asker.user_id, self._ignored.of(asker.user_id), lambda event: self.visible(event, asker.user_id)
+        )
+        if not bundles:
+            return {}
+        edits = [bundle.edit for bundle in bundles.values() if bundle.edit is not None]
+        lasts = [bundle.thread.latest for bundle in bundles.values() if bundle.thread is not None]
+        served = {
+            event.nid: form
+            for these, bundled in ((edits, False), (lasts, True))
+            for event, form in zip(these, self.serve(these, asker, room_id, bundled=bundled), strict=True)
+        }
+        return {nid: _told(bundle, served) for nid, bundle in bundles.items()}
 
     @staticmethod
     def _one(
@@ -84,6 +130,7 @@ class Serving:
         before: dict[int, ClientEvent],
         hidden: set[int],
         reasons: dict[int, ClientEvent],
+        relations: dict[str, Any] | None,
         room_id: str | None,
     ) -> orjson.Fragment:
         unsigned: dict[str, Any] = {"age": now_ms - event.timestamp}
@@ -98,7 +145,25 @@ class Serving:
             unsigned["replaces_state"] = previous.event_id
         if event.redacted_by in reasons:
             unsigned["redacted_because"] = orjson.Fragment(with_room(reasons[event.redacted_by].body, room_id))
+        if relations:
+            unsigned["m.relations"] = relations
         return orjson.Fragment(with_room(event.body, room_id)[:-1] + b',"unsigned":' + orjson.dumps(unsigned) + b"}")
+
+
+def _told(bundle: Bundle, served: dict[int, orjson.Fragment]) -> dict[str, Any]:
+    """The children of one event in the specification's form."""
+    told: dict[str, Any] = {}
+    if bundle.edit is not None:
+        told["m.replace"] = served[bundle.edit.nid]
+    if bundle.references:
+        told["m.reference"] = {"chunk": [{"event_id": event_id} for event_id in bundle.references]}
+    if bundle.thread is not None:
+        told["m.thread"] = {
+            "latest_event": served[bundle.thread.latest.nid],
+            "count": bundle.thread.count,
+            "current_user_participated": bundle.thread.participated,
+        }
+    return told
 
 
 def with_room(body: bytes, room_id: str | None) -> bytes:

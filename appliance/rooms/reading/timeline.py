@@ -11,6 +11,8 @@ from appliance.storage import events as rows
 from appliance.storage.database import Database
 from appliance.storage.tokens import HistoryToken, SyncToken
 
+START = HistoryToken(0, -(10**17))
+"""Before everything: where reading forwards begins without a token."""
 MOST_ROUNDS, ROUND = 6, 100
 """How often more is read for one answer when a filter or the visibility passes over what was, and how much at least:
 a hundred events are about two milliseconds of the loop's time."""

@@ -1,0 +1,34 @@
+"""What events are to each other, and what was said in words.
+
+All of it follows from the events themselves and is kept so that nobody has to read them to know it.
+"""
+
+STATEMENTS: tuple[str, ...] = (
+    # One row an event that says it relates to another, the child. Its parent need not be here. In the order in which
+    # children are paged. key: what an annotation says.
+    """CREATE TABLE relations (
+        room_nid INTEGER NOT NULL, parent_id TEXT NOT NULL, ordering INTEGER NOT NULL, position INTEGER NOT NULL,
+        child_nid INTEGER NOT NULL, rel_type TEXT NOT NULL, type TEXT NOT NULL, sender TEXT NOT NULL, key TEXT,
+        PRIMARY KEY (room_nid, parent_id, ordering, position)
+    ) WITHOUT ROWID""",
+    """CREATE INDEX relations_annotations ON relations (room_nid, parent_id, sender, type, key)
+        WHERE rel_type = 'm.annotation'""",
+    """CREATE INDEX relations_references ON relations (room_nid, parent_id, ordering, position, child_nid, sender)
+        WHERE rel_type = 'm.reference'""",
+    # Children that replace their parent, if that is of their sender and type; of several the last one counts.
+    """CREATE TABLE edits (
+        room_nid INTEGER NOT NULL, parent_id TEXT NOT NULL, sender TEXT NOT NULL, type TEXT NOT NULL,
+        timestamp INTEGER NOT NULL, child_id TEXT NOT NULL, child_nid INTEGER NOT NULL,
+        PRIMARY KEY (room_nid, parent_id, sender, type, timestamp, child_id)
+    ) WITHOUT ROWID""",
+    # Threads by their roots, with the place of their last event, and how much each sender has in them.
+    """CREATE TABLE threads (
+        room_nid INTEGER NOT NULL, root_id TEXT NOT NULL, count INTEGER NOT NULL, ordering INTEGER NOT NULL,
+        position INTEGER NOT NULL, latest_nid INTEGER NOT NULL, PRIMARY KEY (room_nid, root_id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX threads_by_latest ON threads (room_nid, ordering, position)",
+    """CREATE TABLE thread_senders (
+        room_nid INTEGER NOT NULL, root_id TEXT NOT NULL, sender TEXT NOT NULL, count INTEGER NOT NULL,
+        PRIMARY KEY (room_nid, root_id, sender)
+    ) WITHOUT ROWID""",
+)
