@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 
 TlsMode = Literal["acme", "files", "proxy", "lan"]
 RegistrationMode = Literal["closed", "token", "open"]
+NewRoomVersion = Literal["9", "10", "11", "12"]
 
 LimitName = Literal["login", "register", "send", "join", "invite", "search", "read"]
 ProfileReaders = Literal["everybody", "users", "roommates"]
@@ -76,6 +77,9 @@ class Settings(Struct, kw_only=True):
     policy_server_key: Annotated[
         str, Meta(description="The public ed25519 key of the policy server at this name; empty where there is none.")
     ] = ""
+    rooms_default_version: Annotated[
+        NewRoomVersion, Meta(description="The version of new rooms; lower it only for old servers that do not know it.")
+    ] = "12"
     federation_enabled: Annotated[bool, Meta(description="Whether this server talks with other servers.")] = True
     federation_ca_file: Annotated[
         str, Meta(description="A file with an extra root certificate to trust when calling other servers.")

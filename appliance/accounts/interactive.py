@@ -17,7 +17,7 @@ from appliance.accounts.clock import Clock, wall_clock
 from appliance.accounts.identity import named_user
 from appliance.accounts.registration_tokens import RegistrationTokens
 from appliance.accounts.sessions import locked_out
-from appliance.errors import MatrixError, bad_json
+from appliance.errors import MatrixError, bad_json, forbidden
 from appliance.settings import Settings
 
 PASSWORD = "m.login.password"  # noqa: S105
@@ -101,7 +101,8 @@ class Interactive:
 
         Raises:
             UnfinishedError: 401, what is still needed.
-            MatrixError: 400 ``M_UNKNOWN`` for a session that is not known (any more), and ``M_BAD_JSON``.
+            MatrixError: 400 ``M_UNKNOWN`` for a session that is not known (any more), ``M_BAD_JSON``, and 403
+                ``M_FORBIDDEN`` for a proof that somebody else asks.
         """
         auth = body.get("auth")
         if auth is not None and not isinstance(auth, dict):
@@ -191,10 +192,12 @@ class Interactive:
         if not isinstance(password, str):
             return "The password is missing."
         user_id = named_user(auth, self._settings.server_name) or session.asker
-        # Checked also where the name is another's, so that the time does not tell the two refusals apart.
+        # Checked also where the name is another's, so that whoever asks learns of it only with that one's password.
         right = bool(user_id) and await self._accounts.check_password(user_id, password)
-        if not right or (session.asker and user_id != session.asker):
+        if not right:
             return "The username or the password is wrong."
+        if session.asker and user_id != session.asker:
+            raise forbidden("This is the password of another account than the one that asks.")
         account = self._accounts.get(user_id)
         if account is None or account.deactivated:
             return "This account was deactivated."

@@ -92,7 +92,8 @@ class Living:
         self.aliases = Aliases(database, self.rooms, self.appender, self.identity)
         self.knocking = Knocking(self.rooms, self.appender, self.profiles)
         self.creation = Creation(
-            database, self.numbers, self.rooms, self.store, self.appender, self.identity, self.profiles, now_ms
+            *(database, self.numbers, self.rooms, self.store, self.appender, self.identity, self.profiles),
+            *(owning.settings, now_ms),
         )
         self.membership = Membership(self.rooms, self.appender, self.standings, self.identity, self.profiles)
         self.sending = Sending(

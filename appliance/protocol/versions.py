@@ -164,6 +164,3 @@ VERSIONS: Mapping[str, RoomVersion] = MappingProxyType(
     {version.identifier: version for version in (_V1, _V2, _V3, _V4, _V5, _V6, _V7, _V8, _V9, _V10, _V11, _V12)}
 )
 """Every room version that Hearth knows, by its identifier."""
-
-DEFAULT = "12"
-"""The version of a new room whose maker asks for none."""

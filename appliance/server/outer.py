@@ -17,7 +17,7 @@ from appliance.server.answers import Answer
 from appliance.server.clients import ClientAddresses
 from appliance.server.errors_mapping import as_matrix_error, refusal
 from appliance.server.gate import Gate
-from appliance.server.paths import BadPathError, SlashedPaths, route_path
+from appliance.server.paths import BadPathError, SlashedPaths, present, route_path
 from appliance.server.plan import Listener
 from appliance.server.request import announced_length
 from appliance.server.waiting import end_watch
@@ -91,7 +91,7 @@ class Outer:
             path = route_path(scope["path"], raw_path)
         except BadPathError:
             return refusal(MatrixError("M_UNRECOGNIZED", "This is not a path that a server could know.", 400))
-        scope["path"] = path
+        scope["path"] = path = present(path)
         sent.cors = matrix = path.startswith(MATRIX)
         if scope["method"] == "OPTIONS":
             return Answer(b"", 204)

@@ -13,6 +13,9 @@ SLASH = "\U0010fffe"
 """Stands for a slash inside a segment: a noncharacter, which no Matrix identifier holds; refused in a request."""
 
 
+_ONCE, _NOW = "/_matrix/client/r0/", "/_matrix/client/v3/"
+
+
 class BadPathError(ValueError):
     """A path that nobody sends for a good reason."""
 
@@ -39,6 +42,14 @@ def route_path(path: str, raw_path: bytes) -> str:
     if path.startswith("//"):
         path = "/" + path.lstrip("/")
     return path
+
+
+def present(path: str) -> str:
+    """A path of the client-server API before its version 1.1, as it is called now: ``r0`` became ``v3``.
+
+    Old bots still ask so; wherever both existed, nothing but the name was changed.
+    """
+    return f"{_NOW}{path[len(_ONCE) :]}" if path.startswith(_ONCE) else path
 
 
 class SlashedPaths:

@@ -62,7 +62,7 @@ async def test_all_in_one_request(house: Household) -> None:
     [
         {**RIGHT, "password": "wrong"},
         {**RIGHT, "password": None},
-        {**RIGHT, "identifier": {"type": "m.id.user", "user": "bob"}, "password": "bob"[::-1]},
+        {**RIGHT, "identifier": {"type": "m.id.user", "user": "bob"}},
         {**RIGHT, "identifier": {"type": "m.id.user", "user": "@alice:elsewhere.org"}},
         {"type": DUMMY},
         {"type": REGISTRATION_TOKEN, "token": "x"},
@@ -78,6 +78,15 @@ async def test_a_failed_stage_can_be_tried_again(house: Household, auth: dict[st
     assert told["error"]
     assert "completed" not in told
     assert (await prove(house, {"auth": {**RIGHT, "session": told["session"]}})).body == {"wish": 1}
+
+
+async def test_the_password_of_somebody_else_proves_the_wrong_thing(house: Household) -> None:
+    await house.login("alice")
+    await house.login("bob")
+    auth = {**RIGHT, "identifier": {"type": "m.id.user", "user": "bob"}, "password": "bob"[::-1]}
+    with pytest.raises(MatrixError) as refusal:
+        await prove(house, {"auth": auth, "wish": 1})
+    assert (refusal.value.status, refusal.value.errcode) == (403, "M_FORBIDDEN")
 
 
 @pytest.mark.parametrize(

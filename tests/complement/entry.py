@@ -26,6 +26,9 @@ certificate = "tls.crt"
 key = "tls.key"
 [registration]
 mode = "open"
+shared_secret = "complement"
+[rooms]
+default_version = "11"
 [federation]
 ca_file = "{authority}"
 allow_private_addresses = true

@@ -48,6 +48,8 @@ enabled = true
 ca_file = "root.pem"
 resolver = "127.0.0.1:5300"
 allow_private_addresses = true
+[rooms]
+default_version = "11"
 [limits]
 enabled = false
 [limits.rates]
@@ -88,6 +90,7 @@ def test_everything_that_the_file_may_hold_becomes_settings(tmp_path: Path) -> N
         federation_ca_file=root,
         federation_resolver="127.0.0.1:5300",
         federation_allow_private_addresses=True,
+        rooms_default_version="11",
         limits_enabled=False,
         passwords_memory_kib=64,
         passwords_rounds=1,

@@ -8,7 +8,8 @@ import pytest
 
 from appliance.protocol import canonical, hashes, unpadded
 from appliance.protocol.events import Event, EventTooLarge, InvalidEvent
-from appliance.protocol.versions import DEFAULT, VERSIONS
+from appliance.protocol.versions import VERSIONS
+from appliance.settings import Settings
 from tests.protocol.room import ALICE, versions
 
 HASH_ID = "$" + "A" * 42 + "E"
@@ -40,7 +41,7 @@ def pdu(version: str, **changed: Any) -> dict[str, Any]:
 
 def test_the_table_has_twelve_versions() -> None:
     assert list(VERSIONS) == ALL
-    assert DEFAULT == "12"
+    assert Settings().rooms_default_version == "12"
     assert [version.identifier for version in VERSIONS.values()] == ALL
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.server.paths import SlashedPaths
+from appliance.server.paths import SlashedPaths, present
 
 DECLARED = SlashedPaths(
     ["/_matrix/client/v3/sync", "/_matrix/client/v3/rooms/{room_id:str}/state/{event_type:str}/"],
@@ -28,3 +28,10 @@ def test_slashes(path: str, misspelt: bool) -> None:
 def test_nothing_declared() -> None:
     """Without any such path no slash is good."""
     assert SlashedPaths([]).is_misspelt("/_matrix/")
+
+
+def test_old_names() -> None:
+    """What clients asked for before version 1.1 of the specification is what it became."""
+    assert present("/_matrix/client/r0/sync") == "/_matrix/client/v3/sync"
+    assert present("/_matrix/client/r0") == "/_matrix/client/r0"
+    assert present("/_matrix/media/r0/x") == "/_matrix/media/r0/x"

@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Controller
 from litestar.types import ASGIApp
 
-from appliance.protocol.versions import DEFAULT, VERSIONS
+from appliance.protocol.versions import VERSIONS
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
@@ -29,7 +29,10 @@ class Capabilities(Controller):
         requester = request.requester
         user = {"enabled": not requester.guest}
         told: dict[str, Any] = {
-            "m.room_versions": {"default": DEFAULT, "available": dict.fromkeys(VERSIONS, "stable")},
+            "m.room_versions": {
+                "default": self.settings.rooms_default_version,
+                "available": dict.fromkeys(VERSIONS, "stable"),
+            },
             "m.change_password": user,
             "m.set_displayname": {"enabled": True},
             "m.set_avatar_url": user,

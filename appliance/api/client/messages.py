@@ -48,12 +48,12 @@ class MessagesApi(Controller):
 
         Answers a page of the history, in the direction asked for.
         """
+        user_id = request.requester.user_id
+        room, _ = await self.reading.admitted(user_id, room_id)
         backwards = request.query_choice("dir", ("b", "f")) == "b"
         limit = request.query_int("limit", PAGE, lowest=1, highest=LONGEST_PAGE)
         rule = _rule(request.query_text("filter"))
         start, until = _token(request.query_text("from")), _token(request.query_text("to"))
-        user_id = request.requester.user_id
-        room, _ = await self.reading.admitted(user_id, room_id)
         begin = START if start is None and not backwards else self.timeline.point(room.nid, start)
         stop = None if until is None else self.timeline.point(room.nid, until)
         last = self.timeline.last_seen(room.nid, user_id)

@@ -7,12 +7,13 @@ from typing import Any, Protocol
 from appliance.errors import MatrixError, bad_json, forbidden, invalid_param, too_large
 from appliance.protocol.events import Event, EventTooLarge, InvalidEvent, build_event
 from appliance.protocol.identifiers import is_room_alias, is_user_id, server_of
-from appliance.protocol.versions import DEFAULT, VERSIONS, RoomVersion
+from appliance.protocol.versions import VERSIONS, RoomVersion
 from appliance.rooms.acts.presets import CreateRoom, create_content, first_state, power_levels
 from appliance.rooms.graph.appending import Appender, Draft, Identity
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER, Members, Snapshot
 from appliance.rooms.store import EventStore
+from appliance.settings import Settings
 from appliance.storage import rooms as rows
 from appliance.storage.database import Database, Tx
 from appliance.storage.numbers import Numbers
@@ -46,6 +47,7 @@ class Creation:
         appender: builds the events.
         identity: as whom this server signs.
         people: the local users.
+        settings: the version of new rooms, read at use.
         now_ms: the time, milliseconds since 1970.
     """
 
@@ -58,6 +60,7 @@ class Creation:
         appender: Appender,
         identity: Identity,
         people: People,
+        settings: Settings,
         now_ms: Callable[[], int],
     ) -> None:
         self._database = database
@@ -67,6 +70,7 @@ class Creation:
         self._appender = appender
         self._identity = identity
         self._people = people
+        self._settings = settings
         self._now_ms = now_ms
 
     async def create(self, creator: str, request: CreateRoom) -> str:
@@ -83,9 +87,10 @@ class Creation:
             MatrixError: ``M_UNSUPPORTED_ROOM_VERSION``, ``M_ROOM_IN_USE`` for a taken alias, ``M_INVALID_ROOM_STATE``
                 where the events asked for do not allow one another, ``M_INVALID_PARAM``, ``M_BAD_JSON``.
         """
-        version = VERSIONS.get(DEFAULT if request.room_version is None else request.room_version)
+        wanted = self._settings.rooms_default_version if request.room_version is None else request.room_version
+        version = VERSIONS.get(wanted)
         if version is None:
-            raise MatrixError("M_UNSUPPORTED_ROOM_VERSION", f"Hearth knows no room version {request.room_version}.")
+            raise MatrixError("M_UNSUPPORTED_ROOM_VERSION", f"Hearth knows no room version {wanted}.")
         alias = self._alias(request)
         self._check_invites(request)
 
