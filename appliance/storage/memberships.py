@@ -60,6 +60,25 @@ def of_room(database: Reads, room_nid: int) -> dict[str, str]:
     return dict(database.read("SELECT user_id, membership FROM memberships WHERE room_nid = ?", (room_nid,)))
 
 
+def of_server(database: Reads, room_nid: int, server_name: str) -> list[str]:
+    """The users of a server who ever had a membership of a room."""
+    rows = database.read(
+        "SELECT user_id FROM memberships WHERE room_nid = ? AND substr(user_id, instr(user_id, ':') + 1) = ?",
+        (room_nid, server_name),
+    )
+    return [row[0] for row in rows]
+
+
+def server_left(database: Reads, room_nid: int, server_name: str) -> int:
+    """The ordering of the last event by which a user of a server left a room; 0 where none ever did."""
+    ((ordering,),) = database.read(
+        "SELECT MAX(e.ordering) FROM membership_changes c JOIN events e USING (event_nid) WHERE c.room_nid = ?"
+        " AND c.previous = 'join' AND c.membership <> 'join' AND substr(c.user_id, instr(c.user_id, ':') + 1) = ?",
+        (room_nid, server_name),
+    )
+    return int(ordering or 0)
+
+
 def of_user(database: Reads, user_id: str) -> list[Standing]:
     """Every room that a user has or had to do with."""
     rows = database.read(

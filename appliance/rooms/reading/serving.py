@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from appliance.rooms.graph.transactions import Transactions
 from appliance.rooms.reading.aggregations import Aggregations, Bundle
-from appliance.rooms.reading.visibility import Visibility, may_see
+from appliance.rooms.reading.visibility import Visibility
 from appliance.rooms.standings import History, Standings
 from appliance.rooms.store import ClientEvent, EventStore
 
@@ -83,17 +83,21 @@ class Serving:
         own = [event.nid for event in events if event.sender == asker.user_id]
         sent = self._transactions.of_events(asker.user_id, asker.device_id, own) if own and asker.device_id else {}
         before = self._store.clients(event.replaces_nid for event in events if event.replaces_nid is not None)
-        settings = self._visibility.of(room_nid) if before else None
-        hidden = {
-            nid
-            for nid, previous in before.items()
-            if settings is not None and not may_see(previous, asker.user_id, history, settings)
-        }
+        sees = self._visibility.sees
+        hidden = {nid for nid, previous in before.items() if not sees(previous, asker.user_id, history)}
         reasons = self._store.clients(event.redacted_by for event in events if event.redacted_by is not None)
         relations = self._relations(events, asker, room_id) if bundled else {}
         return [
             self._one(
-                event, now_ms, history, sent.get(event.nid), before, hidden, reasons, relations.get(event.nid), room_id
+                event,
+                now_ms,
+                self._membership(event, asker, history),
+                sent.get(event.nid),
+                before,
+                hidden,
+                reasons,
+                relations.get(event.nid),
+                room_id,
             )
             for event in events
         ]
@@ -101,7 +105,7 @@ class Serving:
     def visible(self, event: ClientEvent, user_id: str) -> bool:
         """Whether a user may see an event."""
         history = self._standings.of(user_id).remembered(event.room_nid)
-        return may_see(event, user_id, history, self._visibility.of(event.room_nid))
+        return self._visibility.sees(event, user_id, history)
 
     def _relations(self, events: Sequence[ClientEvent], asker: Asker, room_id: str | None) -> dict[int, dict[str, Any]]:
         """``m.relations`` by the numbers of the events that have any. The last event of a thread has its own again,
@@ -121,11 +125,15 @@ class Serving:
         }
         return {nid: _told(bundle, served) for nid, bundle in bundles.items()}
 
+    def _membership(self, event: ClientEvent, asker: Asker, history: History | None) -> str | None:
+        """How the asker stood to the room at an event; None for one without a place in the timeline."""
+        return None if event.position is None else self._visibility.membership_at(event, asker.user_id, history)
+
     @staticmethod
     def _one(
         event: ClientEvent,
         now_ms: int,
-        history: History | None,
+        membership: str | None,
         transaction_id: str | None,
         before: dict[int, ClientEvent],
         hidden: set[int],
@@ -134,8 +142,8 @@ class Serving:
         room_id: str | None,
     ) -> orjson.Fragment:
         unsigned: dict[str, Any] = {"age": now_ms - event.timestamp}
-        if event.position is not None:
-            unsigned["membership"] = history.membership_at(event.position) if history is not None else "leave"
+        if membership is not None:
+            unsigned["membership"] = membership
         if transaction_id is not None:
             unsigned["transaction_id"] = transaction_id
         if event.replaces_nid in before:

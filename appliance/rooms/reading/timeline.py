@@ -4,7 +4,7 @@ import orjson
 from msgspec import Struct
 
 from appliance.protocol.filters import RoomEventRule
-from appliance.rooms.reading.visibility import Visibility, may_see
+from appliance.rooms.reading.visibility import Visibility
 from appliance.rooms.standings import Standings
 from appliance.rooms.store import ClientEvent, EventStore
 from appliance.storage import events as rows
@@ -137,7 +137,7 @@ class Timeline:
     def visible(self, event: ClientEvent, user_id: str) -> bool:
         """Whether a user may see an event."""
         history = self._standings.of(user_id).remembered(event.room_nid)
-        return may_see(event, user_id, history, self._visibility.of(event.room_nid))
+        return self._visibility.sees(event, user_id, history)
 
     def last_seen(self, room_nid: int, user_id: str) -> HistoryToken | None:
         """The point after which somebody who is not in a room sees nothing; None where they may see all there is."""

@@ -1,21 +1,22 @@
 """Who may see an event: judged by the visibility setting and the asker's membership at the event, not now.
 
-Client-server API, module "Room history visibility".
+Client-server API, module "Room history visibility". Most events stand on the room as it was for everybody at their
+positions, so that what is known of positions judges them. What is *apart* is judged by the states that are stored
+around it (``around.py``).
 """
 
 from bisect import bisect_right
+from collections.abc import Set as AbstractSet
 
 from appliance.rooms.graph.appending import Statement
+from appliance.rooms.reading.around import DEFAULT, HISTORY_VISIBILITY, KNOWN, Around
 from appliance.rooms.snapshot import MEMBER, Step
 from appliance.rooms.standings import History
 from appliance.rooms.store import ClientEvent, EventStore
+from appliance.storage import events as event_rows
 from appliance.storage.database import Database
 from appliance.storage.lru import Lru
 from appliance.storage.state import slot_history
-
-HISTORY_VISIBILITY = "m.room.history_visibility"
-KNOWN = frozenset(("world_readable", "shared", "invited", "joined"))
-DEFAULT = "shared"
 
 
 class VisibilityHistory:
@@ -26,6 +27,11 @@ class VisibilityHistory:
     def __init__(self, changes: list[tuple[int, str]]) -> None:
         self.positions = [position for position, _ in changes]
         self.values = [value if value in KNOWN else DEFAULT for _, value in changes]
+
+    @property
+    def first(self) -> str:
+        """The first that is known."""
+        return self.values[0] if self.values else DEFAULT
 
     def was(self, setting: str) -> bool:
         """Whether it was ever so."""
@@ -38,10 +44,10 @@ class VisibilityHistory:
 
 
 def may_see(event: ClientEvent, user_id: str, history: History | None, settings: VisibilityHistory) -> bool:
-    """Whether a user may see an event.
+    """Whether a user may see an event before which the room was as it was for everybody at its position.
 
     Args:
-        event: the event, which has a position.
+        event: the event, which has a position and is not apart.
         user_id: the asker.
         history: the asker's memberships of the room, None where there never was one.
         settings: the room's visibility settings.
@@ -55,16 +61,23 @@ def may_see(event: ClientEvent, user_id: str, history: History | None, settings:
     if history is None:
         return False
     memberships = {history.membership_at(position)}
-    if event.type == MEMBER and event.state_key == user_id:
+    own = event.type == MEMBER and event.state_key == user_id
+    if own:
         memberships.add(history.membership_at(position - 1))
-    if "join" in memberships:
+    return allows(rules, memberships, own=own) or ("shared" in rules and history.joined_since(position))
+
+
+def allows(rules: AbstractSet[str], memberships: AbstractSet[str], *, own: bool) -> bool:
+    """Whether settings let somebody see an event, apart from what they see since they came in later (``shared``).
+
+    Args:
+        rules: the settings at the event; before and after it, where it changes them.
+        memberships: how they stood to the room at the event; before and after it, where it changes that.
+        own: whether it is a membership of theirs: whoever is invited, kicked or banned sees the event that did it.
+    """
+    if own or "world_readable" in rules or "join" in memberships:
         return True
-    if "invited" in rules and "invite" in memberships:
-        return True
-    if event.type == MEMBER and event.state_key == user_id:
-        # Whoever is invited, kicked or banned sees the event that did it.
-        return True
-    return "shared" in rules and history.joined_since(position)
+    return "invited" in rules and "invite" in memberships
 
 
 class Visibility:
@@ -79,6 +92,58 @@ class Visibility:
         self._database = database
         self._store = store
         self._rooms: Lru[int, VisibilityHistory] = Lru(500)
+        self.around = Around(database, store)
+
+    def sees(self, event: ClientEvent, user_id: str, history: History | None) -> bool:
+        """Whether a user may see an event.
+
+        Args:
+            event: the event, which has a position.
+            user_id: the asker.
+            history: the asker's memberships of the room, None where there never was one.
+        """
+        if not event.apart:
+            return may_see(event, user_id, history, self.of(event.room_nid))
+        rules = self.rules(event)
+        own = event.type == MEMBER and event.state_key == user_id
+        memberships = set() if history is None else self.around.memberships(event, user_id)
+        if allows(rules, memberships, own=own and history is not None):
+            return True
+        return history is not None and "shared" in rules and self._stayed(event, history)
+
+    def membership_at(self, event: ClientEvent, user_id: str, history: History | None) -> str:
+        """How a user stood to the room at an event that has a position; for a change of theirs, what it made of it."""
+        if history is None:
+            return "leave"
+        if not event.apart:
+            return history.membership_at(event.position or 0)
+        if event.type == MEMBER and event.state_key == user_id:
+            return self._store.event(event.nid).membership or "leave"
+        groups = self.around.groups(event.nid)
+        return "leave" if groups is None else self.around.membership(groups[0], user_id)
+
+    def rules(self, event: ClientEvent) -> set[str]:
+        """The settings at an event that is apart; before and after it, where it changes them.
+
+        Where the state around it is not known, the first that is known of the room, if that hides nothing from members.
+        """
+        groups = self.around.groups(event.nid)
+        if groups is None:
+            first = self.of(event.room_nid).first
+            return {first if first in ("world_readable", "shared") else "joined"}
+        changes = event.type == HISTORY_VISIBILITY and event.state_key == ""
+        return {self.around.setting(group) for group in (groups if changes else groups[:1])}
+
+    def _stayed(self, event: ClientEvent, history: History) -> bool:
+        """Whether a user was in the room at some time after an event that is apart, by the order of the history."""
+        if history.joined_since(self._database.position):
+            return True
+        left = [
+            change.event_nid
+            for before, change in zip(history.changes, history.changes[1:], strict=False)
+            if before.membership == "join" and change.membership != "join"
+        ]
+        return any(row.ordering > event.ordering for row in event_rows.by_nids(self._database, left).values())
 
     def of(self, room_nid: int) -> VisibilityHistory:
         """The settings of a room over time."""
