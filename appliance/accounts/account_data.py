@@ -10,7 +10,7 @@ from typing import Any
 from appliance.errors import MatrixError, invalid_param, not_found
 from appliance.protocol import canonical
 from appliance.protocol.identifiers import fits, is_room_id
-from appliance.protocol.push_rules import default_rules
+from appliance.protocol.push_ruleset import NO_CHANGES, Changes, ruleset
 from appliance.storage import account_data
 from appliance.storage.database import Database, Tx
 
@@ -39,9 +39,9 @@ class AccountData:
             MatrixError: 400 ``M_INVALID_PARAM`` for what is no room id, 404 ``M_NOT_FOUND``.
         """
         _check_room(room_id)
-        if type_ == PUSH_RULES and not room_id:
-            return canonical.encode({"global": default_rules(user_id)})
         content = account_data.find_account_data(self._database, user_id, room_id, type_)
+        if type_ == PUSH_RULES and not room_id:
+            return push_rules_content(user_id, content)
         if content is None:
             raise not_found("Nothing is kept under this type.")
         return content.encode()
@@ -65,7 +65,7 @@ class AccountData:
         text = canonical.encode(content).decode()
         await self._database.write(
             lambda tx: account_data.put_account_data(tx, user_id, room_id, type_, text),
-            published=lambda position: self._announce(user_id, position),
+            published=lambda position: self.announce(user_id, position),
         )
 
     async def alter(
@@ -90,13 +90,20 @@ class AccountData:
 
         def published(position: int | None) -> None:
             if position is not None:
-                self._announce(user_id, position)
+                self.announce(user_id, position)
 
         await self._database.write(unit, published=published)
 
-    def _announce(self, user_id: str, position: int) -> None:
+    def announce(self, user_id: str, position: int) -> None:
+        """Tell of a change that was just committed; for those who keep a type of their own."""
         for callback in self.changed:
             callback(user_id, position)
+
+
+def push_rules_content(user_id: str, kept: str | None) -> bytes:
+    """The content of ``m.push_rules`` as clients see it, as JSON, out of what is kept of it."""
+    changes = NO_CHANGES if kept is None else Changes.read(canonical.decode(kept))
+    return canonical.encode({"global": ruleset(user_id, changes)})
 
 
 def _check_room(room_id: str) -> None:

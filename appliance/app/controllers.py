@@ -23,7 +23,7 @@ from appliance.api.client.messages import MessagesApi
 from appliance.api.client.openid import OpenIdApi
 from appliance.api.client.profile import Profile
 from appliance.api.client.public_rooms import PublicRoomsApi
-from appliance.api.client.push_rules import PushRules
+from appliance.api.client.push_rules import PushRulesApi
 from appliance.api.client.receipts import ReceiptsApi
 from appliance.api.client.register import Register
 from appliance.api.client.relations import RelationsApi
@@ -98,7 +98,7 @@ def client_controllers(owning: Owning, living: Living, waiting: Waiting) -> list
         bind(OpenIdApi, settings=settings, short_tokens=short_tokens),
         bind(Profile, profiles=living.profiles),
         bind(PublicRoomsApi, directory=living.directory, settings=settings),
-        bind(PushRules),
+        bind(PushRulesApi, push_rules=living.push_rules),
         bind(ReceiptsApi, receipts=living.receipts),
         bind(Register, accounts=accounts, registration=registration),
         bind(RelationsApi, related=living.related, serving=living.serving),

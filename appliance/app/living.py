@@ -3,6 +3,7 @@
 from appliance.accounts.account_data import AccountData
 from appliance.accounts.ignored import Ignored
 from appliance.accounts.profiles import Profiles
+from appliance.accounts.push_rules import PushRules
 from appliance.app.clock import now_ms
 from appliance.app.owning import Owning
 from appliance.federation.keys import ServerIdentity
@@ -110,6 +111,7 @@ class Living:
         ephemeral = Ephemeral(database, self.typing)
         self.sync = Sync(database, self.rooms, self.standings, self.activity, sections, stream, ephemeral)
         self.account_data = AccountData(database)
+        self.push_rules = PushRules(database, self.account_data)
         self.receipts = Receipts(database, self.rooms, self.store, self.account_data, now_ms)
         self.receipts.changed.append(ephemeral.note)
         self.receipts.changed.append(self.notifier.receipt)
@@ -117,7 +119,7 @@ class Living:
         self.account_data.changed.append(self.ignored.changed)
         self.account_data.changed.append(lambda user_id, position: self.notifier.concern(user_id))
         self.upgrading = Upgrading(database, self.rooms, self.appender, self.creation)
-        self.membership.joined_listeners.append(Inheritance(self.rooms, self.account_data).joined)
+        self.membership.joined_listeners.append(Inheritance(self.rooms, self.account_data, self.push_rules).joined)
         self.profiles.listeners.append(self.membership)
         self.departures = Departures(database, self.membership)
         self.holding = Holding(database, now_ms)

@@ -8,6 +8,9 @@ from typing import Any
 KINDS = ("override", "content", "room", "sender", "underride")
 """The kinds of rules, the most important first."""
 
+ME = "\0"
+"""Stands for the user's own id in rules that are meant for everybody; no user id can be that."""
+
 Rule = dict[str, Any]
 
 _HIGHLIGHT: Rule = {"set_tweak": "highlight"}
@@ -82,7 +85,7 @@ def default_rules(user_id: str) -> dict[str, list[Rule]]:
     """The global rule set that a user has before changing anything.
 
     Args:
-        user_id: the user, whose id the rules about invitations and mentions match.
+        user_id: the user, whose id the rules about invitations and mentions match; ``ME`` for nobody in particular.
 
     Returns:
         Each kind with its rules, the most important first.

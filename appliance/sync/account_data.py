@@ -1,11 +1,9 @@
 """What a sync tells of account data: what was written since, and at first the rules for notifications too."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-import orjson
-
-from appliance.protocol.push_rules import default_rules
-from appliance.storage.account_data import account_data_between
+from appliance.accounts.account_data import PUSH_RULES, push_rules_content
+from appliance.storage.account_data import AccountDatum, account_data_between
 from appliance.storage.database import Database
 from appliance.storage.lru import Lru
 
@@ -34,14 +32,20 @@ class AccountDataStream:
         With ``after`` None that is everything, and the rules for notifications come first: they hold from the start
         without having been written.
         """
-        if after is None:
-            after = 0
-            yield "", "m.push_rules", orjson.dumps({"global": default_rules(user_id)})
+        first = after is None
+        after = after or 0
         last = self._last.get(user_id)
-        if last is not None and last <= after:
-            return
-        for datum in account_data_between(self._database, user_id, after, upto):
-            yield datum.room_id, datum.type, datum.content.encode()
+        found = () if last is not None and last <= after else self._read(user_id, after, upto)
+        if first and not any(datum.type == PUSH_RULES for datum in found):
+            yield "", PUSH_RULES, push_rules_content(user_id, None)
+        for datum in found:
+            content = datum.content.encode()
+            if datum.type == PUSH_RULES and not datum.room_id:
+                content = push_rules_content(user_id, datum.content)
+            yield datum.room_id, datum.type, content
         if last is None:
             # Nothing newer than this is published; what is published from now on is noted.
             self._last.put(user_id, upto)
+
+    def _read(self, user_id: str, after: int, upto: int) -> Sequence[AccountDatum]:
+        return account_data_between(self._database, user_id, after, upto)

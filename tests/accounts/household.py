@@ -15,6 +15,7 @@ from appliance.accounts.filters import Filters
 from appliance.accounts.interactive import Interactive
 from appliance.accounts.passwords import Passwords
 from appliance.accounts.profiles import Profiles
+from appliance.accounts.push_rules import PushRules
 from appliance.accounts.registration import Registration
 from appliance.accounts.registration_tokens import RegistrationTokens
 from appliance.accounts.sessions import Login, Sessions
@@ -26,7 +27,7 @@ from appliance.api.client.devices import DevicesApi
 from appliance.api.client.filters import FiltersApi
 from appliance.api.client.login import LogIn
 from appliance.api.client.profile import Profile
-from appliance.api.client.push_rules import PushRules
+from appliance.api.client.push_rules import PushRulesApi
 from appliance.api.client.register import Register
 from appliance.api.client.sessions import SessionsApi
 from appliance.api.client.versions import Versions
@@ -61,6 +62,7 @@ class Household:
         self.profiles = Profiles(database, self.accounts)
         self.filters = Filters(database)
         self.account_data = AccountData(database)
+        self.push_rules = PushRules(database, self.account_data)
 
     @classmethod
     async def open(cls, path: Path, settings: Settings) -> "Household":
@@ -125,7 +127,7 @@ def application() -> Litestar:
     controllers: list[type[Controller]] = [
         Versions,
         bound(Capabilities, "settings"),
-        PushRules,
+        bound(PushRulesApi, "push_rules"),
         bound(WellKnown, "settings", "accounts"),
         bound(LogIn, "accounts", "interactive", "sessions", "settings", "short_tokens"),
         bound(SessionsApi, "sessions"),

@@ -62,6 +62,12 @@ def furnish(tx: Tx, room_nid: int, room_id: str, events: int = 4) -> None:
     tx.execute("INSERT INTO edits VALUES (?, '$1', ?, 'm.text', 0, '$2', ?)", (room_nid, REMOTE, first))
     tx.execute("INSERT INTO threads VALUES (?, '$1', 1, 1, 1, ?)", (room_nid, first))
     tx.execute("INSERT INTO thread_senders VALUES (?, '$1', ?, 1)", (room_nid, REMOTE))
+    tx.execute("INSERT INTO notifications VALUES (?, 0, ?, '', ?, ?, 0, '[]')", (room_nid, first, first, REMOTE))
+    tx.execute(
+        "INSERT INTO personal_notifications VALUES (?, ?, ?, '', ?, ?, 1, 0, 0, 0, '[]')",
+        (ALICE, room_nid, first, first, REMOTE),
+    )
+    tx.execute("INSERT INTO said_up_to VALUES (?, ?, '', ?)", (ALICE, room_nid, first))
     for user_id, membership in ((ALICE, "leave"), (REMOTE, "join")):
         join(tx, room_nid, user_id, membership, forgotten=user_id == ALICE)
         tx.execute(

@@ -1,10 +1,10 @@
-"""Push rules, for reading: today everybody has those that the specification predefines."""
+"""Push rules (client-server API, "Push Rules: API")."""
 
 from litestar import Controller
 from litestar.types import ASGIApp
 
-from appliance.errors import not_found
-from appliance.protocol.push_rules import Rule, default_rules
+from appliance.accounts.push_rules import PushRules
+from appliance.errors import bad_json
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
@@ -12,8 +12,10 @@ from appliance.server.request import Asked
 _RULE = "/_matrix/client/v3/pushrules/global/{kind:str}/{rule_id:str}"
 
 
-class PushRules(Controller):
+class PushRulesApi(Controller):
     """The user's push rules."""
+
+    push_rules: PushRules
 
     @endpoint("GET", "/_matrix/client/v3/pushrules/")
     async def sets(self, request: Asked) -> ASGIApp:
@@ -21,7 +23,7 @@ class PushRules(Controller):
 
         Every set of rules, of which there is one: global.
         """
-        return answer({"global": default_rules(request.requester.user_id)})
+        return answer({"global": self.push_rules.all(request.requester.user_id)})
 
     @endpoint("GET", "/_matrix/client/v3/pushrules/global/")
     async def global_set(self, request: Asked) -> ASGIApp:
@@ -29,7 +31,7 @@ class PushRules(Controller):
 
         The global set of rules.
         """
-        return answer(default_rules(request.requester.user_id))
+        return answer(self.push_rules.all(request.requester.user_id))
 
     @endpoint("GET", _RULE)
     async def rule(self, request: Asked, kind: str, rule_id: str) -> ASGIApp:
@@ -37,7 +39,27 @@ class PushRules(Controller):
 
         One rule.
         """
-        return answer(_found(request, kind, rule_id))
+        return answer(self.push_rules.rule(request.requester.user_id, kind, rule_id))
+
+    @endpoint("PUT", _RULE)
+    async def put(self, request: Asked, kind: str, rule_id: str) -> ASGIApp:
+        """PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}
+
+        Adds a rule of the user's own, or changes one.
+        """
+        body = await request.object()
+        before, after = request.query_text("before"), request.query_text("after")
+        await self.push_rules.put(request.requester.user_id, kind, rule_id, body, before or None, after or None)
+        return answer()
+
+    @endpoint("DELETE", _RULE)
+    async def delete(self, request: Asked, kind: str, rule_id: str) -> ASGIApp:
+        """DELETE /_matrix/client/v3/pushrules/global/{kind}/{ruleId}
+
+        Removes a rule of the user's own.
+        """
+        await self.push_rules.delete(request.requester.user_id, kind, rule_id)
+        return answer()
 
     @endpoint("GET", f"{_RULE}/enabled")
     async def enabled(self, request: Asked, kind: str, rule_id: str) -> ASGIApp:
@@ -45,7 +67,19 @@ class PushRules(Controller):
 
         Whether a rule is switched on.
         """
-        return answer({"enabled": _found(request, kind, rule_id)["enabled"]})
+        return answer({"enabled": self.push_rules.rule(request.requester.user_id, kind, rule_id)["enabled"]})
+
+    @endpoint("PUT", f"{_RULE}/enabled")
+    async def enable(self, request: Asked, kind: str, rule_id: str) -> ASGIApp:
+        """PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/enabled
+
+        Switches a rule on or off.
+        """
+        enabled = (await request.object()).get("enabled")
+        if not isinstance(enabled, bool):
+            raise bad_json("enabled must be true or false.")
+        await self.push_rules.enable(request.requester.user_id, kind, rule_id, enabled)
+        return answer()
 
     @endpoint("GET", f"{_RULE}/actions")
     async def actions(self, request: Asked, kind: str, rule_id: str) -> ASGIApp:
@@ -53,11 +87,14 @@ class PushRules(Controller):
 
         What a rule does.
         """
-        return answer({"actions": _found(request, kind, rule_id)["actions"]})
+        return answer({"actions": self.push_rules.rule(request.requester.user_id, kind, rule_id)["actions"]})
 
+    @endpoint("PUT", f"{_RULE}/actions")
+    async def act(self, request: Asked, kind: str, rule_id: str) -> ASGIApp:
+        """PUT /_matrix/client/v3/pushrules/global/{kind}/{ruleId}/actions
 
-def _found(request: Asked, kind: str, rule_id: str) -> Rule:
-    for rule in default_rules(request.requester.user_id).get(kind, ()):
-        if rule["rule_id"] == rule_id:
-            return rule
-    raise not_found("There is no such push rule.")
+        Sets what a rule does.
+        """
+        actions = (await request.object()).get("actions")
+        await self.push_rules.act(request.requester.user_id, kind, rule_id, actions)
+        return answer()

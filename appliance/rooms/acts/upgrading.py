@@ -8,6 +8,7 @@ it is a direct chat with, comes with them (``Inheritance``).
 from typing import Any
 
 from appliance.accounts.account_data import AccountData
+from appliance.accounts.push_rules import PushRules
 from appliance.errors import MatrixError, bad_json, forbidden
 from appliance.protocol import canonical
 from appliance.protocol.identifiers import is_user_id
@@ -159,14 +160,16 @@ class Inheritance:
     Args:
         rooms: the rooms in memory.
         account_data: what people have set.
+        push_rules: what they want to be told of.
     """
 
-    def __init__(self, rooms: Rooms, account_data: AccountData) -> None:
+    def __init__(self, rooms: Rooms, account_data: AccountData, push_rules: PushRules) -> None:
         self._rooms = rooms
         self._account_data = account_data
+        self._push_rules = push_rules
 
     async def joined(self, user_id: str, room: Room) -> None:
-        """Carry a user's tags and direct chats over, once they have joined."""
+        """Carry a user's tags, direct chats and push rules over, once they have joined."""
         predecessor = room.create.content.get("predecessor")
         old_id = predecessor.get("room_id") if isinstance(predecessor, dict) else None
         if not isinstance(old_id, str):
@@ -185,6 +188,7 @@ class Inheritance:
         }
         if moved:
             await self._account_data.keep(user_id, "m.direct", {**direct, **moved})
+        await self._push_rules.follow(user_id, old_id, room.room_id)
 
     def _kept(self, user_id: str, event_type: str, room_id: str = "") -> Content:
         try:
