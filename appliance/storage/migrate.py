@@ -11,7 +11,14 @@ from pathlib import Path
 
 from appliance.storage.errors import NewerDataFolder, StorageDamaged
 
-STEPS: tuple[str, ...] = ("m0001_first", "m0002_upkeep", "m0003_engine", "m0007_unread", "m0008_relations", "m0009_people")
+STEPS: tuple[str, ...] = (
+    "m0001_first",
+    "m0002_upkeep",
+    "m0003_engine",
+    "m0007_unread",
+    "m0008_relations",
+    "m0009_people",
+)
 """Modules of ``appliance.storage.migrations``, in order. Each has STATEMENTS: SQL, run in one transaction."""
 
 
