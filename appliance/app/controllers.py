@@ -21,6 +21,7 @@ from appliance.api.client.login import LogIn
 from appliance.api.client.membership import MembershipApi
 from appliance.api.client.messages import MessagesApi
 from appliance.api.client.openid import OpenIdApi
+from appliance.api.client.presence import PresenceApi
 from appliance.api.client.profile import Profile
 from appliance.api.client.public_rooms import PublicRoomsApi
 from appliance.api.client.push_rules import PushRulesApi
@@ -96,6 +97,7 @@ def client_controllers(owning: Owning, living: Living, waiting: Waiting) -> list
             timeline=living.timeline,
         ),
         bind(OpenIdApi, settings=settings, short_tokens=short_tokens),
+        bind(PresenceApi, presence=living.presence),
         bind(Profile, profiles=living.profiles),
         bind(PublicRoomsApi, directory=living.directory, settings=settings),
         bind(PushRulesApi, push_rules=living.push_rules),
@@ -119,6 +121,7 @@ def client_controllers(owning: Owning, living: Living, waiting: Waiting) -> list
             SyncApi,
             filters=filters,
             notifier=living.notifier,
+            presence=living.presence,
             sync_service=living.sync,
             waiting=waiting,
         ),

@@ -29,7 +29,10 @@ from appliance.rooms.room import Rooms
 from appliance.rooms.shown.directory import Directory
 from appliance.rooms.shown.facts import Outlook, RoomFacts
 from appliance.rooms.shown.spaces import Children, Spaces
+from appliance.rooms.signs.company import Company
+from appliance.rooms.signs.presence import Presence
 from appliance.rooms.signs.receipts import Receipts
+from appliance.rooms.signs.serial import Serial
 from appliance.rooms.signs.typing import Typing
 from appliance.rooms.standings import Standings
 from appliance.rooms.store import EventStore
@@ -40,6 +43,7 @@ from appliance.sync.account_data import AccountDataStream
 from appliance.sync.activity import Activity
 from appliance.sync.ephemeral import Ephemeral
 from appliance.sync.notifier import Notifier
+from appliance.sync.presence import PresenceStream
 from appliance.sync.sections import Sections
 from appliance.sync.service import Sync
 
@@ -63,8 +67,15 @@ class Living:
         self.visibility = Visibility(database, self.store)
         self.notifier = Notifier()
         self.activity = Activity(database)
-        self.typing = Typing(self.rooms)
+        serial = Serial()
+        self.typing = Typing(self.rooms, serial)
         self.typing.changed.append(self.notifier.typing)
+        self.company = Company(database)
+        self.presence = Presence(self.company, serial, owning.settings, now_ms)
+        self.presence.changed.append(
+            lambda users: self.notifier.presence(users, self.company.rooms_of_all(users), self.company)
+        )
+        owning.sessions.listeners.append(self.presence)
         self.facts = RoomFacts(database, self.rooms, self.store)
         self.directory = Directory(database, self.rooms, self.facts)
         children = Children(database, self.store)
@@ -84,6 +95,8 @@ class Living:
             self.visibility,
             self.activity,
             self.typing,
+            self.company,
+            self.presence,
             self.facts,
             self.directory,
             children,
@@ -108,13 +121,23 @@ class Living:
         self.related = Related(database, self.store, self.reading, self.timeline, self.ignored)
         sections = Sections(database, self.store, self.timeline, self.serving)
         stream = AccountDataStream(database)
-        ephemeral = Ephemeral(database, self.typing)
-        self.sync = Sync(database, self.rooms, self.standings, self.activity, sections, stream, ephemeral)
+        ephemeral = Ephemeral(database, self.typing, serial)
+        self.sync = Sync(
+            database,
+            self.rooms,
+            self.standings,
+            self.activity,
+            sections,
+            stream,
+            ephemeral,
+            PresenceStream(self.presence),
+        )
         self.account_data = AccountData(database)
         self.push_rules = PushRules(database, self.account_data)
         self.receipts = Receipts(database, self.rooms, self.store, self.account_data, now_ms)
         self.receipts.changed.append(ephemeral.note)
         self.receipts.changed.append(self.notifier.receipt)
+        self.receipts.changed.append(lambda receipt, room, position: self.presence.acted(receipt.user_id))
         self.account_data.changed.append(stream.note)
         self.account_data.changed.append(self.ignored.changed)
         self.account_data.changed.append(lambda user_id, position: self.notifier.concern(user_id))

@@ -89,6 +89,12 @@ def of_user(database: Reads, user_id: str) -> list[Standing]:
     return [Standing(*row) for row in rows]
 
 
+def joined_rooms_of(database: Reads, user_id: str) -> list[int]:
+    """The numbers of the rooms that a user is in."""
+    rows = database.read("SELECT room_nid FROM memberships WHERE user_id = ? AND membership = 'join'", (user_id,))
+    return [row[0] for row in rows]
+
+
 def history_of_user(database: Reads, user_id: str) -> list[tuple[int, int, str, int]]:
     """(room number, position, membership, event number) of every change of a user's memberships, earliest first."""
     return database.read(

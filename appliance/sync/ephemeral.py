@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from appliance.protocol.filters import RoomEventRule
 from appliance.rooms.room import Room
+from appliance.rooms.signs.serial import Serial
 from appliance.rooms.signs.typing import Typing
 from appliance.storage.database import Database
 from appliance.storage.receipts import Receipt, last_receipts, receipts_between
@@ -50,9 +51,11 @@ class Ephemeral:
     Args:
         database: where receipts are.
         typing: who is typing.
+        serial: the number of the last change in memory.
     """
 
-    def __init__(self, database: Database, typing: Typing) -> None:
+    def __init__(self, database: Database, typing: Typing, serial: Serial) -> None:
+        self._serial = serial
         self._database = database
         self._typing = typing
         self._last: OrderedDict[str, int] = OrderedDict(last_receipts(database))
@@ -76,7 +79,7 @@ class Ephemeral:
         if rule.allows(TYPING, None):
             now = self._typing.now()
             typing = now if since is None else self._typing.since(since.boot, since.serial)
-        return News(receipts, typing, now, self._typing.boot, self._typing.serial)
+        return News(receipts, typing, now, self._serial.boot, self._serial.value)
 
     async def events(
         self, news: News, room_id: str, user_id: str, after: int | None, upto: int, rule: RoomEventRule

@@ -1,12 +1,22 @@
 """Who waits for what: wakes the waiting syncs of those whom a commit concerns, and of nobody else."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Protocol
 
 from appliance.rooms.graph.appending import Statement
 from appliance.rooms.room import Room
 from appliance.rooms.snapshot import Step
 from appliance.storage.receipts import PRIVATE, Receipt
+
+
+class Company(Protocol):
+    """Who is in which room."""
+
+    def rooms_of(self, user_id: str) -> AbstractSet[int]:
+        """The numbers of the rooms that a user is in."""
+        ...
 
 
 class Notifier:
@@ -63,6 +73,18 @@ class Notifier:
         self._concern_members(room.published.members.memberships)
         if self._concerned:
             asyncio.get_running_loop().call_soon(self.wake, 0)
+
+    def presence(self, user_ids: Collection[str], rooms: AbstractSet[int], company: Company) -> None:
+        """Wake those who are in one of some rooms, whose members' presence changed.
+
+        Args:
+            user_ids: who changed.
+            rooms: the numbers of the rooms that these are in.
+            company: who is in which room.
+        """
+        for user_id in list(self._waiting):
+            if user_id in user_ids or not company.rooms_of(user_id).isdisjoint(rooms):
+                self._wake(user_id)
 
     def _concern_members(self, memberships: Mapping[str, str]) -> None:
         if len(self._waiting) < len(memberships):

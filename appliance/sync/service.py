@@ -17,6 +17,7 @@ from appliance.storage.database import Database
 from appliance.storage.tokens import SyncToken
 from appliance.sync.activity import Activity
 from appliance.sync.ephemeral import Ephemeral, News
+from appliance.sync.presence import PresenceStream
 from appliance.sync.sections import Options, Sections, Window
 
 
@@ -49,6 +50,7 @@ class Sync:
         sections: makes what an answer says of a room.
         account_data: what accounts have to tell.
         ephemeral: tells receipts and typing.
+        presence: tells who is online.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Sync:
         sections: Sections,
         account_data: AccountData,
         ephemeral: Ephemeral,
+        presence: PresenceStream,
     ) -> None:
         self._database = database
         self._rooms = rooms
@@ -68,6 +71,7 @@ class Sync:
         self._sections = sections
         self._account_data = account_data
         self._ephemeral = ephemeral
+        self._presence = presence
 
     async def answer(self, asker: Asker, since: SyncToken | None, options: Options) -> SyncAnswer:
         """What happened for a user after a token; everything without one.
@@ -85,6 +89,7 @@ class Sync:
             upto = self._database.position
             top, by_room = self._data(asker.user_id, known, upto, options)
             news = self._ephemeral.news(since, options.filter.room.ephemeral)
+            people = self._presence.events(asker.user_id, since, options.filter.presence)
             concerned = self._concerned(user, known, options, by_room, news)
             missing = self._not_held(concerned, held)
             if not missing:
@@ -105,7 +110,9 @@ class Sync:
             answer["rooms"] = rooms
         if top:
             answer["account_data"] = {"events": top}
-        return SyncAnswer(orjson.dumps(answer), not rooms and not top, token)
+        if people:
+            answer["presence"] = {"events": people}
+        return SyncAnswer(orjson.dumps(answer), not rooms and not top and not people, token)
 
     def _concerned(
         self, user: UserRooms, since: int | None, options: Options, by_room: Mapping[str, Any], news: News

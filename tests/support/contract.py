@@ -21,6 +21,8 @@ EXTRA: Mapping[str, frozenset[str]] = {
     "": frozenset({"device_unused_fallback_key_types"}),
     # The top-level key of m.room.redaction, which the schema of events in general does not list.
     "event": frozenset({"redacts"}),
+    # Said by the schema of m.presence, not by that of what sync tells beside rooms.
+    "presence": frozenset({"sender"}),
     # Aggregations of child events, which the text of the specification describes.
     "unsigned": frozenset({"m.relations"}),
 }
@@ -144,6 +146,8 @@ def unknown(schema: Mapping[str, Any], value: Any, where: str = "") -> Iterator[
         return
     place = "unsigned" if where.endswith("/unsigned") else where
     extra = EXTRA["event"] if value.keys() >= _EVENT else EXTRA.get(place, frozenset())
+    if value.get("type") == "m.presence":
+        extra = EXTRA["presence"]
     for key, one in value.items():
         schemas = [inner for part in parts for inner in _of_field(part, key)]
         if not schemas and key not in extra:

@@ -23,6 +23,8 @@ mode = "proxy"
 mode = "open"
 [federation]
 enabled = false
+[presence]
+enabled = false
 [limits]
 enabled = false
 [passwords]

@@ -1,6 +1,7 @@
 """Sync v2 (client-server API, "Syncing")."""
 
 import asyncio
+from typing import cast
 
 import orjson
 from litestar import Controller
@@ -10,11 +11,13 @@ from appliance.accounts.filters import Filters
 from appliance.errors import invalid_param
 from appliance.protocol.filters import Filter, read_filter
 from appliance.rooms.reading.serving import Asker
+from appliance.rooms.signs.person import State
+from appliance.rooms.signs.presence import STATES, Presence
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
 from appliance.server.waiting import LEFT, Ended, Waiting
-from appliance.storage.tokens import read_sync
+from appliance.storage.tokens import SyncToken, read_sync
 from appliance.sync.notifier import Notifier
 from appliance.sync.sections import Options
 from appliance.sync.service import Sync, SyncAnswer
@@ -28,6 +31,7 @@ class SyncApi(Controller):
 
     filters: Filters
     notifier: Notifier
+    presence: Presence
     sync_service: Sync
     waiting: Waiting
 
@@ -40,12 +44,19 @@ class SyncApi(Controller):
         asker = Asker(request.requester.user_id, request.requester.device_id)
         text = request.query_text("since")
         since = read_sync(text) if text else None
-        request.query_choice("set_presence", ("online", "offline", "unavailable"), "online")
+        state = cast("State", request.query_choice("set_presence", STATES, "online"))
         options = self._options(request, asker.user_id)
         wait_ms = request.query_int("timeout", 0, highest=LONGEST_WAIT_MS)
         if since is None or options.full_state:
             wait_ms = 0
         deadline = asyncio.get_running_loop().time() + wait_ms / 1000
+        with self.presence.syncing(asker.user_id, asker.device_id, state):
+            return await self._follow(request, asker, since, options, deadline)
+
+    async def _follow(
+        self, request: Asked, asker: Asker, since: SyncToken | None, options: Options, deadline: float
+    ) -> ASGIApp:
+        """Answer at once or as soon as there is something to tell, at the latest at a time of the loop."""
         while True:
             # Waiting begins before looking, so that nothing falls between.
             woken = self.notifier.wait(asker.user_id)

@@ -1,16 +1,15 @@
 """Who is typing (client-server API, module "Typing notifications"): in memory alone, for half a minute at most.
 
-Every change of a room's list gets the next number of a serial, which sync tokens carry with the number of the server's
-run: after another start the serials of before mean nothing.
+Every change of a room's list gets the next number of a serial (``serial.py``).
 """
 
 import asyncio
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 
 from appliance.rooms.graph.appending import Statement
 from appliance.rooms.room import Room, Rooms
+from appliance.rooms.signs.serial import Serial
 from appliance.rooms.snapshot import Step
 
 LONGEST_MS = 30_000
@@ -35,20 +34,28 @@ class Typing:
 
     Args:
         rooms: the rooms in memory.
+        serial: numbers the changes.
 
     Attributes:
-        boot: the number of this run of the server.
-        serial: the number of the last change.
         changed: called with the room after a change that is not part of a commit.
     """
 
-    def __init__(self, rooms: Rooms) -> None:
+    def __init__(self, rooms: Rooms, serial: Serial) -> None:
         self._known = rooms
-        self.boot = secrets.randbits(40) | 1
-        self.serial = 0
+        self._serial = serial
         self.changed: list[Callable[[Room], None]] = []
         self._rooms: OrderedDict[str, _Typists] = OrderedDict()
         """By room id, the one that changed last at the end."""
+
+    @property
+    def boot(self) -> int:
+        """The number of this run of the server."""
+        return self._serial.boot
+
+    @property
+    def serial(self) -> int:
+        """The number of the last change in memory."""
+        return self._serial.value
 
     async def say(self, user_id: str, room_id: str, timeout_ms: int | None) -> None:
         """Note that a local user types in a room.
@@ -90,7 +97,7 @@ class Typing:
 
     def since(self, boot: int, serial: int) -> dict[str, list[str]]:
         """The users who are typing, by room, in the rooms where that changed; of another run, as ``now``."""
-        if boot != self.boot:
+        if boot != self._serial.boot:
             return self.now()
         found: dict[str, list[str]] = {}
         for room_id, typists in reversed(self._rooms.items()):
@@ -124,8 +131,7 @@ class Typing:
         return True
 
     def _number(self, room_id: str) -> None:
-        self.serial += 1
-        self._rooms[room_id].serial = self.serial
+        self._rooms[room_id].serial = self._serial.next()
         self._rooms.move_to_end(room_id)
 
     def _tell(self, room: Room) -> None:
