@@ -41,6 +41,10 @@ bench *arguments:
 complement suite *arguments:
     '{{ python }}' -m tests.complement '{{ suite }}' {{ arguments }}
 
+# List every operation of the specification with its status, in docs/coverage.md
+coverage:
+    '{{ python }}' -m tests.support.coverage > docs/coverage.md
+
 # Build the container image; arguments go to podman, such as --secret id=pip.conf,src=…
 image *arguments:
     podman build --format docker --tag hearth {{ arguments }} .

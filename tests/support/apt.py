@@ -33,6 +33,8 @@ SYNAPSE = "synapse"
 """No Debian package, but asked for in the same way: see ``tests.support.synapse``."""
 JS_SDK = "matrix-js-sdk"
 """Nor is this one: see ``tests.support.npm``."""
+SCHEMATHESIS = "schemathesis"
+"""Nor this one: see ``tests.support.schemathesis``."""
 NEWER_SUITE = "forky"
 """The Debian suite whose Pebble knows renewal information, profiles and short-lived certificates."""
 
@@ -171,8 +173,8 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit status: 1 if something is missing and CI=true.
     """
-    names = list(arguments) or [*PROGRAMS, SYNAPSE, JS_SDK]
-    missing = ensure(*(name for name in names if name not in (SYNAPSE, JS_SDK)))
+    names = list(arguments) or [*PROGRAMS, SYNAPSE, JS_SDK, SCHEMATHESIS]
+    missing = ensure(*(name for name in names if name not in (SYNAPSE, JS_SDK, SCHEMATHESIS)))
     why = "installing failed, see above" if _may_install() else "installed only as root on a Debian-like system"
     for name in missing:
         print(f"LEFT OUT: {PROGRAMS[name].tests}: {name} is missing ({why}).", flush=True)
@@ -195,6 +197,13 @@ def main(arguments: Sequence[str]) -> int:
         if reason:
             missing += [JS_SDK] if shutil.which("npm") else []
             print(f"LEFT OUT: the sessions of matrix-js-sdk (tests/interop): {reason}.", flush=True)
+    if SCHEMATHESIS in names:
+        from tests.support import schemathesis
+
+        reason = schemathesis.ensure()
+        if reason:
+            missing.append(SCHEMATHESIS)
+            print(f"LEFT OUT: requests that schemathesis makes up (tests/fuzz): {reason}.", flush=True)
     return 1 if missing and in_ci() else 0
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support import apt, npm, synapse
+from tests.support import apt, npm, schemathesis, synapse
 
 
 @pytest.fixture
@@ -13,6 +13,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(synapse, "ensure", lambda: "no package index")
     monkeypatch.setattr(synapse, "python", lambda: None)
     monkeypatch.setattr(npm, "modules", lambda: None)
+    monkeypatch.setattr(schemathesis, "ensure", lambda: "no package index")
     monkeypatch.delenv("CI", raising=False)
     return monkeypatch
 

@@ -1,0 +1,1 @@
+"""Requests made up from the specification's description, allowed and not."""

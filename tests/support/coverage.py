@@ -1,0 +1,86 @@
+"""Every operation of the specification with its status: done, refused on purpose, or not yet.
+
+    python -m tests.support.coverage > docs/coverage.md      (what `just coverage` does)
+
+Done is what an endpoint is declared for; the reasons of refusals are below.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+
+from tests.support.endpoints import Specified, declared, specified
+
+IDENTITY = "needs an identity server, which knows people by e-mail address and telephone number; Hearth asks none"
+OLD_SYNC = "the sync before /sync; no client asks for it any more"
+REFUSED: Mapping[str, str] = {
+    "post3PIDs": IDENTITY,
+    "add3PID": IDENTITY,
+    "bind3PID": IDENTITY,
+    "delete3pidFromAccount": IDENTITY,
+    "unbind3pidFromAccount": IDENTITY,
+    "requestTokenTo3PIDEmail": IDENTITY,
+    "requestTokenTo3PIDMSISDN": IDENTITY,
+    "requestTokenToRegisterEmail": IDENTITY,
+    "requestTokenToRegisterMSISDN": IDENTITY,
+    "requestTokenToResetPasswordEmail": IDENTITY,
+    "requestTokenToResetPasswordMSISDN": IDENTITY,
+    "onBindThirdPartyIdentifier": IDENTITY,
+    "initialSync": OLD_SYNC,
+    "getEvents": OLD_SYNC,
+    "getOneEvent": "the event without its room; GET /rooms/{roomId}/event/{eventId} took its place",
+}
+"""Why an operation is not there and is not meant to be, by its name."""
+APIS = {
+    "client-server": "Client-server API",
+    "server-server": "Server-server API",
+    "application-service": "Application service API",
+    "push-gateway": "Push gateway API",
+}
+ASKED_BY_US = {"application-service", "push-gateway"}
+"""APIs that others answer: Hearth is the one that asks, so no endpoint can be declared."""
+HEAD = """# Coverage
+
+Every operation of the specification, and whether Hearth has it. Written by `just coverage`; a test keeps it true.
+"""
+
+
+def status(operation: Specified, have: Collection[tuple[str, str]]) -> str:
+    """What there is to say of an operation.
+
+    Args:
+        operation: the operation.
+        have: what is declared, as ``endpoints.declared`` gives it.
+    """
+    if operation.key in have:
+        return "done"
+    if operation.operation in REFUSED:
+        return f"refused: {REFUSED[operation.operation]}"
+    return "not yet"
+
+
+def page(operations: Iterable[Specified], have: Collection[tuple[str, str]]) -> str:
+    """The page, an API after the other, in it a table for each subject."""
+    listed = [(operation, status(operation, have)) for operation in operations if operation.api not in ASKED_BY_US]
+    lines = [HEAD, "| API | operations | done | refused | not yet |", "| --- | ---: | ---: | ---: | ---: |"]
+    for api, title in APIS.items():
+        count = Counter(said.partition(":")[0] for operation, said in listed if operation.api == api)
+        if count:
+            figures = [sum(count.values()), count["done"], count["refused"], count["not yet"]]
+            lines.append(f"| {title} | {' | '.join(map(str, figures))} |")
+    lines += ["", "The application service and push gateway APIs are answered by others: Hearth is the one that asks."]
+    for api, title in APIS.items():
+        subjects = sorted({operation.tag for operation, _ in listed if operation.api == api})
+        for subject in subjects:
+            lines += ["", f"## {title}{f': {subject}' if subject else ''}", ""]
+            lines += ["| operation | | status |", "| --- | --- | --- |"]
+            lines += [
+                f"| {operation.method} {operation.path} | {operation.operation}"
+                f"{' (deprecated)' if operation.deprecated else ''} | {said} |"
+                for operation, said in listed
+                if operation.api == api and operation.tag == subject
+            ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(specified(), declared()), end="")
