@@ -72,6 +72,7 @@ class Running:
                 hearth.issuance.stop,
                 hearth.living.profiles.settled,
                 hearth.living.departures.settled,
+                hearth.federating.stop,
                 hearth.owning.close,
             ],
         )

@@ -88,6 +88,15 @@ class Settings(Struct, kw_only=True):
     federation_allow_private_addresses: Annotated[
         bool, Meta(description="Whether other servers may be at private addresses; for tests and closed networks.")
     ] = False
+    federation_allowed_servers: Annotated[
+        list[str], Meta(description="The only servers to talk with, as globs such as *.example.org; empty: all.")
+    ] = []
+    federation_blocked_servers: Annotated[
+        list[str], Meta(description="Servers never to talk with, as globs such as *.example.org.")
+    ] = []
+    federation_notaries: Annotated[
+        list[str], Meta(description="Servers that are asked for the keys of others which do not answer themselves.")
+    ] = field(default_factory=lambda: ["matrix.org"])
     limits_enabled: Annotated[bool, Meta(description="Whether request rates are limited; off only for tests.")] = True
     limits_rates: Annotated[
         dict[LimitName, tuple[float, float]],

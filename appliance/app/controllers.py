@@ -44,20 +44,22 @@ from appliance.api.client.well_known import WellKnown
 from appliance.api.federation.keys import KeysApi
 from appliance.api.federation.openid import UserInfoApi
 from appliance.api.federation.version import VersionApi
-from appliance.app.clock import now_ms
+from appliance.app.federating import Federating
 from appliance.app.living import Living
 from appliance.app.owning import Owning
-from appliance.federation.keys import PublishedKeys
 from appliance.server.endpoints import bind
 from appliance.server.waiting import Waiting
 
 
-def client_controllers(owning: Owning, living: Living, waiting: Waiting) -> list[type[Controller]]:
+def client_controllers(
+    owning: Owning, living: Living, federating: Federating, waiting: Waiting
+) -> list[type[Controller]]:
     """The controllers of the client-server API, and of what else is asked over the same listeners.
 
     Args:
         owning: settings, keys and accounts.
         living: rooms and sync.
+        federating: other servers.
         waiting: the long polls in flight.
     """
     accounts, sessions, settings = owning.accounts, owning.sessions, owning.settings
@@ -77,7 +79,7 @@ def client_controllers(owning: Owning, living: Living, waiting: Waiting) -> list
         bind(DevicesApi, devices=devices, sessions=sessions, interactive=interactive),
         bind(DirectoryApi, aliases=living.aliases),
         bind(FiltersApi, filters=filters),
-        bind(KeysApi, published=PublishedKeys(living.identity, owning.keys, now_ms)),
+        bind(KeysApi, published=federating.published, notary=federating.notary),
         bind(KnockingApi, aliases=living.aliases, knocking=living.knocking),
         bind(
             LogIn,

@@ -7,6 +7,7 @@ from pathlib import Path
 from litestar import Controller
 
 from appliance.app.controllers import client_controllers
+from appliance.app.federating import Federating
 from appliance.app.living import Living
 from appliance.app.owning import Owning
 from appliance.owner.commands import OwnerCommands
@@ -37,6 +38,7 @@ class Hearth:
     def __init__(self, database: Database, folder: Path, addresses: Addresses) -> None:
         self.owning = Owning(database, folder)
         self.living = Living(self.owning)
+        self.federating = Federating(self.owning, self.living)
         self.waiting = Waiting()
         ended = EndedLogins(self.waiting)
         self.owning.sessions.listeners.append(ended)
@@ -51,7 +53,7 @@ class Hearth:
 
     def controllers(self) -> list[type[Controller]]:
         """Every controller, bound to what it needs."""
-        return [*client_controllers(self.owning, self.living, self.waiting), *pages(self.wizard)]
+        return [*client_controllers(self.owning, self.living, self.federating, self.waiting), *pages(self.wizard)]
 
     def _application(self) -> Outer:
         owning = self.owning
@@ -61,6 +63,7 @@ class Hearth:
             sessions=owning.sessions,
             gate=Gate(owning.settings, owning.setup, self.challenges),
             limits=Limits(owning.settings),
+            signed=self.federating.signed,
         )
 
 

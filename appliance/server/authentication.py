@@ -78,7 +78,8 @@ class SignedRequests(Protocol):
             headers: names in lower case; ``Authorization`` may be there several times.
 
         Raises:
-            MatrixError: 401 ``M_UNAUTHORIZED`` where no signature is good.
+            MatrixError: 401 ``M_UNAUTHORIZED`` where no signature is good, 403 ``M_FORBIDDEN`` for a server with which
+                the owner does not want to talk.
         """
 
 

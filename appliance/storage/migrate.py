@@ -15,6 +15,7 @@ STEPS: tuple[str, ...] = (
     "m0001_first",
     "m0002_upkeep",
     "m0003_engine",
+    "m0004_federation",
     "m0007_unread",
     "m0008_relations",
     "m0009_people",

@@ -40,6 +40,7 @@ class HearthProcess:
         folder: its data folder, kept over restarts.
         answers: an answers file for the set-up; empty leaves the server unclaimed.
         tls: whether the listeners for HTTPS and for federation run too.
+        federates: whether that for federation runs, and the one for HTTPS does not.
         environment: more environment variables.
     """
 
@@ -49,11 +50,12 @@ class HearthProcess:
         answers: str = ANSWERS.format(name="hearth.example"),
         *,
         tls: bool = False,
+        federates: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.http, self.https, self.federation = free_ports(3)
-        self._tls = tls
+        self._tls, self._federates = tls, tls or federates
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self.log = folder.parent / f"{folder.name}.log"
@@ -92,7 +94,7 @@ class HearthProcess:
                     *(sys.executable, "-m", "appliance.cli", "serve", "--data", str(self.folder)),
                     *("--http", f"127.0.0.1:{self.http}"),
                     *("--https", f"127.0.0.1:{self.https}" if self._tls else off),
-                    *("--federation", f"127.0.0.1:{self.federation}" if self._tls else off),
+                    *("--federation", f"127.0.0.1:{self.federation}" if self._federates else off),
                 ],
                 stdout=log,
                 stderr=log,

@@ -157,13 +157,18 @@ class ChallengeServer:
 
 
 class Maker:
-    """Makes real certificates: a root, an intermediate, and leaves as asked."""
+    """Makes real certificates: a root, an intermediate, and leaves as asked.
 
-    def __init__(self) -> None:
+    Args:
+        authority: whether root and intermediate say that they are authorities, so that a chain can be checked.
+    """
+
+    def __init__(self, *, authority: bool = False) -> None:
         self.root_key = ec.generate_private_key(ec.SECP256R1())
         self.key = ec.generate_private_key(ec.SECP256R1())
-        self.root = self._sign("A root", self.root_key, "A root", self.root_key)
-        self.intermediate = self._sign("An intermediate", self.key, "A root", self.root_key)
+        marks: list[x509.ExtensionType] = [x509.BasicConstraints(ca=True, path_length=None)] if authority else []
+        self.root = self._sign("A root", self.root_key, "A root", self.root_key, extensions=marks)
+        self.intermediate = self._sign("An intermediate", self.key, "A root", self.root_key, extensions=marks)
 
     def leaf(
         self,

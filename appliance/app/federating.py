@@ -1,0 +1,59 @@
+"""Other servers, put together: asking them, knowing their keys, and taking in what they send."""
+
+from appliance.app.clock import now_ms
+from appliance.app.living import Living
+from appliance.app.owning import Owning
+from appliance.federation.client import FederationClient
+from appliance.federation.keyring import Keyring
+from appliance.federation.keys import PublishedKeys
+from appliance.federation.notary import Notary
+from appliance.federation.policy import Policy
+from appliance.federation.signed import SignedRequests
+from appliance.rooms.graph.resolving import Resolving
+from appliance.rooms.incoming.accepting import Accepting
+from appliance.rooms.incoming.arriving import Arriving
+from appliance.rooms.incoming.judging import Judging
+
+
+class Federating:
+    """Other servers.
+
+    Args:
+        owning: settings, keys and accounts.
+        living: rooms and sync.
+    """
+
+    def __init__(self, owning: Owning, living: Living) -> None:
+        database, settings = owning.database, owning.settings
+        self.policy = Policy(settings)
+        self.client = FederationClient(settings, living.identity, self.policy)
+        self.keyring = Keyring(database, settings, self.client, owning.keys, self.policy, now_ms)
+        self.signed = SignedRequests(settings, self.policy, self.keyring)
+        self.published = PublishedKeys(living.identity, owning.keys, now_ms)
+        self.notary = Notary(living.identity, self.published, self.keyring, now_ms)
+        self.judging = Judging(database, living.numbers, living.store, Resolving(database))
+        self.accepting = Accepting(
+            database,
+            living.numbers,
+            living.rooms,
+            living.store,
+            living.appender,
+            self.judging,
+            living.holding,
+            self.keyring,
+        )
+        self.arriving = Arriving(
+            database,
+            living.numbers,
+            living.rooms,
+            living.store,
+            living.appender,
+            self.accepting,
+            living.identity,
+            self.keyring,
+            living.purging.kept,
+        )
+
+    async def stop(self) -> None:
+        """Let go of the connections to other servers."""
+        self.client.close()
