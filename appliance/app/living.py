@@ -12,6 +12,7 @@ from appliance.rooms.acts.creation import Creation
 from appliance.rooms.acts.departures import Departures
 from appliance.rooms.acts.knocking import Knocking
 from appliance.rooms.acts.membership import Membership
+from appliance.rooms.acts.relating import Relating
 from appliance.rooms.acts.sending import Sending
 from appliance.rooms.acts.upgrading import Inheritance, Upgrading
 from appliance.rooms.graph.appending import Appender
@@ -111,9 +112,16 @@ class Living:
         )
         self.membership = Membership(self.rooms, self.appender, self.standings, self.identity, self.profiles)
         self.sending = Sending(
-            database, self.rooms, self.store, self.appender, self.transactions, self.identity, self.profiles
+            database,
+            self.rooms,
+            self.store,
+            self.appender,
+            self.transactions,
+            Relating(database, self.store),
+            self.identity,
+            self.profiles,
         )
-        self.timeline = Timeline(database, self.store, self.standings, self.visibility)
+        self.timeline = Timeline(database, self.store, self.standings, self.visibility, self.ignored)
         self.serving = Serving(
             self.store, self.standings, self.transactions, self.visibility, aggregations, self.ignored, now_ms
         )

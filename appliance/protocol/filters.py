@@ -3,10 +3,13 @@
 A filter that was given in a request or stored before is one ``Filter``; ``EventRule.allows`` judges an event.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
+
+from appliance.protocol.relations import relation_of
 
 Names = Annotated[list[str], Meta(max_length=500)]
 
@@ -34,7 +37,15 @@ class EventRule(Struct, kw_only=True, frozen=True):
 
 
 class RoomEventRule(EventRule, kw_only=True, frozen=True):
-    """Which events of rooms."""
+    """Which events of rooms.
+
+    Args:
+        related_by_senders: only events to which one of these relates.
+        related_by_rel_types: only events to which others relate in one of these ways; with senders in one and the same
+            relation.
+        rel_types: only events that relate to others in one of these ways (MSC3874).
+        not_rel_types: none that does so.
+    """
 
     rooms: Names | None = None
     not_rooms: Names = []
@@ -42,14 +53,38 @@ class RoomEventRule(EventRule, kw_only=True, frozen=True):
     lazy_load_members: bool = False
     include_redundant_members: bool = False
     unread_thread_notifications: bool = False
+    related_by_senders: Names | None = None
+    related_by_rel_types: Names | None = None
+    rel_types: Names | None = field(default=None, name="org.matrix.msc3874.rel_types")
+    not_rel_types: Names = field(default=[], name="org.matrix.msc3874.not_rel_types")
 
     def allows_room(self, room_id: str) -> bool:
         """Whether anything of that room passes."""
         return room_id not in self.not_rooms and (self.rooms is None or room_id in self.rooms)
 
-    def allows_event(self, event_type: str, sender: str, has_url: bool) -> bool:
-        """Whether an event of a room that passes does so too."""
-        return self.allows(event_type, sender) and (self.contains_url is None or self.contains_url == has_url)
+    def allows_event(self, event_type: str, sender: str, content: Callable[[], Mapping[str, Any]]) -> bool:
+        """Whether an event of a room that passes does so too, as far as it alone shows.
+
+        Args:
+            event_type: its type.
+            sender: its sender.
+            content: gives its content, where that is asked for.
+        """
+        if not self.allows(event_type, sender):
+            return False
+        if self.contains_url is None and self.rel_types is None and not self.not_rel_types:
+            return True
+        found = content()
+        if self.contains_url is not None and self.contains_url != isinstance(found.get("url"), str):
+            return False
+        relation = relation_of(found)
+        rel_type = None if relation is None else relation.rel_type
+        return rel_type not in self.not_rel_types and (self.rel_types is None or rel_type in self.rel_types)
+
+    @property
+    def by_children(self) -> bool:
+        """Whether it depends on the events that relate to an event whether that passes."""
+        return self.related_by_senders is not None or self.related_by_rel_types is not None
 
     @property
     def trivial(self) -> bool:
@@ -60,6 +95,9 @@ class RoomEventRule(EventRule, kw_only=True, frozen=True):
             and not self.not_types
             and not self.not_senders
             and self.contains_url is None
+            and self.rel_types is None
+            and not self.not_rel_types
+            and not self.by_children
         )
 
 

@@ -47,8 +47,8 @@ def test_a_rule_for_rooms() -> None:
     assert rule.allows_room("!a:x")
     assert not rule.allows_room("!b:x")
     assert not rule.allows_room("!c:x")
-    assert rule.allows_event("m.room.message", "@a:x", has_url=True)
-    assert not rule.allows_event("m.room.message", "@a:x", has_url=False)
+    assert rule.allows_event("m.room.message", "@a:x", lambda: {"url": "mxc://a/b"})
+    assert not rule.allows_event("m.room.message", "@a:x", lambda: {"url": 7})
     assert RoomEventRule().trivial
     assert not rule.trivial
 

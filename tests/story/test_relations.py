@@ -1,52 +1,11 @@
 """Events that relate to others, and what is told of them (client-server API, "Forming relationships")."""
 
-from typing import Any
+import json
 
 import pytest
 
 from tests.support.client import Client, Json, joined, seg, timeline, unique
-
-V1 = "/_matrix/client/v1"
-
-
-def relate(
-    client: Client, room: str, parent: str, rel_type: str, *, event_type: str = "m.room.message", **content: Any
-) -> str:
-    """Send an event that relates to another."""
-    path = f"/rooms/{seg(room)}/send/{seg(event_type)}/{unique('t')}"
-    relates = {"rel_type": rel_type, "event_id": parent}
-    if "key" in content:
-        relates["key"] = content.pop("key")
-    whole = {"msgtype": "m.text", "body": "related", **content, "m.relates_to": relates}
-    return str(client.must("PUT", path, whole)["event_id"])
-
-
-def edit(client: Client, room: str, parent: str, text: str) -> str:
-    """Replace what somebody said."""
-    new = {"msgtype": "m.text", "body": text}
-    return relate(client, room, parent, "m.replace", body=f"* {text}", **{"m.new_content": new})
-
-
-def react(client: Client, room: str, parent: str, key: str) -> str:
-    """React to an event."""
-    return relate(client, room, parent, "m.annotation", event_type="m.reaction", key=key)
-
-
-def children(client: Client, room: str, parent: str, *kind: str, **query: Any) -> Json:
-    """A page of an event's children."""
-    path = "/".join(["", "rooms", seg(room), "relations", seg(parent), *map(seg, kind)])
-    return client.must("GET", V1 + path, **query)
-
-
-def ids(page: Json) -> list[str]:
-    """The ids of a page's events."""
-    return [event["event_id"] for event in page["chunk"]]
-
-
-def bundle(event: Json) -> Json:
-    """What is told of an event's children."""
-    found: Json = event["unsigned"].get("m.relations", {})
-    return found
+from tests.support.related import V1, bundle, children, edit, ids, react, relate
 
 
 def test_children_by_kind_and_type(alice: Client) -> None:
@@ -211,3 +170,120 @@ def test_a_redacted_child_is_no_child(alice: Client, version: str) -> None:
     assert bundle(alice.event(room, root))["m.thread"]["count"] == 1
     alice.redact(room, first)
     assert bundle(alice.event(room, root)) == {}
+
+
+def test_what_may_be_sent(alice: Client) -> None:
+    """The parent is an event of the room; the same reaction twice is refused, and so is a thread that is nested."""
+    room, other = alice.create_room(), alice.create_room()
+    root, elsewhere = alice.send(room, "root"), alice.send(other, "elsewhere")
+
+    def refused(parent: str, rel_type: str, errcode: str = "M_UNKNOWN", **more: str) -> None:
+        content = {"m.relates_to": {"rel_type": rel_type, "event_id": parent, **more}}
+        path = f"/rooms/{seg(room)}/send/m.reaction/{unique('t')}"
+        alice.refused(errcode, 400, "PUT", path, content)
+
+    refused(elsewhere, "m.thread")
+    refused("$nothing", "m.reference")
+    refused(root, "m.annotation")
+    refused(root, "m.annotation", key="x" * 501)
+    reaction = react(alice, room, root, "👍")
+    react(alice, room, root, "👎")
+    relate(alice, room, root, "m.annotation", event_type="a.type", key="👍")
+    refused(root, "m.annotation", "M_DUPLICATE_ANNOTATION", key="👍")
+    alice.redact(room, reaction)
+    react(alice, room, root, "👍")
+    reply = relate(alice, room, root, "m.thread")
+    refused(reply, "m.thread")
+    refused(edit(alice, room, root, "edited"), "m.thread")
+    path = f"/rooms/{seg(room)}/state/a.type"
+    alice.refused("M_UNKNOWN", 400, "PUT", path, {"m.relates_to": {"rel_type": "m.thread", "event_id": reply}})
+    path = f"/rooms/{seg(room)}/send/m.room.message/{unique('t')}"
+    alice.must("PUT", path, {"m.relates_to": {"m.in_reply_to": {"event_id": "$nothing"}}})
+    assert set(ids(children(alice, room, root, limit=50))).isdisjoint({reaction})
+
+
+def test_redacted_with_what_relates_to_it(alice: Client, bob: Client) -> None:
+    """An event may take along what relates to it in certain ways, as far as the redacting user may (MSC3912)."""
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    mine, his = alice.send(room, "mine"), bob.send(room, "his")
+    edited, liked = edit(alice, room, mine, "edited"), react(bob, room, mine, "👍")
+    his_edit, her_like = edit(bob, room, his, "edited"), react(alice, room, his, "👍")
+
+    def redact(who: Client, target: str, kinds: list[str]) -> str:
+        path = f"/rooms/{seg(room)}/redact/{seg(target)}/{unique('t')}"
+        body = {"reason": "oops", "org.matrix.msc3912.with_relations": kinds}
+        return str(who.must("PUT", path, body)["event_id"])
+
+    redaction = redact(alice, mine, ["m.replace"])
+    assert alice.event(room, redaction)["content"] == {"reason": "oops", "redacts": mine}
+    assert alice.event(room, edited)["content"] == {}
+    assert alice.event(room, liked)["content"] != {}
+    redact(bob, his, ["*"])
+    assert bob.event(room, his_edit)["content"] == {}
+    assert bob.event(room, her_like)["content"] != {}
+    path = f"/rooms/{seg(room)}/redact/{seg(his)}/{unique('t')}"
+    bob.refused("M_INVALID_PARAM", 400, "PUT", path, {"org.matrix.msc3912.with_relations": "m.replace"})
+    many = alice.send(room, "many")
+    replies = [relate(alice, room, many, "m.reference") for _ in range(60)]
+    redact(alice, many, ["*"])
+    assert children(alice, room, many)["chunk"] == []
+    assert alice.event(room, replies[-1])["unsigned"]["redacted_because"]["content"]["reason"] == "oops"
+
+
+def test_filters_by_relation(alice: Client, bob: Client) -> None:
+    """Events by what relates to them, and by what they relate to (MSC3874), in /messages and in sync."""
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    plain, root = alice.send(room, "plain"), alice.send(room, "root")
+    reply, noted = relate(bob, room, root, "m.thread"), relate(alice, room, plain, "m.reference")
+    liked = react(bob, room, plain, "👍")
+
+    def found(**rule: Json | list[str]) -> list[str]:
+        rule = {"types": ["m.room.message", "m.reaction"], **rule}
+        text = json.dumps(rule)
+        page = ids(alice.messages(room, "f", limit=50, filter=text))
+        text = json.dumps({"room": {"timeline": {**rule, "limit": 50}}})
+        assert [event["event_id"] for event in timeline(alice.login().sync(filter=text), room)] == page
+        return page
+
+    assert found() == [plain, root, reply, noted, liked]
+    assert found(related_by_rel_types=["m.thread"]) == [root]
+    assert found(related_by_rel_types=["m.thread", "m.annotation"]) == [plain, root]
+    assert found(related_by_senders=[bob.user_id]) == [plain, root]
+    assert found(related_by_senders=[alice.user_id]) == [plain]
+    assert found(related_by_senders=[alice.user_id], related_by_rel_types=["m.annotation"]) == []
+    assert found(related_by_senders=[]) == []
+    assert found(**{"org.matrix.msc3874.rel_types": ["m.thread", "m.reference"]}) == [reply, noted]
+    assert found(**{"org.matrix.msc3874.not_rel_types": ["m.thread", "m.reference"]}) == [plain, root, liked]
+
+
+def test_ignored_users_do_not_count(alice: Client, bob: Client, carol: Client) -> None:
+    """What somebody relates to an event is not told to those who ignore them, nor is what they say; state is."""
+    room = alice.create_room(preset="public_chat", power_level_content_override={"state_default": 0})
+    bob.join(room)
+    carol.join(room)
+    root = alice.send(room, "root")
+    hers, his = relate(carol, room, root, "m.thread"), relate(bob, room, root, "m.thread")
+    noted, also = relate(bob, room, root, "m.reference"), relate(carol, room, root, "m.reference")
+    topic = bob.set_state(room, "m.room.topic", {"topic": "tea"})
+    told = bundle(alice.event(room, root))
+    assert (told["m.thread"]["count"], told["m.thread"]["latest_event"]["event_id"]) == (2, his)
+    assert len(told["m.reference"]["chunk"]) == 2
+    path = f"/user/{seg(alice.user_id)}/account_data/m.ignored_user_list"
+    alice.must("PUT", path, {"ignored_users": {bob.user_id: {}}})
+    told = bundle(alice.event(room, root))
+    assert (told["m.thread"]["count"], told["m.thread"]["latest_event"]["event_id"]) == (1, hers)
+    assert told["m.reference"] == {"chunk": [{"event_id": also}]}
+    assert set(ids(children(alice, room, root))) == {hers, also}
+    seen = ids(alice.messages(room, limit=20))
+    assert topic in seen
+    assert {his, noted}.isdisjoint(seen)
+    shown = [event["event_id"] for event in timeline(alice.sync(), room)]
+    assert topic in shown
+    assert {his, noted}.isdisjoint(shown)
+    assert bundle(carol.event(room, root))["m.thread"]["count"] == 2
+    alice.must("PUT", path, {"ignored_users": {bob.user_id: {}, carol.user_id: {}}})
+    assert bundle(alice.event(room, root)) == {}
+    alice.must("PUT", path, {"ignored_users": {}})
+    assert bundle(alice.event(room, root))["m.thread"]["count"] == 2

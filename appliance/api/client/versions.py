@@ -12,10 +12,15 @@ VERSIONS = [f"v1.{minor}" for minor in range(1, 20)]
 """Every version, since clients look for the one that they were written for."""
 
 UNSTABLE_FEATURES: dict[str, bool] = {
+    "com.beeper.msc4169": True,
+    "org.matrix.msc3440.stable": True,
+    "org.matrix.msc3874": True,
+    "org.matrix.msc3912": True,
+    "org.matrix.msc3981": True,
     "uk.tcpip.msc4133": True,
     "uk.tcpip.msc4133.stable": True,
 }
-"""What is true today and clients ask for by name: profile fields of any name."""
+"""What is true today and clients ask for by name, some of it long since part of the specification."""
 
 
 class Versions(Controller):

@@ -7,15 +7,19 @@ from appliance.errors import MatrixError, forbidden, invalid_param, not_found
 from appliance.protocol.identifiers import is_room_alias
 from appliance.protocol.power import creators
 from appliance.rooms.acts.creation import People, check_invitee
+from appliance.rooms.acts.relating import AT_A_TIME, MOST, Relating
 from appliance.rooms.graph.appending import Appender, Draft, Identity
 from appliance.rooms.graph.transactions import Transactions
+from appliance.rooms.reading.timeline import START
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER, Transaction
 from appliance.rooms.store import EventStore
 from appliance.storage import rooms as rows
 from appliance.storage.database import Database
+from appliance.storage.tokens import HistoryToken
 
 Content = dict[str, Any]
+WITH_RELATIONS = "org.matrix.msc3912.with_relations"
 
 
 class Sending:
@@ -27,6 +31,7 @@ class Sending:
         store: the events in memory.
         appender: builds the events.
         transactions: what was sent before.
+        relating: judges what events relate to.
         identity: as whom this server signs.
         people: the local users.
     """
@@ -38,6 +43,7 @@ class Sending:
         store: EventStore,
         appender: Appender,
         transactions: Transactions,
+        relating: Relating,
         identity: Identity,
         people: People,
     ) -> None:
@@ -46,6 +52,7 @@ class Sending:
         self._store = store
         self._appender = appender
         self._transactions = transactions
+        self._relating = relating
         self._identity = identity
         self._people = people
 
@@ -56,7 +63,7 @@ class Sending:
             the event's id; for a transaction that was seen before, the id that it made then.
 
         Raises:
-            MatrixError: ``M_FORBIDDEN``, ``M_TOO_LARGE``, ``M_BAD_JSON``.
+            MatrixError: ``M_FORBIDDEN``, ``M_TOO_LARGE``, ``M_BAD_JSON``, and what ``Relating.check`` raises.
         """
         _check_type(event_type)
         if event_type == "m.room.redaction":
@@ -66,7 +73,8 @@ class Sending:
             return await self.redact(sender, room_id, redacts, content, transaction)
 
         async def make() -> str:
-            await self._rooms.joined(room_id, sender)
+            room = await self._rooms.joined(room_id, sender)
+            self._relating.check(room, sender, event_type, content)
             event = await self._appender.append(
                 room_id, lambda draft: draft.add(event_type, sender, content, transaction=transaction)
             )
@@ -94,6 +102,7 @@ class Sending:
             self._check_aliases(room, content)
         if event_type == "m.room.power_levels" and not state_key:
             _check_creators(room, content)
+        self._relating.check(room, sender, event_type, content)
 
         def work(draft: Draft) -> str:
             present = draft.state_event(event_type, state_key)
@@ -114,7 +123,8 @@ class Sending:
             sender: the local user.
             room_id: the room.
             target_id: the event to redact.
-            content: the redaction's content, such as ``reason``.
+            content: the redaction's content, such as ``reason``. Kinds of relation in ``WITH_RELATIONS`` are no part of
+                it: what relates to the event in these ways is redacted with it, as far as the user may (MSC3912).
             transaction: the client's request.
 
         Raises:
@@ -132,16 +142,28 @@ class Sending:
                 raise invalid_param("The event to redact is in another room.")
             if target.type == "m.room.create":
                 raise forbidden("A room's first event cannot be redacted.")
-            said = {key: value for key, value in content.items() if key != "redacts"}
+            said = {key: value for key, value in content.items() if key not in ("redacts", WITH_RELATIONS)}
+            kinds = _kinds(content)
+            after: HistoryToken | None = START if kinds else None
 
-            def work(draft: Draft) -> str:
-                power = room.power(draft.snapshot)
-                if target.sender != sender and power.user(sender) < power.redact:
+            def redact_others(draft: Draft) -> HistoryToken | None:
+                def redact(event_id: str, author: str) -> None:
+                    if author == sender or may_redact(draft, room, sender):
+                        draft.add("m.room.redaction", sender, said, redacts=event_id)
+
+                return None if after is None else self._relating.redact_related(draft, target_id, kinds, after, redact)
+
+            def work(draft: Draft) -> tuple[str, HistoryToken | None]:
+                if target.sender != sender and not may_redact(draft, room, sender):
                     raise forbidden("You may not redact what others wrote in this room.")
                 redaction = draft.add("m.room.redaction", sender, said, redacts=target_id, transaction=transaction)
-                return redaction.event_id
+                return redaction.event_id, redact_others(draft)
 
-            return await self._appender.append(room_id, work)
+            event_id, after = await self._appender.append(room_id, work)
+            for _ in range(MOST // AT_A_TIME):
+                if after is not None:
+                    after = await self._appender.append(room_id, redact_others)
+            return event_id
 
         return await self._transactions.once(transaction, make)
 
@@ -163,6 +185,24 @@ class Sending:
                 raise invalid_param(f"{alias!r} is not an alias.")
             if rows.room_of_alias(self._database, alias) != room.room_id:
                 raise MatrixError("M_BAD_ALIAS", f"The alias {alias} does not lead to this room.", 400)
+
+
+def may_redact(draft: Draft, room: Room, user_id: str) -> bool:
+    """Whether somebody may redact what others wrote."""
+    power = room.power(draft.snapshot)
+    return power.user(user_id) >= power.redact
+
+
+def _kinds(content: Content) -> list[str]:
+    """The kinds of relation by which others are to be redacted too.
+
+    Raises:
+        MatrixError: ``M_INVALID_PARAM`` for what is no list of them.
+    """
+    kinds = content.get(WITH_RELATIONS, [])
+    if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+        raise invalid_param(f"{WITH_RELATIONS} must be a list of kinds of relation.")
+    return kinds
 
 
 def _check_type(event_type: str) -> None:

@@ -51,6 +51,14 @@ class Relations:
             for tell in self.changed:
                 tell(parent_id or "")
 
+    def prepare_past(self, step: Step) -> Statement | None:
+        """The same for an event of the past."""
+        return self.prepare(step)
+
+    def published_past(self, step: Step, position: int) -> None:
+        """The same."""
+        self.published(step, position)
+
     def emptied(self, step: Step, nid: int, event: Event) -> Statement | None:
         """Take a child away whose content a redaction takes; called while the redaction is prepared.
 

@@ -344,7 +344,9 @@ class Backfilling:
     @staticmethod
     def _step(room: Room, one: _Placed) -> Step:
         head, place = room.head, one.place
-        return Step(room.nid, room.room_id, place.nid, one.event, head, head, {}, place.replaces_nid)
+        return Step(
+            room.nid, room.room_id, place.nid, one.event, head, head, {}, place.replaces_nid, ordering=place.ordering
+        )
 
     async def _room(self, room_id: str) -> Room:
         room = await self._rooms.find(room_id)

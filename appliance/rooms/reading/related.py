@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from appliance.protocol.client_form import client_bytes
 from appliance.protocol.relations import relation_of
 from appliance.rooms.reading.lookup import Reading
 from appliance.rooms.reading.serving import Ignores
@@ -124,10 +125,8 @@ class Related:
         Raises:
             MatrixError: ``M_FORBIDDEN`` for somebody who may not read in the room.
         """
-        room, left = await self._reading.admitted(user_id, room_id)
+        room, _ = await self._reading.admitted(user_id, room_id)
         point = self._timeline.point(room.nid, start)
-        if left is not None:
-            point = min(point, self._timeline.point_at(room.nid, left), key=lambda one: (one.ordering, one.position))
         found: list[ClientEvent] = []
         for _ in range(MOST_ROUNDS):
             size = limit - len(found) + 1
@@ -180,14 +179,18 @@ class Related:
         ]
 
     def _roots(self, user_id: str, room: Room, threads: Iterable[ThreadRow]) -> list[ClientEvent]:
-        """The roots of threads, as far as they are here, relate to nothing themselves, and may be seen."""
-        found = []
+        """The roots of threads, as far as they are here, relate to nothing themselves, and may be seen; without their
+        content those of users whom the reader ignores.
+        """
+        found, ignored = [], self._ignored.of(user_id)
         for thread in threads:
             root = self._store.find(thread.root_id)
             if root is None or root[0].room_nid != room.nid or relation_of(root[1].content) is not None:
                 continue
             (event,) = self._store.clients_of_rows((root[0],))
             if event.position is not None and self._timeline.visible(event, user_id):
+                if event.sender in ignored:
+                    event = structs.replace(event, body=client_bytes(root[1].redacted()))
                 found.append(event)
         return found
 

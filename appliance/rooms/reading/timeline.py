@@ -4,11 +4,13 @@ import orjson
 from msgspec import Struct
 
 from appliance.protocol.filters import RoomEventRule
+from appliance.rooms.reading.serving import Ignores
 from appliance.rooms.reading.visibility import Visibility
 from appliance.rooms.standings import Standings
 from appliance.rooms.store import ClientEvent, EventStore
 from appliance.storage import events as rows
 from appliance.storage.database import Database
+from appliance.storage.relations import related_to
 from appliance.storage.tokens import HistoryToken, SyncToken
 
 START = HistoryToken(0, -(10**17))
@@ -40,9 +42,13 @@ class Timeline:
         store: the events in memory.
         standings: who was where.
         visibility: the rooms' settings.
+        ignored: whom users ignore.
     """
 
-    def __init__(self, database: Database, store: EventStore, standings: Standings, visibility: Visibility) -> None:
+    def __init__(
+        self, database: Database, store: EventStore, standings: Standings, visibility: Visibility, ignored: Ignores
+    ) -> None:
+        self._ignored = ignored
         self._database = database
         self._store = store
         self._standings = standings
@@ -94,7 +100,9 @@ class Timeline:
             chunk = self._chunk(room_nid, here, upto, size, backwards)
             more = len(chunk) == size
             chunk = chunk[: size - 1]
-            for row, client in zip(chunk, self._store.clients_of_rows(chunk), strict=True):
+            clients = self._store.clients_of_rows(chunk)
+            wanted = self._wanted(clients, user_id, rule)
+            for row, client in zip(chunk, clients, strict=True):
                 point = (row.ordering, row.position or 0)
                 if until is not None and _beyond(point, until, backwards):
                     more = False
@@ -106,7 +114,7 @@ class Timeline:
                 if unbroken and not visible:
                     return Page(found, start, here)
                 here = HistoryToken(row.ordering, (row.position or 0) - backwards)
-                if visible and (rule is None or passes(rule, client)):
+                if visible and (wanted is None or client.nid in wanted):
                     found.append(client)
             if not more:
                 here = None
@@ -124,8 +132,10 @@ class Timeline:
         here = upto
         for size in _sizes(limit):
             chunk = rows.page_arrived(self._database, room_nid, since, here, size)
-            for client in self._store.clients_of_rows(chunk):
-                if self.visible(client, user_id) and passes(rule, client):
+            clients = self._store.clients_of_rows(chunk)
+            wanted = self._wanted(clients, user_id, rule)
+            for client in clients:
+                if (wanted is None or client.nid in wanted) and self.visible(client, user_id):
                     if len(found) == limit:
                         return found[::-1], True
                     found.append(client)
@@ -138,6 +148,29 @@ class Timeline:
         """Whether a user may see an event."""
         history = self._standings.of(user_id).remembered(event.room_nid)
         return self._visibility.sees(event, user_id, history)
+
+    def _wanted(self, events: list[ClientEvent], user_id: str, rule: RoomEventRule | None) -> set[int] | None:
+        """The numbers of those of some events of one room that a reader wants: by a filter, and by nobody whom they
+        ignore, unless it is state; None for all.
+        """
+        ignored = self._ignored.of(user_id)
+        if not events or ((rule is None or rule.trivial) and not ignored):
+            return None
+        wanted = [
+            event
+            for event in events
+            if (event.sender not in ignored or event.state_key is not None) and (rule is None or passes(rule, event))
+        ]
+        if rule is None or not rule.by_children:
+            return {event.nid for event in wanted}
+        parents = related_to(
+            self._database,
+            events[0].room_nid,
+            [event.event_id for event in wanted],
+            rule.related_by_rel_types,
+            rule.related_by_senders,
+        )
+        return {event.nid for event in wanted if event.event_id in parents}
 
     def last_seen(self, room_nid: int, user_id: str) -> HistoryToken | None:
         """The point after which somebody who is not in a room sees nothing; None where they may see all there is."""
@@ -166,11 +199,8 @@ def earlier(one: HistoryToken, other: HistoryToken) -> HistoryToken:
 
 
 def passes(rule: RoomEventRule, event: ClientEvent) -> bool:
-    """Whether a filter wants an event."""
-    if rule.trivial:
-        return True
-    has_url = rule.contains_url is not None and isinstance(orjson.loads(event.body)["content"].get("url"), str)
-    return rule.allows_event(event.type, event.sender, has_url)
+    """Whether a filter wants an event, as far as the event alone shows."""
+    return rule.trivial or rule.allows_event(event.type, event.sender, lambda: orjson.loads(event.body)["content"])
 
 
 def _beyond(point: tuple[int, int], until: HistoryToken, backwards: bool) -> bool:
