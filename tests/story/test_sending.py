@@ -44,7 +44,7 @@ def test_what_an_event_looks_like(alice: Client, bob: Client, version: str) -> N
         {"": "", "null": None, "deep": {"er": [[], {}, [None, True, False, 0, -1]]}},
         {"body": 'Grüße 🎉 \u0000 \u2028 \\ " / \x7f', "\U0001f600": "\ufb33"},
         {"least": -(2**53) + 1, "most": 2**53 - 1},
-        {"m.relates_to": {"rel_type": "x", "event_id": "$nothing"}, "room_id": "!other", "event_id": "$other"},
+        {"m.relates_to": {"m.in_reply_to": {"event_id": "$nothing"}}, "room_id": "!other", "event_id": "$other"},
         {"type": "m.room.create", "sender": "@mallory:elsewhere", "state_key": "", "unsigned": {"age": 5}},
         {"body": "x" * 60_000},
     ],
