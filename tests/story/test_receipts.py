@@ -43,7 +43,7 @@ def marker(client: Client, room: str) -> str:
 
 def reply(client: Client, room: str, kind: str, event_id: str) -> str:
     """Send a message that relates to another event."""
-    content = {"msgtype": "m.text", "body": "x", "m.relates_to": {"rel_type": kind, "event_id": event_id}}
+    content = {"msgtype": "m.text", "body": "x", "m.relates_to": {"rel_type": kind, "event_id": event_id, "key": "x"}}
     path = f"/rooms/{seg(room)}/send/m.room.message/{seg(unique('txn'))}"
     return str(client.must("PUT", path, content)["event_id"])
 
