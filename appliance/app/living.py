@@ -159,4 +159,4 @@ class Living:
         self.housekeeping = Housekeeping(database, self.purging, now_ms, others=(self.holding.prune,))
         self.membership.forgotten.append(self.housekeeping.look)
         owning.accounts.deactivated.append(lambda user_id: self.departures.look())
-        database.on_published.append(self.notifier.wake)
+        database.on_published.append(self.notifier.wake_soon)

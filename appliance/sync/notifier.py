@@ -10,6 +10,9 @@ from appliance.rooms.room import Room
 from appliance.rooms.snapshot import Step
 from appliance.storage.receipts import PRIVATE, Receipt
 
+ANSWERS_FIRST = 0.003
+"""Seconds between publishing and waking: many times what an answer that is ready needs to be sent."""
+
 
 class Company(Protocol):
     """Who is in which room."""
@@ -94,8 +97,17 @@ class Notifier:
                 user for user, membership in memberships.items() if membership == "join" and user in self._waiting
             )
 
+    def wake_soon(self, position: int) -> None:
+        """Wake whoever was noted, after a moment in which those who sent get their answers.
+
+        A client whose own event comes by sync before the answer to its sending has two events for one: some stumble
+        over that (matrix-js-sdk in threads), and none expects it. So answers go first.
+        """
+        if self._concerned:
+            asyncio.get_running_loop().call_later(ANSWERS_FIRST, self.wake, position)
+
     def wake(self, position: int) -> None:
-        """Wake whoever was noted; called after the senders have been answered, with the published position."""
+        """Wake whoever was noted, now."""
         concerned, self._concerned = self._concerned, set()
         for user_id in concerned:
             self._wake(user_id)
