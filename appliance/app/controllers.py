@@ -32,6 +32,7 @@ from appliance.api.client.rooms import RoomsApi
 from appliance.api.client.sending import SendingApi
 from appliance.api.client.sessions import SessionsApi
 from appliance.api.client.shared_secret import Nonces, SharedSecretApi
+from appliance.api.client.sliding_sync import SlidingSyncApi
 from appliance.api.client.spaces import SpacesApi
 from appliance.api.client.state import StateApi
 from appliance.api.client.sync import SyncApi
@@ -117,6 +118,7 @@ def client_controllers(
             sessions=sessions,
             settings=settings,
         ),
+        bind(SlidingSyncApi, notifier=living.notifier, sliding=living.sliding.sync, waiting=waiting),
         bind(SpacesApi, aliases=living.aliases, facts=living.facts, outlook=living.outlook, spaces=living.spaces),
         bind(StateApi, reading=living.reading, sending=living.sending, serving=living.serving, store=living.store),
         bind(

@@ -6,6 +6,7 @@ from appliance.accounts.profiles import Profiles
 from appliance.accounts.push_rules import PushRules
 from appliance.app.clock import now_ms
 from appliance.app.owning import Owning
+from appliance.app.sliding import Sliding
 from appliance.federation.keys import ServerIdentity
 from appliance.rooms.acts.aliases import Aliases
 from appliance.rooms.acts.creation import Creation
@@ -47,6 +48,7 @@ from appliance.sync.notifier import Notifier
 from appliance.sync.presence import PresenceStream
 from appliance.sync.sections import Sections
 from appliance.sync.service import Sync
+from appliance.sync.sliding.bumps import Bumps
 
 
 class Living:
@@ -79,15 +81,16 @@ class Living:
         owning.sessions.listeners.append(self.presence)
         self.facts = RoomFacts(database, self.rooms, self.store)
         self.directory = Directory(database, self.rooms, self.facts)
-        children = Children(database, self.store)
+        self.children = Children(database, self.store)
         self.outlook = Outlook(database, self.standings)
-        self.spaces = Spaces(self.facts, children, self.outlook)
+        self.spaces = Spaces(self.facts, self.children, self.outlook)
         redactions = Redactions(database, self.rooms, self.store, self.identity, now_ms)
         relations = Relations(self.store)
         aggregations = Aggregations(database, self.store)
         relations.changed.append(aggregations.forget)
         redactions.emptied.append(relations.emptied)
         self.ignored = Ignored(database)
+        self.bumps = Bumps(database)
         contributors = (
             self.standings,
             self.transactions,
@@ -95,12 +98,13 @@ class Living:
             redactions,
             self.visibility,
             self.activity,
+            self.bumps,
             self.typing,
             self.company,
             self.presence,
             self.facts,
             self.directory,
-            children,
+            self.children,
             self.notifier,
         )
         self.appender = Appender(self.numbers, self.rooms, self.store, self.identity, now_ms, contributors)
@@ -127,27 +131,28 @@ class Living:
         )
         self.reading = Reading(database, self.rooms, self.store, self.standings, self.timeline)
         self.related = Related(database, self.store, self.reading, self.timeline, self.ignored)
-        sections = Sections(database, self.store, self.timeline, self.serving)
-        stream = AccountDataStream(database)
-        ephemeral = Ephemeral(database, self.typing, serial)
+        self.sections = Sections(database, self.store, self.timeline, self.serving)
+        self.stream = AccountDataStream(database)
+        self.ephemeral = Ephemeral(database, self.typing, serial)
         self.sync = Sync(
             database,
             self.rooms,
             self.standings,
             self.activity,
-            sections,
-            stream,
-            ephemeral,
+            self.sections,
+            self.stream,
+            self.ephemeral,
             PresenceStream(self.presence),
         )
         self.account_data = AccountData(database)
         self.push_rules = PushRules(database, self.account_data)
         self.receipts = Receipts(database, self.rooms, self.store, self.account_data, now_ms)
-        self.receipts.changed.append(ephemeral.note)
+        self.receipts.changed.append(self.ephemeral.note)
         self.receipts.changed.append(self.notifier.receipt)
         self.receipts.changed.append(lambda receipt, room, position: self.presence.acted(receipt.user_id))
-        self.account_data.changed.append(stream.note)
+        self.account_data.changed.append(self.stream.note)
         self.account_data.changed.append(self.ignored.changed)
+        self.sliding = Sliding(owning, self)
         self.account_data.changed.append(lambda user_id, position: self.notifier.concern(user_id))
         self.upgrading = Upgrading(database, self.rooms, self.appender, self.creation)
         self.membership.joined_listeners.append(Inheritance(self.rooms, self.account_data, self.push_rules).joined)
@@ -155,8 +160,12 @@ class Living:
         self.departures = Departures(database, self.membership)
         self.holding = Holding(database, now_ms)
         self.purging = Purging(database, self.rooms, self.standings, now_ms)
-        self.purging.gone.extend((self.facts.forget, children.forget, self.directory.forget, aggregations.forget_room))
-        self.housekeeping = Housekeeping(database, self.purging, now_ms, others=(self.holding.prune,))
+        self.purging.gone.extend(
+            (self.facts.forget, self.children.forget, self.directory.forget, aggregations.forget_room)
+        )
+        self.housekeeping = Housekeeping(
+            database, self.purging, now_ms, others=(self.holding.prune, self.sliding.connections.prune)
+        )
         self.membership.forgotten.append(self.housekeeping.look)
         owning.accounts.deactivated.append(lambda user_id: self.departures.look())
         database.on_published.append(self.notifier.wake_soon)

@@ -57,6 +57,16 @@ class History:
             inside = change.membership == "join"
         return left
 
+    def came_in(self, since: int, upto: int) -> bool:
+        """Whether the user joined in ``since < position <= upto``, having been out before that."""
+        inside = self.membership_at(since) == "join"
+        for change in self.changes:
+            if since < change.position <= upto:
+                if change.membership == "join" and not inside:
+                    return True
+                inside = change.membership == "join"
+        return False
+
     def joined_since(self, position: int) -> bool:
         """Whether the user was in the room at a position or came in later."""
         if self.membership_at(position) == "join":

@@ -48,3 +48,20 @@ def put_account_data(tx: Tx, user_id: str, room_id: str, type_: str, content: st
         (user_id, room_id, type_, content, position),
     )
     return position
+
+
+def of_type(reads: Reads, user_id: str, type_: str) -> list[tuple[str, str]]:
+    """(room id, content as JSON) of a user's account data of one type for each room that has it."""
+    return reads.read(
+        "SELECT room_id, content FROM account_data WHERE user_id = ? AND type = ? AND room_id <> ''", (user_id, type_)
+    )
+
+
+def in_room(reads: Reads, user_id: str, room_id: str, after: int, upto: int) -> list[AccountDatum]:
+    """What of a user's account data about one room was last written after one position and not after another."""
+    rows = reads.read(
+        "SELECT room_id, type, content, position FROM account_data"
+        " WHERE user_id = ? AND room_id = ? AND position > ? AND position <= ? ORDER BY position",
+        (user_id, room_id, after, upto),
+    )
+    return [AccountDatum(*row) for row in rows]

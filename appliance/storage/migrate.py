@@ -19,6 +19,7 @@ STEPS: tuple[str, ...] = (
     "m0007_unread",
     "m0008_relations",
     "m0009_people",
+    "m0010_sliding",
 )
 """Modules of ``appliance.storage.migrations``, in order. Each has STATEMENTS: SQL, run in one transaction."""
 

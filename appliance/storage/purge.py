@@ -252,6 +252,7 @@ _STAGES: tuple[Callable[[Tx, MarkedRoom], int], ...] = (
     _rows("forward_extremities", "room_nid, event_nid"),
     _rows("backward_extremities", "room_nid, missing_event_id, event_nid"),
     _rows("gaps", "room_nid, event_nid"),
+    _rows("room_bumps", "room_nid"),
     _rows("current_state", "room_nid, slot_nid"),
     _rows("state_changes", "room_nid, position, slot_nid"),
     _rows("membership_changes", "user_id, position, room_nid"),

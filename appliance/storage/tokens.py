@@ -10,6 +10,9 @@ Each has a letter for its kind and a digit for its version. Two are about events
 
 Every endpoint that takes a token of events takes both kinds: ``read`` says which it is.
 
+A connection token, ``c1_<connection>_<generation>_<position>_<boot>_<serial>``, is what sliding sync gives out: as a
+sync token, and what the connection had told by then. It means its position wherever a token of events is taken.
+
 A directory token, ``n1_<joined>_<room number>`` or ``p1_…``, is a place in the list of published rooms, ordered by how
 many are in them: what comes after it (n) or before it (p).
 """
@@ -22,6 +25,7 @@ from appliance.errors import invalid_param
 
 _SYNC = re.compile(r"s1_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})", re.ASCII)
 _HISTORY = re.compile(r"t1_(\d{1,18})_(-?\d{1,18})", re.ASCII)
+_CONNECTION = re.compile(r"c1_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})", re.ASCII)
 _DIRECTORY = re.compile(r"([np])1_(\d{1,18})_(\d{1,18})", re.ASCII)
 
 
@@ -49,6 +53,25 @@ class HistoryToken(Struct, frozen=True):
         return f"t1_{self.ordering}_{self.position}"
 
 
+class ConnectionToken(Struct, frozen=True):
+    """How far a connection of sliding sync was told: its number, the generation of its memory, and a sync token."""
+
+    connection_nid: int
+    generation: int
+    position: int
+    boot: int = 0
+    serial: int = 0
+
+    @property
+    def sync(self) -> SyncToken:
+        """The same place in the stream as a sync token."""
+        return SyncToken(self.position, boot=self.boot, serial=self.serial)
+
+    def __str__(self) -> str:
+        """The token as sent."""
+        return f"c1_{self.connection_nid}_{self.generation}_{self.position}_{self.boot}_{self.serial}"
+
+
 class DirectoryToken(Struct, frozen=True):
     """A place in the list of published rooms, that of a room with so many members, and which way to go from there."""
 
@@ -73,6 +96,9 @@ def read(token: str) -> SyncToken | HistoryToken:
     match = _HISTORY.fullmatch(token)
     if match:
         return HistoryToken(*map(int, match.groups()))
+    match = _CONNECTION.fullmatch(token)
+    if match:
+        return ConnectionToken(*map(int, match.groups())).sync
     raise invalid_param("This token was not made by this server. Start again without it.")
 
 
@@ -82,6 +108,12 @@ def read_sync(token: str) -> SyncToken:
     if not isinstance(found, SyncToken):
         raise invalid_param("This token is not one of sync's. Start again without it.")
     return found
+
+
+def read_connection(token: str) -> ConnectionToken | None:
+    """Read a token of sliding sync; None for anything else."""
+    match = _CONNECTION.fullmatch(token)
+    return None if match is None else ConnectionToken(*map(int, match.groups()))
 
 
 def read_directory(token: str) -> DirectoryToken:

@@ -144,7 +144,7 @@ class Sync:
         change = history.at(upto)
         if change is not None and change.membership in ("leave", "ban"):
             upto = change.position
-        anew = since is not None and _came_in(history, since, upto)
+        anew = since is not None and history.came_in(since, upto)
         quiet = since is not None and not anew and self._activity.since(history.room_nid) <= since
         return Window(history, room.published, None if anew else since, upto, room.position, anew, quiet)
 
@@ -200,14 +200,3 @@ class Sync:
 def _had(user: UserRooms, room_nid: int, position: int) -> bool:
     """Whether a client had a room among its own at a position: it must be told that the room is gone."""
     return user.histories[room_nid].membership_at(position) in ("join", "invite", "knock")
-
-
-def _came_in(history: History, since: int, upto: int) -> bool:
-    """Whether the user joined in ``since < position <= upto``, having been out before that."""
-    inside = history.membership_at(since) == "join"
-    for change in history.changes:
-        if since < change.position <= upto:
-            if change.membership == "join" and not inside:
-                return True
-            inside = change.membership == "join"
-    return False

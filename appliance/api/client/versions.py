@@ -17,6 +17,7 @@ UNSTABLE_FEATURES: dict[str, bool] = {
     "org.matrix.msc3874": True,
     "org.matrix.msc3912": True,
     "org.matrix.msc3981": True,
+    "org.matrix.simplified_msc3575": True,
     "uk.tcpip.msc4133": True,
     "uk.tcpip.msc4133.stable": True,
 }

@@ -1,0 +1,99 @@
+"""Simplified sliding sync (MSC4186), in the form that clients speak today and in the accepted one."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from litestar import Controller
+from litestar.types import ASGIApp
+
+from appliance.rooms.reading.serving import Asker
+from appliance.server.answers import answer
+from appliance.server.endpoints import endpoint
+from appliance.server.request import Asked
+from appliance.server.waiting import LEFT, Ended, Waiting
+from appliance.storage.tokens import ConnectionToken, read_connection
+from appliance.sync.notifier import Notifier
+from appliance.sync.sliding import accepted, deployed
+from appliance.sync.sliding.connections import unknown_pos
+from appliance.sync.sliding.service import Answered, SlidingSync
+from appliance.sync.sliding.wishes import Wishes
+
+LONGEST_WAIT_MS = 120_000
+
+
+class SlidingSyncApi(Controller):
+    """What happened since, in the rooms that a client looks at."""
+
+    notifier: Notifier
+    sliding: SlidingSync
+    waiting: Waiting
+
+    @endpoint("POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", suspended=True)
+    async def deployed(self, request: Asked) -> ASGIApp:
+        """POST /_matrix/client/unstable/org.matrix.simplified_msc3575/sync
+
+        Answers what the client does not know yet of the rooms in its windows, and waits for it up to ``timeout``
+        milliseconds.
+        """
+        body = await request.struct(deployed.DeployedRequest)
+        wait_ms = request.query_int("timeout", 0, highest=LONGEST_WAIT_MS)
+        wishes = deployed.wishes(body, request.requester.user_id)
+        token = _token(request.query_text("pos"))
+        return await self._answer(request, token, wishes, wait_ms, lambda answered: deployed.render(answered, body))
+
+    @endpoint("POST", "/_matrix/client/unstable/org.matrix.msc4186/sync", "/_matrix/client/v4/sync", suspended=True)
+    async def accepted(self, request: Asked) -> ASGIApp:
+        """POST /_matrix/client/v4/sync
+
+        As the above, in the form that was accepted into the specification.
+        """
+        body = await request.struct(accepted.AcceptedRequest)
+        wait_ms = min(body.timeout or 0, LONGEST_WAIT_MS)
+        return await self._answer(request, _token(body.pos), accepted.wishes(body), wait_ms, accepted.render)
+
+    async def _answer(
+        self,
+        request: Asked,
+        token: ConnectionToken | None,
+        wishes: Wishes,
+        wait_ms: int,
+        render: Callable[[Answered], bytes],
+    ) -> ASGIApp:
+        asker = Asker(request.requester.user_id, request.requester.device_id)
+        connection = await self.sliding.connection(asker, wishes.connection, token)
+        overtaken = connection.take_over()
+        if token is None:
+            wait_ms = 0
+        deadline = asyncio.get_running_loop().time() + wait_ms / 1000
+        while True:
+            # Waiting begins before looking, so that nothing falls between.
+            woken = self.notifier.wait(asker.user_id)
+            overtaken.add_done_callback(partial(_wake, woken))
+            try:
+                found = await self.sliding.answer(connection, asker, token, wishes)
+                left = deadline - asyncio.get_running_loop().time()
+                if not found.empty or left <= 0 or overtaken.done():
+                    return answer(render(found))
+                ended = await self.waiting.wait(request, woken, left)
+            finally:
+                self.notifier.leave(asker.user_id, woken)
+            if ended is Ended.LEFT:
+                return LEFT
+            if ended is Ended.STOPPING:
+                return answer(render(found))
+
+
+def _wake(woken: "asyncio.Future[None]", _: "asyncio.Future[None]") -> None:
+    """End a wait, since another request came on the connection."""
+    if not woken.done():
+        woken.set_result(None)
+
+
+def _token(pos: str | None) -> ConnectionToken | None:
+    if not pos:
+        return None
+    token = read_connection(pos)
+    if token is None:
+        raise unknown_pos()
+    return token

@@ -1,0 +1,343 @@
+"""Answers on a connection of sliding sync (MSC4186): the core behind both codecs.
+
+An answer is made for one moment, as sync's are: the published position, the lists and the snapshots of the rooms are
+taken in one step, and all else is read up to that position. What the connection remembers afterwards is written before
+the answer is given, and only where it differs from before.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from appliance.rooms.reading.serving import Asker
+from appliance.rooms.room import Room, Rooms
+from appliance.storage.database import Database
+from appliance.storage.sliding import Told
+from appliance.storage.tokens import ConnectionToken
+from appliance.sync.account_data import AccountDataStream
+from appliance.sync.activity import Activity
+from appliance.sync.ephemeral import Ephemeral, News
+from appliance.sync.sliding.connections import Connection, Connections, Memory, unknown_pos
+from appliance.sync.sliding.extensions import OF_ROOMS, Context, Covered, Extension
+from appliance.sync.sliding.lists import STAYING, Candidate, Lists, Relevant
+from appliance.sync.sliding.own import DIRECT
+from appliance.sync.sliding.rooms import ALL, RoomResult, RoomResults, Task
+from appliance.sync.sliding.wishes import RoomConfig, Wishes
+
+SLICE = 10
+"""Rooms to tell of before others get their turn: a few milliseconds."""
+EVERYWHERE = 0
+"""Under this number of no room a connection remembers which extensions told something of no room in particular."""
+
+
+class Answered(Struct, frozen=True):
+    """An answer before a codec gives it its form.
+
+    Args:
+        token: for the next request.
+        counts: how many rooms each list has.
+        rooms: what is told of rooms, by their ids.
+        extensions: what extensions tell, by their names.
+        empty: whether it tells nothing new, so that the client may be left waiting.
+    """
+
+    token: ConnectionToken
+    counts: dict[str, int]
+    rooms: dict[str, RoomResult]
+    extensions: dict[str, dict[str, Any]]
+    empty: bool
+
+
+class _Moment(Struct, frozen=True):
+    """What was taken in one step."""
+
+    upto: int
+    since: int | None
+    candidates: dict[int, Candidate]
+    relevant: dict[int, Relevant]
+    counts: dict[str, int]
+    news: News
+    changed: tuple[tuple[str, str, bytes], ...]
+    tasks: dict[int, Task]
+
+
+class SlidingSync:
+    """Answers.
+
+    Args:
+        database: the stream.
+        rooms: the rooms in memory.
+        activity: when something happened in each room.
+        lists: makes lists.
+        results: makes what is told of rooms.
+        connections: what connections remember.
+        account_data: what changed of account data.
+        ephemeral: receipts and typing.
+        extensions: by the names that clients ask for.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        rooms: Rooms,
+        activity: Activity,
+        lists: Lists,
+        results: RoomResults,
+        connections: Connections,
+        account_data: AccountDataStream,
+        ephemeral: Ephemeral,
+        extensions: Mapping[str, Extension],
+    ) -> None:
+        self._database = database
+        self._rooms = rooms
+        self._activity = activity
+        self._lists = lists
+        self._results = results
+        self._connections = connections
+        self._account_data = account_data
+        self._ephemeral = ephemeral
+        self._extensions = extensions
+
+    async def connection(self, asker: Asker, name: str, token: ConnectionToken | None) -> Connection:
+        """The connection that a request comes on, begun anew where it has no token; raises as ``Connections.find``."""
+        if token is None:
+            return await self._connections.begin(asker.user_id, asker.device_id, name)
+        return await self._connections.find(asker.user_id, asker.device_id, name, token)
+
+    async def answer(
+        self, connection: Connection, asker: Asker, token: ConnectionToken | None, wishes: Wishes
+    ) -> Answered:
+        """What there is to tell after a token.
+
+        Args:
+            connection: the connection.
+            asker: the user and the device.
+            token: where the client's knowledge ends; None where it knows nothing.
+            wishes: what it wants to know.
+
+        Raises:
+            MatrixError: 400 ``M_UNKNOWN_POS`` where the connection was begun anew, or went on, meanwhile.
+        """
+        async with connection.lock:
+            base = 0 if token is None else token.generation
+            before = connection.generations.get(base)
+            if before is None:
+                # Another request went on from a later answer meanwhile.
+                raise unknown_pos()
+            moment = await self._moment(connection, before, asker, token, wishes)
+            results: dict[str, RoomResult] = {}
+            for number, task in enumerate(moment.tasks.values()):
+                if number % SLICE == SLICE - 1:
+                    await asyncio.sleep(0)
+                results[task.history.room_id] = await self._results.of(task, asker)
+            parts, unasked = await self._parts(connection, before, asker, token, wishes, moment, results)
+            memory = self._memory(connection, before, wishes, moment, results)
+            generation = await self._connections.advance(connection, base, memory)
+            counted = token is not None and connection.counts == moment.counts
+            connection.counts = moment.counts
+        pos = ConnectionToken(connection.nid, generation, moment.upto, moment.news.boot, moment.news.serial)
+        empty = unasked and not results and counted and generation == base
+        return Answered(pos, moment.counts, results, parts, empty)
+
+    # The moment --------------------------------------------------------------------------------------------------
+
+    async def _moment(
+        self, connection: Connection, before: Memory, asker: Asker, token: ConnectionToken | None, wishes: Wishes
+    ) -> _Moment:
+        held: dict[int, Room] = {}
+        while True:
+            upto = self._database.position
+            since = None if token is None else min(token.position, upto)
+            candidates = self._lists.candidates(asker.user_id, upto, since, before)
+            relevant, counts = self._lists.relevant(asker.user_id, wishes, candidates)
+            news = self._ephemeral.news(None if token is None else token.sync, ALL)
+            changed = () if since is None else tuple(self._account_data.between(asker.user_id, since, upto))
+            wanted = {
+                nid: one
+                for nid, one in relevant.items()
+                if self._is_to_be_told(connection, before.get(nid), one, since, upto, wishes)
+            }
+            missing = [
+                one.candidate.history
+                for nid, one in wanted.items()
+                if nid not in held or held[nid].position < self._activity.since(nid)
+            ]
+            if not missing:
+                break
+            for history in missing:
+                room = await self._rooms.find(history.room_id)
+                if room is not None:
+                    held[history.room_nid] = room
+        directs = any(kind == DIRECT and not room_id for room_id, kind, _ in changed)
+        tasks = {
+            nid: self._task(connection, before.get(nid), one, held[nid], asker, since, upto, directs)
+            for nid, one in wanted.items()
+            if nid in held
+        }
+        return _Moment(upto, since, candidates, relevant, counts, news, changed, tasks)
+
+    def _known_upto(self, told: Told | None, one: Relevant, since: int | None, upto: int) -> int | None:
+        """Up to where the client knows a room; None where it knows nothing, or knew it before it was out of it."""
+        if told is None or since is None:
+            return None
+        known = since if told.upto is None else told.upto
+        candidate = one.candidate
+        if candidate.change.membership == "join" and candidate.history.came_in(known, upto):
+            return None
+        return known
+
+    def _is_to_be_told(
+        self,
+        connection: Connection,
+        told: Told | None,
+        one: Relevant,
+        since: int | None,
+        upto: int,
+        wishes: Wishes,
+    ) -> bool:
+        known = self._known_upto(told, one, since, upto)
+        change = one.candidate.change
+        if known is None or told is None or change.position > known:
+            return True
+        if change.membership in STAYING and change.membership != "join":
+            return False
+        if change.membership == "join" and self._activity.since(one.candidate.history.room_nid) > known:
+            return True
+        before, now = connection.configs[told.config_nid], one.config
+        return now.timeline_limit > before.timeline_limit or (
+            now.required != before.required and before.required.union(now.required) != before.required
+        )
+
+    def _task(
+        self,
+        connection: Connection,
+        told: Told | None,
+        one: Relevant,
+        room: Room,
+        asker: Asker,
+        since: int | None,
+        upto: int,
+        directs: bool,
+    ) -> Task:
+        history, change = one.candidate.history, one.candidate.change
+        known = self._known_upto(told, one, since, upto)
+        return Task(
+            history=history,
+            membership=change.membership,
+            room=room,
+            snapshot=room.published,
+            position=room.position,
+            since=known,
+            upto=upto if change.membership in STAYING else change.position,
+            live_from=since,
+            config=one.config,
+            before=None if told is None or known is None else connection.configs[told.config_nid],
+            lists=one.lists,
+            is_direct=self._lists.is_direct(asker.user_id, history.room_id) if known is None or directs else None,
+        )
+
+    # Extensions --------------------------------------------------------------------------------------------------
+
+    async def _parts(
+        self,
+        connection: Connection,
+        before: Memory,
+        asker: Asker,
+        token: ConnectionToken | None,
+        wishes: Wishes,
+        moment: _Moment,
+        results: Mapping[str, RoomResult],
+    ) -> tuple[dict[str, dict[str, Any]], bool]:
+        """What the extensions tell, and whether that is nothing new."""
+        known = before.get(EVERYWHERE)
+        context = Context(
+            asker,
+            None if token is None else token.sync,
+            moment.upto,
+            moment.news,
+            frozenset() if known is None else connection.configs[known.config_nid].told,
+            tuple(self._covered(connection, before, moment)),
+            results,
+            moment.changed,
+        )
+        found: dict[str, dict[str, Any]] = {}
+        empty = True
+        for name, wish in wishes.extensions.items():
+            extension = self._extensions.get(name)
+            if extension is not None:
+                part = await extension.tell(context, wish)
+                empty = empty and part.empty
+                if part.content is not None:
+                    found[name] = part.content
+        return found, empty
+
+    def _covered(self, connection: Connection, before: Memory, moment: _Moment) -> list[Covered]:
+        covered = []
+        for nid, one in moment.relevant.items():
+            told = before.get(nid)
+            known = self._known_upto(told, one, moment.since, moment.upto)
+            names = frozenset[str]() if told is None else connection.configs[told.config_nid].told
+            since = {name: known if name in names else None for name in OF_ROOMS}
+            history, change = one.candidate.history, one.candidate.change
+            covered.append(Covered(history.room_id, nid, one.lists, one.subscribed, change.membership == "join", since))
+        return covered
+
+    # What is remembered ------------------------------------------------------------------------------------------
+
+    def _memory(
+        self,
+        connection: Connection,
+        before: Memory,
+        wishes: Wishes,
+        moment: _Moment,
+        results: Mapping[str, RoomResult],
+    ) -> Memory:
+        """What the client knows once it got the answer."""
+        memory: dict[int, Told] = {}
+        told = OF_ROOMS.intersection(wishes.extensions)
+        if told:
+            memory[EVERYWHERE] = Told(connection.number(RoomConfig(told=told)))
+        behind = {room_id for room_id, _, _ in moment.changed}
+        for nid, was in before.items():
+            one = moment.candidates.get(nid)
+            if nid == EVERYWHERE or one is None or nid in moment.relevant:
+                continue
+            fell_behind = was.upto is None and moment.since is not None and self._moved(one, moment, behind)
+            memory[nid] = Told(was.config_nid, moment.since) if fell_behind else was
+        for nid, rel in moment.relevant.items():
+            history = rel.candidate.history
+            told_by = frozenset(
+                name for name in told if wishes.extensions[name].covers(rel.lists, history.room_id, rel.subscribed)
+            )
+            result = results.get(history.room_id)
+            if not rel.candidate.lasting or (nid not in before and result is None):
+                continue
+            old = None if nid not in before else connection.configs[before[nid].config_nid]
+            config = _remembered(old, rel.config, told_by, result)
+            memory[nid] = Told(connection.number(config))
+        return memory
+
+    def _moved(self, one: Candidate, moment: _Moment, behind: set[str]) -> bool:
+        """Whether something happened in a room that is not told, although it was until now."""
+        since, room_id = moment.since or 0, one.history.room_id
+        if one.change.position > since or room_id in behind or room_id in moment.news.receipts:
+            return True
+        return one.change.membership == "join" and self._activity.since(one.history.room_nid) > since
+
+
+def _remembered(
+    old: RoomConfig | None, now: RoomConfig, told_by: frozenset[str], result: RoomResult | None
+) -> RoomConfig:
+    """How a room is told by now: as it was, as far as nothing is missing in that, and as it is wanted."""
+    if old is None or (result is not None and result.initial):
+        return replace(now, told=told_by)
+    required, limit = old.required.union(now.required), max(old.timeline_limit, now.timeline_limit)
+    if result is not None and result.unsent:
+        required = now.required
+    if result is not None and result.limited and not result.expanded:
+        # There is a gap in what was told: more than what is wanted now cannot be said to be known.
+        limit = now.timeline_limit
+    return RoomConfig(limit, required, told_by)
