@@ -17,6 +17,8 @@ ACCESS = {
 }
 OURS = {"/health", "/_synapse/admin/v1/register"}
 """Paths that are no part of Matrix."""
+ACCEPTED = {"/_matrix/client/v4/sync"}
+"""Paths of proposals that were accepted and that the specification does not have yet (MSC4186)."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,9 @@ def test_every_path_is_the_specifications_or_marked_as_unstable(
         f"{declaration.method} {path}"
         for declaration in declarations()
         for path in declaration.paths
-        if (declaration.method, plain(path)) not in specified and "/unstable/" not in path and path not in OURS
+        if (declaration.method, plain(path)) not in specified
+        and "/unstable/" not in path
+        and path not in OURS | ACCEPTED
     ]
     assert not unknown
 
