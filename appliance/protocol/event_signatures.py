@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from appliance.protocol import hashes, signing
+from appliance.protocol import signing
 from appliance.protocol.events import Event
 from appliance.protocol.identifiers import is_user_id, server_of
 
@@ -42,5 +42,5 @@ def is_signed_by(event: Event, server_name: str, keys: Mapping[str, str]) -> boo
     known = [(signature, keys[key_id]) for key_id, signature in signatures.items() if key_id in keys]
     if not known:
         return False
-    form = hashes.signed_form(event.version, event.pdu)
+    form = event.take_signed_form()
     return all(signing.verify(form, signature, key) for signature, key in known)

@@ -42,6 +42,7 @@ class Event:
     """
 
     __slots__ = (
+        "_signed_form",
         "auth_events",
         "content",
         "depth",
@@ -79,6 +80,7 @@ class Event:
         self.redacts = _target(version, pdu) if self.type == "m.room.redaction" else None
         self.pdu = pdu
         self.json = json
+        self._signed_form: bytes | None = None
 
     @classmethod
     def from_pdu(cls, version: RoomVersion, pdu: object, *, limit_references: bool = True) -> "Event":
@@ -99,7 +101,12 @@ class Event:
         try:
             json = _encode(version, own)
             check_size(json)
-            return cls(version, own, hashes.event_id(version, own), json)
+            if version.event_ids == "field":
+                return cls(version, own, hashes.event_id(version, own), json)
+            form = hashes.signed_form(version, own, strict=version.strict_json)
+            event = cls(version, own, "$" + hashes.hash_of_signed_form(version, form), json)
+            event._signed_form = form
+            return event
         except ValueError as error:
             raise InvalidEvent(f"The event has no canonical JSON: {error}.") from error
 
@@ -131,7 +138,13 @@ class Event:
     @property
     def has_valid_content_hash(self) -> bool:
         """Whether the content is what its sender hashed; if not, only ``redacted()`` of it may be used."""
-        return bool(self.pdu["hashes"]["sha256"].rstrip("=") == hashes.content_hash(self.pdu))
+        found = hashes.content_hash(self.pdu, strict=self.version.strict_json)
+        return bool(self.pdu["hashes"]["sha256"].rstrip("=") == found)
+
+    def take_signed_form(self) -> bytes:
+        """What its signatures cover. For an event that has just come it is at hand already, the first time."""
+        form, self._signed_form = self._signed_form, None
+        return form or hashes.signed_form(self.version, self.pdu, strict=self.version.strict_json)
 
     def redacted(self) -> "Event":
         """What remains of the event after a redaction, under the same id."""
@@ -227,8 +240,8 @@ def _finish(version: RoomVersion, pdu: dict[str, Any], server_name: str, key: Si
     pdu["hashes"] = {"sha256": ""}
     pdu["signatures"] = {}
     check_format(version, pdu)
-    pdu["hashes"] = {"sha256": hashes.content_hash(pdu)}
-    form = hashes.signed_form(version, pdu)
+    pdu["hashes"] = {"sha256": hashes.content_hash(pdu, strict=version.strict_json)}
+    form = hashes.signed_form(version, pdu, strict=version.strict_json)
     event_id = pdu["event_id"] if version.event_ids == "field" else "$" + hashes.hash_of_signed_form(version, form)
     pdu["signatures"] = {server_name: {key.key_id: key.sign(form)}}
     json = _encode(version, pdu)

@@ -10,27 +10,37 @@ from appliance.protocol.versions import RoomVersion
 _NOT_IN_CONTENT_HASH = frozenset({"unsigned", "signatures", "hashes"})
 
 
-def content_hash(pdu: dict[str, Any]) -> str:
+def content_hash(pdu: dict[str, Any], *, strict: bool = False) -> str:
     """The hash of a whole event, in standard base64: what ``hashes.sha256`` must say.
+
+    Args:
+        pdu: the event in federation form.
+        strict: whether it was seen already that it holds only what room versions 6 and later allow.
 
     Raises:
         ValueError: for an event that has no canonical JSON.
     """
     hashed = {key: value for key, value in pdu.items() if key not in _NOT_IN_CONTENT_HASH}
-    return unpadded.encode(hashlib.sha256(canonical.encode(hashed)).digest())
+    encode = canonical.encode_strict if strict else canonical.encode
+    return unpadded.encode(hashlib.sha256(encode(hashed)).digest())
 
 
-def signed_form(version: RoomVersion, pdu: dict[str, Any]) -> bytes:
+def signed_form(version: RoomVersion, pdu: dict[str, Any], *, strict: bool = False) -> bytes:
     """The canonical JSON of an event that its signatures cover and that its reference hash is made of.
 
     That is the event redacted, without ``signatures`` and ``unsigned``, but with ``hashes``.
+
+    Args:
+        version: the version of the event's room.
+        pdu: the event in federation form.
+        strict: whether it was seen already that it holds only what room versions 6 and later allow.
 
     Raises:
         ValueError: for an event that has no canonical JSON.
     """
     redacted = redact(version, pdu)
     redacted.pop("signatures", None)
-    return canonical.encode(redacted)
+    return canonical.encode_strict(redacted) if strict else canonical.encode(redacted)
 
 
 def hash_of_signed_form(version: RoomVersion, form: bytes) -> str:

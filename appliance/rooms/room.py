@@ -44,6 +44,7 @@ class Room:
     __slots__ = (
         "_create",
         "_power",
+        "closed_in_flight",
         "head",
         "in_flight",
         "lane",
@@ -69,6 +70,7 @@ class Room:
         self.published = snapshot
         self.position = position
         self.in_flight = 0
+        self.closed_in_flight = 0
         self.last_unit: asyncio.Future[Any] | None = None
         self.store = store
         self._create = create
@@ -173,7 +175,12 @@ class Rooms:
             self._rooms.drop(room.room_id)
 
     def submit(
-        self, room: Room, unit: Callable[[Tx], T], published: Callable[[T], None] | None = None
+        self,
+        room: Room,
+        unit: Callable[[Tx], T],
+        published: Callable[[T], None] | None = None,
+        *,
+        is_open: bool = False,
     ) -> "asyncio.Future[T]":
         """Hand a unit of a room to the writer, with the room's lock held.
 
@@ -184,15 +191,19 @@ class Rooms:
             room: the room.
             unit: as ``Database.submit`` takes it.
             published: the same.
+            is_open: whether all that the unit does can be known from the room's head and from what the store says is
+                under way, so that more may be built upon it before it is committed.
         """
         room.in_flight += 1
+        room.closed_in_flight += not is_open
         future = self._database.submit(unit, lane=room.lane, published=published)
         room.last_unit = future
-        future.add_done_callback(lambda done: self._settle(room, done))
+        future.add_done_callback(lambda done: self._settle(room, is_open, done))
         return future
 
-    def _settle(self, room: Room, done: "asyncio.Future[Any]") -> None:
+    def _settle(self, room: Room, is_open: bool, done: "asyncio.Future[Any]") -> None:
         room.in_flight -= 1
+        room.closed_in_flight -= not is_open
         if done.cancelled() or done.exception() is not None:
             self.drop(room)
 

@@ -74,6 +74,8 @@ class EventStore:
         self._versions: dict[int, RoomVersion] = {}
         self._fresh: Mapping[int, Event] = {}
         self._fresh_rows: Mapping[str, EventRow] = {}
+        self._underway: dict[str, EventRow] = {}
+        self._underway_nids: dict[int, EventRow] = {}
         self._forgotten = 0
 
     def know_room(self, room_nid: int, version: RoomVersion) -> None:
@@ -107,10 +109,12 @@ class EventStore:
         missing: list[int] = []
         for nid in nids:
             event = self._fresh.get(nid) or self._events.get(nid)
-            if event is None:
-                missing.append(nid)
-            else:
+            if event is not None:
                 found[nid] = event
+            elif nid in self._underway_nids:
+                found[nid] = self._parse(self._underway_nids[nid])
+            else:
+                missing.append(nid)
         if missing:
             for nid, row in rows.by_nids(self._database, missing).items():
                 found[nid] = self._parse(row)
@@ -132,11 +136,20 @@ class EventStore:
 
     def find(self, event_id: str) -> tuple[EventRow, Event] | None:
         """The stored row and the event of that id, or None."""
+        row = rows.by_id(self._database, event_id)
+        return (row, self._parse(row)) if row else None
+
+    def coming(self, event_id: str) -> tuple[EventRow, Event] | None:
+        """As ``find``, also for an event that is only on its way into the database: without a position."""
         row = self._fresh_rows.get(event_id)
         if row is not None:
             return row, self._fresh[row.nid]
-        row = rows.by_id(self._database, event_id)
-        return (row, self._parse(row)) if row else None
+        row = self._underway.get(event_id)
+        return (row, self.event(row.nid)) if row is not None else self.find(event_id)
+
+    def is_underway(self, event_id: str) -> bool:
+        """Whether an event is on its way into the database."""
+        return event_id in self._underway
 
     # What clients see --------------------------------------------------------------------------------------------
 
@@ -216,6 +229,16 @@ class EventStore:
     def hold(self, nid: int, event: Event) -> None:
         """Keep an event that is about to be stored, for those that build on it before it is published."""
         self._events.put(nid, event)
+
+    def under_way(self, row: EventRow) -> None:
+        """Note an event whose unit was submitted, until ``settled``."""
+        self._underway[row.event_id] = self._underway_nids[row.nid] = row
+
+    def settled(self, event_id: str) -> None:
+        """Note that an event is in the database now, or will never be."""
+        row = self._underway.pop(event_id, None)
+        if row is not None:
+            self._underway_nids.pop(row.nid, None)
 
     def published(self, client: ClientEvent) -> None:
         """Keep what clients see of an event that was just published: most of them ask at once."""

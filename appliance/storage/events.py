@@ -4,7 +4,7 @@ An event's JSON is its canonical federation form without ``unsigned``; everythin
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec import Struct
 
@@ -267,8 +267,13 @@ def latest_point(database: Reads, room_nid: int, upto: int) -> tuple[int, int]:
 # The ends of the graph --------------------------------------------------------------------------------------------
 
 
-def move_extremities(tx: Tx, room_nid: int, gone: Iterable[int], nid: int | None) -> None:
+def move_extremities(tx: Tx, room_nid: int, gone: Collection[int], nid: int | None) -> None:
     """Some events are no ends of their room's graph any more; another one, if it is given, has become such."""
+    if nid is not None and len(gone) == 1:
+        tx.execute(
+            "UPDATE forward_extremities SET event_nid = ? WHERE room_nid = ? AND event_nid = ?", (nid, room_nid, *gone)
+        )
+        return
     for one in gone:
         tx.execute("DELETE FROM forward_extremities WHERE room_nid = ? AND event_nid = ?", (room_nid, one))
     if nid is not None:

@@ -183,8 +183,13 @@ def slot_in_group(database: Reads, group_nid: int, slot: Slot) -> int | None:
 
 def set_event_groups(tx: Tx, event_nid: int, before_nid: int, after_nid: int) -> None:
     """Note the state before and after an event; both groups are held by it from now on."""
-    tx.execute("INSERT INTO event_states VALUES (?,?,?)", (event_nid, before_nid, after_nid))
+    set_held_groups(tx, event_nid, before_nid, after_nid)
     tx.execute("UPDATE state_groups SET loose = 0 WHERE loose = 1 AND group_nid IN (?,?)", (before_nid, after_nid))
+
+
+def set_held_groups(tx: Tx, event_nid: int, before_nid: int, after_nid: int) -> None:
+    """The same where another event holds both groups already."""
+    tx.execute("INSERT INTO event_states VALUES (?,?,?)", (event_nid, before_nid, after_nid))
 
 
 def groups_of(database: Reads, event_nid: int) -> tuple[int, int] | None:

@@ -89,6 +89,11 @@ def remove(tx: Tx, event_id: str) -> None:
     tx.execute("DELETE FROM waiting_for WHERE event_id = ?", (event_id,))
 
 
+def is_any(database: Reads) -> bool:
+    """Whether any event waits."""
+    return bool(database.read("SELECT 1 FROM waiting_events LIMIT 1"))
+
+
 def by_id(database: Reads, event_id: str) -> WaitingEvent | None:
     """The event of that id, None where it does not wait."""
     rows = database.read(

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from appliance.protocol.signing import SigningKey
 from appliance.protocol.versions import RoomVersion
 from appliance.rooms.acts.presets import CreateRoom
 from appliance.rooms.graph.resolving import Resolving
-from appliance.rooms.incoming.accepting import Accepting
+from appliance.rooms.incoming.accepting import Accepting, Verdict
 from appliance.rooms.incoming.arriving import Arriving
 from appliance.rooms.incoming.backfilling import Backfilling
-from appliance.rooms.incoming.judging import Judging
+from appliance.rooms.incoming.judging import Judging, Named, State
 from appliance.rooms.room import Room
 from appliance.storage.database import Database
 
@@ -98,6 +99,16 @@ class Keyring:
         return {event.event_id for event in events if await self.are_good(event)}
 
 
+class CheckedAccepting(Accepting):
+    """Sees, whenever a verdict was found the short way, that the long way leads to the same."""
+
+    def _verdict(self, room: Room, event: Event, named: Named, before: State) -> Verdict:
+        verdict = super()._verdict(room, event, named, before)
+        if named.of_the_end:
+            assert super()._verdict(room, event, replace(named, of_the_end=False), before) is verdict
+        return verdict
+
+
 class House:
     """The services of one Hearth, and a server elsewhere."""
 
@@ -108,9 +119,9 @@ class House:
         database, numbers, store = owning.database, living.numbers, living.store
         self.judging = Judging(database, numbers, store, Resolving(database))
         self.holding = living.holding
-        self.accepting = Accepting(
-            database, numbers, living.rooms, store, living.appender, self.judging, self.holding, ring
-        )
+        parts = (database, numbers, living.rooms, store, living.appender, self.judging, self.holding, ring)
+        self.accepting = CheckedAccepting(*parts)
+        self.plain_accepting = lambda: Accepting(*parts)
         self.arriving = Arriving(
             database,
             numbers,

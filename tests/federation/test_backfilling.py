@@ -213,8 +213,8 @@ async def test_redactions_of_the_past_are_carried_out(here: House, there: House)
     """Whether the redaction comes in one answer with its target, before it, or was there already."""
     room = await here.with_mallory()
 
-    async def say(words: str) -> str:
-        event = here.remote.event(room, "m.room.message", text(words))
+    async def say(words: str, **more: Any) -> str:
+        event = here.remote.event(room, "m.room.message", {**text(words), **more})
         assert await here.accepting.accept(room.room_id, event.pdu) is Verdict.ACCEPTED
         return event.event_id
 
@@ -225,7 +225,8 @@ async def test_redactions_of_the_past_are_carried_out(here: House, there: House)
 
     first, second = await say("first"), await say("second")
     early = {one: here.living.store.find(one)[1].pdu for one in (first, second)}  # type: ignore[index]
-    third = await say("third")
+    third = await say("third", **{"m.relates_to": {"rel_type": "m.thread", "event_id": second}})
+    fourth = await say("fourth", **{"m.relates_to": {"rel_type": "m.thread", "event_id": second}})
     early[third] = here.living.store.find(third)[1].pdu  # type: ignore[index]
     await redact(third)
     await redact(second)
@@ -233,13 +234,16 @@ async def test_redactions_of_the_past_are_carried_out(here: House, there: House)
     await redact(first)
     live = room.store.event(room.published.extremities[0].nid)
     assert await there.accepting.accept(room.room_id, live.pdu) is Verdict.ACCEPTED
-    answer = [_whole(pdu, early.values()) for pdu in older(here, join.prev_events, 9)]
+    answer = [_whole(pdu, early.values()) for pdu in older(here, join.prev_events, 10)]
     telling = Telling(here, there, room)
     assert len(await there.backfilling.take_in(room.room_id, answer[:3], telling)) == 3
-    assert len(await there.backfilling.take_in(room.room_id, answer[3:], telling)) == 6
+    assert len(await there.backfilling.take_in(room.room_id, answer[3:], telling)) == 7
     for target in (first, second, third):
         assert there.living.store.find(target)[1].content == {}  # type: ignore[index]
     assert there.owning.database.read("SELECT COUNT(*) FROM redactions WHERE applied = 0") == [(0,)]
+    # A child whose content is gone is a child no more.
+    children = there.owning.database.read("SELECT event_id FROM relations JOIN events ON event_nid = child_nid")
+    assert children == [(fourth,)]
 
 
 def _whole(pdu: dict[str, Any], originals: Any) -> dict[str, Any]:

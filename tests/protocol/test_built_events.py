@@ -191,7 +191,7 @@ def test_what_we_build_passes_our_checks(
         key=KEY,
     )
     again = Event.from_pdu(room_version, canonical.decode(event.json))
-    for name in Event.__slots__:
+    for name in (one for one in Event.__slots__ if not one.startswith("_")):
         assert getattr(again, name) == getattr(event, name)
     assert again.has_valid_content_hash
     assert is_signed_by(again, "one.example", {KEY.key_id: KEY.public_key})

@@ -109,7 +109,7 @@ def test_from_pdu(version: str) -> None:
     stored = Event.from_json(VERSIONS[version], event.json)
     known = Event.from_json(VERSIONS[version], event.json, event.event_id)
     for again in (stored, known):
-        for name in Event.__slots__:
+        for name in (one for one in Event.__slots__ if not one.startswith("_")):
             assert getattr(again, name) == getattr(event, name)
 
 

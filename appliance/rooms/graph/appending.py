@@ -22,6 +22,7 @@ from appliance.rooms.snapshot import MAX_PARENTS, Extremity, Snapshot, Step, Tra
 from appliance.rooms.store import ClientEvent, EventStore
 from appliance.storage.database import Tx
 from appliance.storage.errors import LaneBroken
+from appliance.storage.events import EventRow
 from appliance.storage.numbers import Numbers
 from appliance.storage.state import Changes
 
@@ -77,11 +78,16 @@ class Identity(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A checked event on its way into the database; without a client form where it is only what one brings along."""
+    """A checked event on its way into the database; without a client form where it is only what one brings along.
+
+    Args:
+        is_open: whether all that it does to the room can be seen from the head and the event; not so for redactions.
+    """
 
     step: Step
     client: ClientEvent | None
     statement: Statement
+    is_open: bool = False
 
 
 class Draft:
@@ -251,12 +257,15 @@ class Appender:
                 return result
         raise AssertionError("unreachable")
 
-    def commit(self, draft: Draft, first: Callable[[Tx], None] | None = None) -> "asyncio.Future[Any]":
+    def commit(
+        self, draft: Draft, first: Callable[[Tx], None] | None = None, *, is_open: bool | None = None
+    ) -> "asyncio.Future[Any]":
         """Move the room's head to the end of a draft and submit its unit.
 
         Args:
             draft: with its room's lock held.
             first: a statement that goes before the events, such as the room's own row.
+            is_open: whether that changes nothing that others look for; see ``Rooms.submit``.
 
         Returns:
             a future that ends with the commit; waiting for it may be given up without harm to the unit.
@@ -282,7 +291,11 @@ class Appender:
             for one, position in zip(pending, positions, strict=True):
                 self._publish(room, one, position)
 
-        future = self._rooms.submit(room, unit, published)
+        for one in pending:
+            if one.client is not None:
+                self._store.under_way(_row(one.client, one.step.event))
+        is_open = (first is None if is_open is None else is_open) and all(one.is_open for one in pending)
+        future = self._rooms.submit(room, unit, published, is_open=is_open)
         future.add_done_callback(lambda done: self._settle(pending, done))
         return asyncio.shield(future)
 
@@ -367,7 +380,7 @@ class Appender:
             redacted_by=None,
             body=client_bytes(event),
         )
-        return Pending(step, client, store)
+        return Pending(step, client, store, also is None and event.type != "m.room.redaction")
 
     def pend_state(
         self, room: Room, before: Snapshot, event: Event, nid: int, after: Snapshot, changes: Changes
@@ -397,6 +410,25 @@ class Appender:
 
     def _settle(self, pending: Sequence[Pending], done: "asyncio.Future[Any]") -> None:
         """After the unit: where it failed, its events never came to be."""
-        if done.cancelled() or done.exception() is not None:
-            for one in pending:
+        failed = done.cancelled() or done.exception() is not None
+        for one in pending:
+            self._store.settled(one.step.event.event_id)
+            if failed:
                 self._store.forget(one.step.nid)
+
+
+def _row(client: ClientEvent, event: Event) -> EventRow:
+    """The row of an event on its way."""
+    return EventRow(
+        client.nid,
+        client.event_id,
+        client.room_nid,
+        client.ordering,
+        None,
+        False,
+        False,
+        False,
+        client.apart,
+        client.replaces_nid,
+        event.json,
+    )

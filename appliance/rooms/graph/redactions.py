@@ -81,7 +81,7 @@ class Redactions:
         self.published(step, position)
 
     def _carry_out(self, step: Step, target_id: str) -> Statement | None:
-        found = self._store.find(target_id)
+        found = self._store.coming(target_id)
         if found is None:
             return lambda tx, position: rows.note_redaction(tx, target_id, step.nid, applied=False)
         row, target = found
@@ -101,7 +101,7 @@ class Redactions:
         room = self._rooms.loaded(redaction.room_id)
         if room is None:
             return False
-        named = [found[1] for found in map(self._store.find, redaction.auth_events) if found is not None]
+        named = [found[1] for found in map(self._store.coming, redaction.auth_events) if found is not None]
         levels = next((one for one in named if (one.type, one.state_key) == POWER_LEVELS), None)
         return redaction_applies(redaction, target, PowerLevels(room.version, levels, room.create))
 

@@ -96,5 +96,5 @@ class Relations:
 
     def _may_be_root(self, event_id: str) -> bool:
         """Whether an event can be the root of a thread: it relates to nothing itself, as far as is known."""
-        found = self._store.find(event_id)
+        found = self._store.coming(event_id)
         return found is None or relation_of(found[1].content) is None

@@ -63,7 +63,11 @@ def store_event(tx: Tx, room_nid: int, event: Event, place: Placement, before: S
     event_rows.insert(tx, new_row(room_nid, event, place), position)
     ended, ends = ({end.nid for end in one.extremities} for one in (before, place.after))
     event_rows.move_extremities(tx, room_nid, ended - ends, place.nid if place.nid in ends else None)
-    store_groups(tx, room_nid, place)
+    if not place.groups and len(ended) == 1 and place.before_nid == before.group_nid:
+        # The state after that one end, which holds it.
+        state_rows.set_held_groups(tx, place.nid, place.before_nid, place.after_nid)
+    else:
+        store_groups(tx, room_nid, place)
     change_current(tx, room_nid, position, place.changes)
     if len(ends) > 1 or len(ended) > 1:
         room_rows.set_state_group(tx, room_nid, place.after.group_nid if len(ends) > 1 else None)

@@ -11,10 +11,9 @@ restart (``holding.py``).
 """
 
 import asyncio
-import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any
 
 from appliance.protocol import hashes
 from appliance.protocol.auth import NotAllowed
@@ -25,35 +24,20 @@ from appliance.rooms.graph.placing import Placement
 from appliance.rooms.graph.storing import new_row, store_groups
 from appliance.rooms.incoming.holding import Holding
 from appliance.rooms.incoming.judging import Judging, Named, NeedsEvents, State, Unacceptable
+from appliance.rooms.incoming.verdicts import Outcome, Signatures, Verdict, vouchers_first
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.store import EventStore
 from appliance.storage import events as event_rows
 from appliance.storage import gaps
 from appliance.storage.database import Database, Tx
+from appliance.storage.errors import LaneBroken
 from appliance.storage.events import EventRow
 from appliance.storage.numbers import Numbers
 
-__all__ = ["Accepting", "NeedsEvents", "Unacceptable", "Verdict"]
+__all__ = ["Accepting", "NeedsEvents", "Signatures", "Unacceptable", "Verdict"]
 
-
-class Verdict(enum.Enum):
-    """What became of an event."""
-
-    ACCEPTED = "accepted"
-    KNOWN = "known"
-    """It was here already; nothing changed."""
-    REJECTED = "rejected"
-    SOFT_FAILED = "soft failed"
-    WAITING = "waiting"
-    """It waits for events that it names."""
-
-
-class Signatures(Protocol):
-    """Checks signatures; federation knows the keys."""
-
-    async def are_good(self, event: Event) -> bool:
-        """Whether every server that must have signed an event did so with a key that was valid then."""
-        ...
+SLICE = 10
+"""Events that are read and judged at one go, so that others get their turn: some five milliseconds."""
 
 
 class Accepting:
@@ -103,25 +87,43 @@ class Accepting:
             InvalidEvent: for what breaks the format of the room's version.
             Unacceptable: for an unknown room, bad signatures, and events of another room.
         """
-        room = await self._room(room_id)
-        event = self.read(room, pdu)
-        known = self.known(room, event)
-        if known is not None and not known.outlier:
-            return Verdict.KNOWN
-        event = await self.checked(event)
-        while True:
+        (outcome,) = await self.accept_many(room_id, (pdu,), origin)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def accept_many(self, room_id: str, pdus: Sequence[object], origin: str = "") -> list[Outcome]:
+        """Judge events of one room in the order in which they are given, as ``accept`` does; all are durable when this
+        returns. They are committed together as far as each goes on from the one before it.
+
+        Args:
+            room_id: the room.
+            pdus: the events as they were received.
+            origin: the server that sent them.
+
+        Returns:
+            for each what became of it, or why it was refused.
+        """
+        outcomes: list[Outcome] = []
+        underway: list[tuple[int, Event, asyncio.Future[Any]]] = []
+        for number, pdu in enumerate(pdus):
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
             try:
-                verdict = await self._take(event)
-            except NeedsEvents as needs:
-                await self._holding.hold(event, origin, needs.missing)
-                # What it waits for may have come just before it was put down, and found nobody waiting.
-                if self._judging.missing(event):
-                    return Verdict.WAITING
-            else:
-                break
-        if verdict is not Verdict.KNOWN:
+                event = await self._new(room_id, pdu)
+                verdict, committed = (Verdict.KNOWN, None) if event is None else await self._begin(event, origin)
+            except (InvalidEvent, Unacceptable) as refusal:
+                outcomes.append(refusal)
+                continue
+            outcomes.append(verdict)
+            if event is not None and committed is not None:
+                underway.append((number, event, committed))
+        await asyncio.gather(*(committed for _, _, committed in underway), return_exceptions=True)
+        for number, event, committed in underway:
+            outcomes[number] = await self._ended(event, origin, outcomes[number], committed)
+        for _, event, _ in underway:
             await self.take_up(event.event_id)
-        return verdict
+        return outcomes
 
     async def accept_outlier(self, room_id: str, pdu: dict[str, Any]) -> Verdict:
         """Keep an event that others name as allowing them, without a place in the graph.
@@ -160,7 +162,7 @@ class Accepting:
                 event = self.read(room, pdu)
                 events.setdefault(event.event_id, event)
         here = 0
-        for event in _vouchers_first(events):
+        for event in vouchers_first(events):
             with suppress(InvalidEvent, Unacceptable):
                 await self.accept_outlier(room_id, event.pdu)
                 here += 1
@@ -190,30 +192,89 @@ class Accepting:
             raise Unacceptable("The event is not signed as it must be.")
         return event if event.has_valid_content_hash else event.redacted()
 
+    async def _new(self, room_id: str, pdu: object) -> Event | None:
+        """An event that was checked; None for one that is here already."""
+        room = await self._room(room_id)
+        event = self.read(room, pdu)
+        known = self.known(room, event)
+        return None if known is not None and not known.outlier else await self.checked(event)
+
+    async def _begin(self, event: Event, origin: str) -> "tuple[Verdict, asyncio.Future[Any] | None]":
+        """Judge an event and submit what is to be stored of it, or put it down to wait."""
+        while True:
+            try:
+                return await self._submit(event)
+            except NeedsEvents as needs:
+                await self._holding.hold(event, origin, needs.missing)
+                # What it waits for may have come just before it was put down, and found nobody waiting.
+                if self._judging.missing(event):
+                    return Verdict.WAITING, None
+
+    async def _ended(
+        self, event: Event, origin: str, outcome: Outcome, committed: "asyncio.Future[Any] | None"
+    ) -> Outcome:
+        """What became of an event in the end.
+
+        Where what it was built upon failed on its way into the database, the room is read anew and all is done again.
+        """
+        for last_try in (False, False, True):
+            try:
+                if committed is not None:
+                    await committed
+            except LaneBroken:
+                if last_try:
+                    raise
+            else:
+                return outcome
+            try:
+                outcome, committed = await self._begin(event, origin)
+            except (InvalidEvent, Unacceptable) as refusal:
+                return refusal
+        raise AssertionError("unreachable")
+
     async def _take(self, event: Event, *, as_outlier: bool = False) -> Verdict:
-        """Judge an event that was checked, and store what is to be stored of it."""
+        """Judge an event that was checked, and store what is to be stored of it, more than once if need be."""
+        for last_try in (False, False, True):
+            verdict, committed = await self._submit(event, as_outlier=as_outlier)
+            try:
+                if committed is not None:
+                    await committed
+            except LaneBroken:
+                if last_try:
+                    raise
+            else:
+                return verdict
+        raise AssertionError("unreachable")
+
+    async def _submit(self, event: Event, *, as_outlier: bool = False) -> "tuple[Verdict, asyncio.Future[Any] | None]":
+        """Judge an event that was checked, and submit what is to be stored of it; there may be nothing to wait for."""
         while True:
             room = await self._room(event.room_id)
             async with room.lock:
+                if self._rooms.loaded(event.room_id) is not room:
+                    continue
+                named = None if as_outlier else self._at_the_end(room, event)
+                if named is not None:
+                    return await self.settle(room, event, None, named, State(room.head.group_nid, room.head.state))
                 # What it names may be on its way into the database, or may fail on it: then the room is read anew.
                 await room.settled()
                 if self._rooms.loaded(event.room_id) is not room:
                     continue
-                if as_outlier:
-                    verdict, committed = self._judged_outlier(room, event)
-                else:
-                    verdict, committed = await self._judged(room, event)
-            if committed is not None:
-                await committed
-            return verdict
+                return self._judged_outlier(room, event) if as_outlier else await self._judged(room, event)
+
+    def _at_the_end(self, room: Room, event: Event) -> Named | None:
+        """What an event names, where it goes on from the end of a room as it is in memory and is not here yet."""
+        if room.closed_in_flight or self._store.is_underway(event.event_id):
+            return None
+        named = self._judging.at_the_end(room, event)
+        return None if named is None or self.known(room, event) is not None else named
 
     async def _judged(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
-        judging = self._judging
         known = self.known(room, event)
         if known is not None and not known.outlier:
             return Verdict.KNOWN, None
-        named = judging.named(room, event)
-        before = await judging.state_before(room, named.parents)
+        named = self._judging.named(room, event)
+        before = await self._judging.state_before(room, named.parents)
         return await self.settle(room, event, known, named, before)
 
     async def settle(
@@ -222,7 +283,7 @@ class Accepting:
         """Judge an event by a state before it, and submit what is to be stored of it; with the room's lock held.
 
         Args:
-            room: the room, with nothing in flight.
+            room: the room, with nothing in flight but what the event stands on.
             event: the event, which was checked.
             known: its row, where it is here as an outlier.
             named: what it names.
@@ -246,7 +307,8 @@ class Accepting:
         place = await judging.placed(room, event, nid, named, before)
         draft = Draft(room, self._appender)
         draft.put(event, place, also=gap_before(room, place, named.lacking))
-        committed = self._appender.commit(draft, lambda tx: self._came(tx, room, event))
+        came = self._coming(room, event, may_fill=not named.at_the_end)
+        committed = self._appender.commit(draft, came, is_open=True)
         self._merging.look(room)
         return verdict, committed
 
@@ -257,9 +319,14 @@ class Accepting:
             judging.check_vouchers(room, event, named.auth)
         except NotAllowed:
             return Verdict.REJECTED
+        if named.of_the_end:
+            # Both states hold what it names in all places that matter, and that allows it.
+            return Verdict.ACCEPTED
         if not judging.allows(room, event, before.state):
             return Verdict.REJECTED
-        return Verdict.ACCEPTED if judging.allows(room, event, room.head.state) else Verdict.SOFT_FAILED
+        if before.state is room.head.state or judging.allows(room, event, room.head.state):
+            return Verdict.ACCEPTED
+        return Verdict.SOFT_FAILED
 
     def _judged_outlier(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
         if self.known(room, event) is not None:
@@ -286,17 +353,29 @@ class Accepting:
             soft_failed=verdict is Verdict.SOFT_FAILED,
         )
 
+        came = self._coming(room, event)
+
         def unit(tx: Tx) -> None:
             event_rows.insert(tx, row, None)
             store_groups(tx, room.nid, place)
-            self._came(tx, room, event)
+            if came is not None:
+                came(tx)
 
         return asyncio.shield(self._rooms.submit(room, unit))
 
-    def _came(self, tx: Tx, room: Room, event: Event) -> None:
-        """In the unit that gives an event its place: it waits no longer, and is missing no longer."""
-        self._holding.let_go(tx, event.event_id)
-        gaps.fill(tx, room.nid, event.event_id)
+    def _coming(self, room: Room, event: Event, *, may_fill: bool = True) -> Callable[[Tx], None] | None:
+        """What the unit that gives an event its place says to others: it waits no longer, and is missing no longer."""
+        waits = self._holding.may_wait()
+        if not waits and not may_fill:
+            return None
+
+        def came(tx: Tx) -> None:
+            if waits:
+                self._holding.let_go(tx, event.event_id)
+            if may_fill:
+                gaps.fill(tx, room.nid, event.event_id)
+
+        return came
 
     # What is here ------------------------------------------------------------------------------------------------
 
@@ -352,22 +431,6 @@ class Accepting:
         if verdict is Verdict.KNOWN:
             await self._holding.drop(event_id)
         return True
-
-
-def _vouchers_first(events: Mapping[str, Event]) -> list[Event]:
-    """Events in an order in which those that they name as allowing them come first; of a circle, none comes."""
-    lacks = {event_id: sum(one in events for one in set(event.auth_events)) for event_id, event in events.items()}
-    names: dict[str, list[str]] = {}
-    for event_id, event in events.items():
-        for other in set(event.auth_events):
-            names.setdefault(other, []).append(event_id)
-    ready = [event_id for event_id, lack in lacks.items() if not lack]
-    for event_id in ready:  # grows while it is walked
-        for other in names.get(event_id, ()):
-            lacks[other] -= 1
-            if not lacks[other]:
-                ready.append(other)
-    return [events[event_id] for event_id in ready]
 
 
 def gap_before(room: Room, place: Placement, lacking: Sequence[str]) -> Statement | None:

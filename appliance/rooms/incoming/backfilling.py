@@ -329,13 +329,16 @@ class Backfilling:
         return asyncio.shield(self._rooms.submit(room, unit, published))
 
     def _statements(self, room: Room, placed: Sequence[_Placed]) -> list[tuple[int, Statement]]:
-        """What others have to store with the events, the earliest first."""
+        """What others have to store with the events, the earliest first, and redactions behind what they may aim at."""
         events = {one.place.nid: one.event for one in placed}
+        shown = sorted(
+            (one for one in reversed(placed) if not one.rejected), key=lambda one: one.event.type == "m.room.redaction"
+        )
         found = []
-        with self._store.knowing(events, {one.event.event_id: _row(one) for one in placed if not one.rejected}):
-            for one in reversed(placed):
+        with self._store.knowing(events, {one.event.event_id: _row(one) for one in shown}):
+            for one in shown:
                 step = self._step(room, one)
-                for contributor in () if one.rejected else self._appender.past_contributors:
+                for contributor in self._appender.past_contributors:
                     statement = contributor.prepare_past(step)
                     if statement is not None:
                         found.append((one.place.nid, statement))

@@ -1,5 +1,6 @@
 """Keeping events that name others which are not here yet, until those come."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from appliance.protocol.events import Event
@@ -25,6 +26,12 @@ class Holding:
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         self._database = database
         self._now_ms = now_ms
+        self._on_their_way = 0
+        self._any = rows.is_any(database)
+
+    def may_wait(self) -> bool:
+        """Whether any event may be waiting for anything; mostly none is, and nothing needs to be looked for."""
+        return self._any
 
     async def hold(self, event: Event, origin: str, missing: Sequence[str]) -> None:
         """Let an event wait.
@@ -35,7 +42,14 @@ class Holding:
             missing: the ids of what it waits for.
         """
         waiting = WaitingEvent(event.event_id, event.room_id, origin, self._now_ms(), event.json)
-        await self._database.write(lambda tx: rows.put(tx, waiting, missing, MOST_OF_ROOM, MOST_OF_ORIGIN))
+        self._any = True
+        self._on_their_way += 1
+        put = self._database.submit(lambda tx: rows.put(tx, waiting, missing, MOST_OF_ROOM, MOST_OF_ORIGIN))
+        put.add_done_callback(self._is_put)
+        await asyncio.shield(put)
+
+    def _is_put(self, done: "asyncio.Future[None]") -> None:
+        self._on_their_way -= 1
 
     async def wait_for(self, event_id: str, missing: Sequence[str]) -> None:
         """Let an event that waits already wait for these from now on."""
@@ -48,7 +62,10 @@ class Holding:
     async def prune(self) -> int:
         """Give up, a few at a time, what waited too long; answers how many those were."""
         before = self._now_ms() - LONGEST_MS
-        return await self._database.write(lambda tx: rows.drop_older(tx, before, AT_ONCE))
+        dropped = await self._database.write(lambda tx: rows.drop_older(tx, before, AT_ONCE))
+        if not self._on_their_way:
+            self._any = rows.is_any(self._database)
+        return dropped
 
     def let_go(self, tx: Tx, event_id: str) -> None:
         """In the unit that stores an event: it waits no longer."""
@@ -60,7 +77,7 @@ class Holding:
 
     async def ready(self, event_id: str) -> list[str]:
         """The ids of what waited for this event and has all that it needs now."""
-        if not rows.is_awaited(self._database, event_id):
+        if not self._any or not rows.is_awaited(self._database, event_id):
             return []
         return await self._database.reading(lambda reader: rows.ready(reader, event_id))
 

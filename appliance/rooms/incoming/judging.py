@@ -5,8 +5,9 @@ Reads only, under the room's lock; the one wait is for a resolution in a thread.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from appliance.protocol.auth import NotAllowed, check_auth_events, check_event
+from appliance.protocol.auth import NotAllowed, auth_event_slots, check_auth_events, check_event
 from appliance.protocol.events import Event
 from appliance.rooms.graph.merging import surplus
 from appliance.rooms.graph.placing import (
@@ -14,6 +15,7 @@ from appliance.rooms.graph.placing import (
     Placement,
     changes_between,
     members_after,
+    on_top,
     ordering_after,
 )
 from appliance.rooms.graph.resolving import Resolving
@@ -52,19 +54,57 @@ class NeedsEvents(Unacceptable):
         self.missing = tuple(missing)
 
 
+class Voucher(Protocol):
+    """What is known of an event that another one names as allowing it."""
+
+    @property
+    def nid(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def event_id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def room_nid(self) -> int:
+        """Its room."""
+        ...
+
+    @property
+    def rejected(self) -> int:
+        """Whether it was rejected."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A voucher that the current state of the room holds: it is here, of the room, and accepted."""
+
+    nid: int
+    event_id: str
+    room_nid: int
+    rejected: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """What an event names.
 
     Args:
         parents: what it stands on.
-        auth: the rows of the events that it names as allowing it; some may be another room's.
+        auth: the events that it names as allowing it; some may be another room's.
         lacking: the ids of parents that have no place here; for an event whose state is told by another server.
+        at_the_end: whether it stands on all ends of the graph and on nothing else.
+        of_the_end: whether all that it names as allowing it is what the current state holds in all places that matter.
     """
 
-    parents: Sequence[EventRow]
-    auth: Sequence[EventRow]
+    parents: Sequence[EventRow | Extremity]
+    auth: Sequence[Voucher]
     lacking: Sequence[str] = ()
+    at_the_end: bool = False
+    of_the_end: bool = False
 
     def ends(self) -> list[Extremity]:
         """The parents as places in the graph."""
@@ -150,13 +190,36 @@ class Judging:
             raise Unacceptable("The event stands on one of another room.")
         return Named(parents, self._rows(event.auth_events))
 
+    def at_the_end(self, room: Room, event: Event) -> Named | None:
+        """What an event names, where that is the ends of the graph and what the current state holds; else None.
+
+        Nothing is read: so that is known while those are only on their way into the database, too. In versions in which
+        servers choose the ids of their events, what is named may be something that is still to come.
+        """
+        head = room.head
+        ends = head.extremities
+        if room.version.event_ids == "field" or len(event.prev_events) != len(ends):
+            return None
+        parents = set(event.prev_events)
+        if any(end.event_id not in parents for end in ends):
+            return None
+        slots = auth_event_slots(
+            room.version, type=event.type, sender=event.sender, state_key=event.state_key, content=event.content
+        )
+        nids = [head.state[slot] for slot in slots if slot in head.state]
+        held = {self._store.event(nid).event_id: nid for nid in nids}
+        if any(event_id not in held for event_id in event.auth_events):
+            return None
+        auth = [Held(held[event_id], event_id, room.nid) for event_id in event.auth_events]
+        return Named(ends, auth, at_the_end=True, of_the_end=len(auth) == len(held))
+
     def _rows(self, event_ids: Iterable[str]) -> list[EventRow]:
         found = (event_rows.by_id(self._database, event_id) for event_id in dict.fromkeys(event_ids))
         return [row for row in found if row is not None]
 
     # Verdicts ----------------------------------------------------------------------------------------------------
 
-    def check_vouchers(self, room: Room, event: Event, auth: Sequence[EventRow]) -> None:
+    def check_vouchers(self, room: Room, event: Event, auth: Sequence[Voucher]) -> None:
         """Judge an event by the events that it names as allowing it; ``NotAllowed`` where they do not."""
         if any(row.room_nid != room.nid for row in auth):
             raise NotAllowed("One of the event's auth events belongs to another room.")
@@ -198,6 +261,8 @@ class Judging:
             before: the state before it.
         """
         head, auth = room.head, named.auth_nids(room)
+        if named.at_the_end:
+            return on_top(head, event, nid, tuple(named.ends()), auth, self._numbers.group)
         after = self.state_after(event, nid, before)
         end = Extremity(nid, event.event_id, named.ordering(event))
         covered = self._covered(room, named.parents)
@@ -255,14 +320,14 @@ class Judging:
             return True
         return gaps.is_missing(self._database, room.nid, event.event_id)
 
-    def _covered(self, room: Room, parents: Sequence[EventRow]) -> set[int]:
+    def _covered(self, room: Room, parents: Sequence[EventRow | Extremity]) -> set[int]:
         """The numbers of what an event stands on, as far as ends of the graph may be among them.
 
         What was kept aside is no end, yet what that stands on may be one: it is not any more.
         """
         covered = {row.nid for row in parents}
         ends = {end.nid for end in room.head.extremities}
-        waiting = [row.nid for row in parents if row.rejected or row.soft_failed]
+        waiting = [row.nid for row in parents if isinstance(row, EventRow) and (row.rejected or row.soft_failed)]
         for _ in range(LONGEST_DETOUR):
             if not waiting or ends <= covered:
                 break

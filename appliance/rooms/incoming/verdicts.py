@@ -1,0 +1,48 @@
+"""What may become of an event that was made elsewhere, who checks signatures, and which of several events is first."""
+
+import enum
+from collections.abc import Mapping
+from typing import Protocol
+
+from appliance.protocol.events import Event, InvalidEvent
+from appliance.rooms.incoming.judging import Unacceptable
+
+
+class Verdict(enum.Enum):
+    """What became of an event."""
+
+    ACCEPTED = "accepted"
+    KNOWN = "known"
+    """It was here already; nothing changed."""
+    REJECTED = "rejected"
+    SOFT_FAILED = "soft failed"
+    WAITING = "waiting"
+    """It waits for events that it names."""
+
+
+class Signatures(Protocol):
+    """Checks signatures; federation knows the keys."""
+
+    async def are_good(self, event: Event) -> bool:
+        """Whether every server that must have signed an event did so with a key that was valid then."""
+        ...
+
+
+Outcome = Verdict | InvalidEvent | Unacceptable
+"""A verdict, or why an event was refused without one."""
+
+
+def vouchers_first(events: Mapping[str, Event]) -> list[Event]:
+    """Events in an order in which those that they name as allowing them come first; of a circle, none comes."""
+    lacks = {event_id: sum(one in events for one in set(event.auth_events)) for event_id, event in events.items()}
+    names: dict[str, list[str]] = {}
+    for event_id, event in events.items():
+        for other in set(event.auth_events):
+            names.setdefault(other, []).append(event_id)
+    ready = [event_id for event_id, lack in lacks.items() if not lack]
+    for event_id in ready:  # grows while it is walked
+        for other in names.get(event_id, ()):
+            lacks[other] -= 1
+            if not lacks[other]:
+                ready.append(other)
+    return [events[event_id] for event_id in ready]
