@@ -55,6 +55,7 @@ class Running:
             hearth.issuance.start()
         hearth.living.departures.look()
         hearth.living.housekeeping.start()
+        hearth.between.start()
         await self.socket.start()
         self._greet()
 
@@ -72,6 +73,7 @@ class Running:
                 hearth.issuance.stop,
                 hearth.living.profiles.settled,
                 hearth.living.departures.settled,
+                hearth.between.stop,
                 hearth.federating.stop,
                 hearth.owning.close,
             ],

@@ -45,6 +45,7 @@ from appliance.api.client.well_known import WellKnown
 from appliance.api.federation.keys import KeysApi
 from appliance.api.federation.openid import UserInfoApi
 from appliance.api.federation.version import VersionApi
+from appliance.app.between import Between
 from appliance.app.federating import Federating
 from appliance.app.living import Living
 from appliance.app.owning import Owning
@@ -53,7 +54,7 @@ from appliance.server.waiting import Waiting
 
 
 def client_controllers(
-    owning: Owning, living: Living, federating: Federating, waiting: Waiting
+    owning: Owning, living: Living, federating: Federating, between: Between, waiting: Waiting
 ) -> list[type[Controller]]:
     """The controllers of the client-server API, and of what else is asked over the same listeners.
 
@@ -61,6 +62,7 @@ def client_controllers(
         owning: settings, keys and accounts.
         living: rooms and sync.
         federating: other servers.
+        between: rooms that they share.
         waiting: the long polls in flight.
     """
     accounts, sessions, settings = owning.accounts, owning.sessions, owning.settings
@@ -101,9 +103,9 @@ def client_controllers(
         ),
         bind(OpenIdApi, settings=settings, short_tokens=short_tokens),
         bind(PresenceApi, presence=living.presence),
-        bind(Profile, profiles=living.profiles),
-        bind(PublicRoomsApi, directory=living.directory, settings=settings),
         bind(PushRulesApi, push_rules=living.push_rules),
+        bind(Profile, profiles=living.profiles, lookups=between.lookups, settings=settings),
+        bind(PublicRoomsApi, directory=living.directory, lookups=between.lookups, settings=settings),
         bind(ReceiptsApi, receipts=living.receipts),
         bind(Register, accounts=accounts, registration=registration),
         bind(RelationsApi, related=living.related, serving=living.serving),

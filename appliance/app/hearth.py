@@ -6,8 +6,10 @@ from pathlib import Path
 
 from litestar import Controller
 
+from appliance.app.between import Between
 from appliance.app.controllers import client_controllers
 from appliance.app.federating import Federating
+from appliance.app.federation_controllers import federation_controllers
 from appliance.app.living import Living
 from appliance.app.owning import Owning
 from appliance.owner.commands import OwnerCommands
@@ -39,6 +41,7 @@ class Hearth:
         self.owning = Owning(database, folder)
         self.living = Living(self.owning)
         self.federating = Federating(self.owning, self.living)
+        self.between = Between(self.owning, self.living, self.federating)
         self.waiting = Waiting()
         ended = EndedLogins(self.waiting)
         self.owning.sessions.listeners.append(ended)
@@ -53,7 +56,11 @@ class Hearth:
 
     def controllers(self) -> list[type[Controller]]:
         """Every controller, bound to what it needs."""
-        return [*client_controllers(self.owning, self.living, self.federating, self.waiting), *pages(self.wizard)]
+        return [
+            *client_controllers(self.owning, self.living, self.federating, self.between, self.waiting),
+            *federation_controllers(self.owning, self.living, self.between),
+            *pages(self.wizard),
+        ]
 
     def _application(self) -> Outer:
         owning = self.owning

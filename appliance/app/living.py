@@ -8,6 +8,7 @@ from appliance.app.clock import now_ms
 from appliance.app.owning import Owning
 from appliance.app.sliding import Sliding
 from appliance.federation.keys import ServerIdentity
+from appliance.rooms.acts.admitting import Admitting
 from appliance.rooms.acts.aliases import Aliases
 from appliance.rooms.acts.creation import Creation
 from appliance.rooms.acts.departures import Departures
@@ -114,7 +115,10 @@ class Living:
             *(database, self.numbers, self.rooms, self.store, self.appender, self.identity, self.profiles),
             *(owning.settings, now_ms),
         )
-        self.membership = Membership(self.rooms, self.appender, self.standings, self.identity, self.profiles)
+        self.admitting = Admitting(self.rooms, self.standings, self.identity, self.profiles)
+        self.membership = Membership(
+            self.rooms, self.appender, self.standings, self.identity, self.profiles, self.admitting
+        )
         self.sending = Sending(
             database,
             self.rooms,

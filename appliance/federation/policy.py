@@ -43,6 +43,10 @@ class Policy:
             return False
         return not settings.federation_allowed_servers or matches(settings.federation_allowed_servers, server_name)
 
+    def reaches(self, server_name: str) -> bool:
+        """Whether we may ask a server."""
+        return self.enabled and server_name != self._settings.server_name and self.allows(server_name)
+
     def may_ask(self, server_name: str) -> None:
         """See that we may ask a server; raises ``Unreachable``."""
         if not self.enabled:

@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 
 from appliance.errors import MatrixError, forbidden
 from appliance.protocol.events import Event
+from appliance.protocol.identifiers import server_of
 from appliance.protocol.power import PowerLevels
 from appliance.protocol.versions import VERSIONS, RoomVersion
 from appliance.rooms.snapshot import Extremity, Members, Snapshot
 from appliance.rooms.store import EventStore
 from appliance.storage import events as event_rows
 from appliance.storage import memberships as membership_rows
+from appliance.storage import outside as outside_rows
 from appliance.storage import rooms as room_rows
 from appliance.storage import state as state_rows
 from appliance.storage.database import Database, Lane, Reader, Tx
@@ -106,6 +108,10 @@ class Room:
     def forget_parsed(self) -> None:
         """Parse the power levels anew when next asked, since a stored event changed."""
         self._power = None
+
+    def is_followed_by(self, server_name: str) -> bool:
+        """Whether somebody of a server is in the room, so that the server follows what happens there."""
+        return any(server_of(user_id) == server_name for user_id in self.published.members.having("join"))
 
     def must_be_joined(self, user_id: str, snapshot: Snapshot | None = None) -> None:
         """Refuse somebody who is not in the room with ``M_FORBIDDEN``."""
@@ -212,6 +218,9 @@ class Rooms:
         if row is None:
             return None
         loaded = await self._database.reading(lambda reader: _read(reader, row.room_nid))
+        if not loaded.snapshot.state:
+            # Nothing is known of it but how somebody stands to it (``outside.py``).
+            return None
         room = Room(row, loaded.snapshot, loaded.position, self._store)
         self.add(room)
         return room
@@ -219,6 +228,12 @@ class Rooms:
 
 def _read(reader: Reader, room_nid: int) -> _Loaded:
     """A room's snapshot out of the database, in one view of it."""
+    memberships = membership_rows.of_room(reader, room_nid)
+    for user_id, membership in outside_rows.inside(reader, room_nid).items():
+        # What is known from outside is no part of the room.
+        memberships.pop(user_id)
+        if membership is not None:
+            memberships[user_id] = membership
     ends = tuple(Extremity(*row) for row in event_rows.extremities(reader, room_nid))
     group_nid = room_rows.state_group(reader, room_nid)
     if group_nid is None:
@@ -228,6 +243,6 @@ def _read(reader: Reader, room_nid: int) -> _Loaded:
         ends,
         group_nid,
         state_rows.current(reader, room_nid),
-        Members(membership_rows.of_room(reader, room_nid)),
+        Members(memberships),
     )
     return _Loaded(snapshot, room_rows.last_position(reader, room_nid))

@@ -94,6 +94,10 @@ class UserRooms:
         """The user's history with one room, None where there is none."""
         return self.histories.get(room_nid)
 
+    def by_id(self, room_id: str) -> History | None:
+        """The user's history with the room of an id, also with one that nobody here is in."""
+        return next((history for history in self.histories.values() if history.room_id == room_id), None)
+
     def remembered(self, room_nid: int) -> History | None:
         """The same for what the user may still read: None for a room that they forgot."""
         return None if room_nid in self.forgotten else self.histories.get(room_nid)
@@ -179,6 +183,12 @@ class Standings:
             if user is not None:
                 change = Change(position, step.after.members.of(user_id), self._by(step, user_id)[0])
                 user.take_in(step.room_nid, step.room_id, change)
+
+    def take_in(self, user_id: str, room_nid: int, room_id: str, change: Change) -> None:
+        """Note a change that no event of a room made, once it is committed."""
+        user = self._users.get(user_id)
+        if user is not None:
+            user.take_in(room_nid, room_id, change)
 
     def _by(self, step: Step, user_id: str) -> tuple[int, str]:
         """The number and the sender of the event that made a membership; the step's own where a slot became empty."""

@@ -16,6 +16,7 @@ STEPS: tuple[str, ...] = (
     "m0002_upkeep",
     "m0003_engine",
     "m0004_federation",
+    "m0005_fedrooms",
     "m0007_unread",
     "m0008_relations",
     "m0009_people",

@@ -261,6 +261,8 @@ _STAGES: tuple[Callable[[Tx, MarkedRoom], int], ...] = (
     _rows("threads", "room_nid, root_id"),
     _rows("edits", "room_nid, parent_id, sender, type, timestamp, child_id"),
     _rows("relations", "room_nid, parent_id, ordering, position"),
+    _rows("outside_memberships", "room_nid, user_id"),
+    _rows("unread_events", "unread_nid", "room_id"),
     _events,
     _groups,
 )
@@ -280,6 +282,7 @@ TABLES = frozenset(
         "memberships",
         "notifications",
         "personal_notifications",
+        "outside_memberships",
         "receipts",
         "redacted_originals",
         "redactions",
@@ -293,6 +296,7 @@ TABLES = frozenset(
         "thread_senders",
         "threads",
         "transaction_ids",
+        "unread_events",
         "waiting_events",
         "waiting_for",
     ]

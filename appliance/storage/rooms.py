@@ -23,6 +23,14 @@ def insert(tx: Tx, room: RoomRow) -> None:
     )
 
 
+def settle_in(tx: Tx, room: RoomRow) -> None:
+    """Store what a room that had a number only turns out to be."""
+    tx.execute(
+        "UPDATE rooms SET version = ?, creator = ?, created_ts = ? WHERE room_nid = ?",
+        (room.version, room.creator, room.created_ts, room.room_nid),
+    )
+
+
 def by_id(database: Reads, room_id: str) -> RoomRow | None:
     """The room of that id, or None."""
     rows = database.read(

@@ -102,6 +102,24 @@ def by_id(database: Reads, event_id: str) -> WaitingEvent | None:
     return WaitingEvent(*rows[0]) if rows else None
 
 
+def of_room(database: Reads, room_id: str, limit: int) -> list[WaitingEvent]:
+    """Events of a room that wait, the latest first; so many at most."""
+    rows = database.read(
+        "SELECT event_id, room_id, origin, received_ts, json FROM waiting_events WHERE room_id = ?"
+        " ORDER BY received_ts DESC LIMIT ?",
+        (room_id, limit),
+    )
+    return [WaitingEvent(*row) for row in rows]
+
+
+def rooms(database: Reads) -> list[tuple[str, str]]:
+    """(room id, origin) of the rooms of which events wait, with a server that sent one of them."""
+    return [
+        (room_id, origin)
+        for room_id, origin in database.read("SELECT room_id, min(origin) FROM waiting_events GROUP BY room_id")
+    ]
+
+
 def is_awaited(database: Reads, event_id: str) -> bool:
     """Whether any event waits for this one."""
     return bool(database.read("SELECT 1 FROM waiting_for WHERE missing_event_id = ? LIMIT 1", (event_id,)))

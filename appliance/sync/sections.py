@@ -12,6 +12,7 @@ from appliance.rooms.reading.timeline import Timeline, passes
 from appliance.rooms.snapshot import MEMBER, Snapshot
 from appliance.rooms.standings import History
 from appliance.rooms.store import ClientEvent, EventStore
+from appliance.storage import outside as outside_rows
 from appliance.storage import state as state_rows
 from appliance.storage.database import Database
 from appliance.storage.state import Slot
@@ -183,6 +184,11 @@ class Sections:
 
     def offered(self, window: Window, user_id: str) -> dict[str, Any]:
         """The stripped state of a room that the asker is invited to or knocks at, their own membership last."""
+        change = window.history.at(window.upto)
+        if change is not None:
+            outside = outside_rows.shown(self._database, window.history.room_nid, user_id, change.event_nid)
+            if outside is not None:
+                return {"events": [*outside, stripped(self._store.event(change.event_nid))]}
         state = window.snapshot.state
         own = self._store.event(state[MEMBER, user_id])
         slots: list[Slot] = [(event_type, "") for event_type in _STRIPPED]

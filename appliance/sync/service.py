@@ -11,7 +11,8 @@ import orjson
 from msgspec import Struct
 
 from appliance.rooms.reading.serving import Asker
-from appliance.rooms.room import Room, Rooms
+from appliance.rooms.room import Rooms
+from appliance.rooms.snapshot import Members, Snapshot
 from appliance.rooms.standings import History, Standings, UserRooms
 from appliance.storage.database import Database
 from appliance.storage.tokens import SyncToken
@@ -29,6 +30,29 @@ class AccountData(Protocol):
         ``after`` None everything, rules for notifications included.
         """
         ...
+
+
+class Held(Protocol):
+    """A room as a sync looks at it."""
+
+    @property
+    def published(self) -> Snapshot:
+        """The room as readers see it."""
+        ...
+
+    @property
+    def position(self) -> int:
+        """The last position that this holds."""
+        ...
+
+
+class _Nowhere(Struct, frozen=True):
+    published: Snapshot
+    position: int
+
+
+NOWHERE: Held = _Nowhere(Snapshot((), 0, {}, Members({})), 0)
+"""A room that nobody here is in, such as one to which somebody is invited from elsewhere."""
 
 
 class SyncAnswer(Struct, frozen=True):
@@ -83,7 +107,7 @@ class Sync:
         """
         user = self._standings.of(asker.user_id)
         known = None if since is None else min(since.position, self._database.position)
-        held: dict[int, Room] = {}
+        held: dict[int, Held] = {}
         while True:
             # One step: the position, what there is to tell up to it, and every room as it is published at it.
             upto = self._database.position
@@ -96,8 +120,7 @@ class Sync:
                 break
             for history in missing:
                 room = await self._rooms.find(history.room_id)
-                if room is not None:
-                    held[history.room_nid] = room
+                held[history.room_nid] = NOWHERE if room is None else room
         windows = [self._window(history, held[history.room_nid], known, upto) for history in concerned]
         rooms = await self._room_sections(windows, asker, options, known is None, by_room, news)
         token = SyncToken(upto, boot=news.boot, serial=news.serial)
@@ -131,7 +154,7 @@ class Sync:
             found += [user.histories[nid] for nid in changed if nid not in user.forgotten or _had(user, nid, since)]
         return [history for history in found if options.filter.room.allows_room(history.room_id)]
 
-    def _not_held(self, concerned: Iterable[History], held: dict[int, Room]) -> list[History]:
+    def _not_held(self, concerned: Iterable[History], held: dict[int, Held]) -> list[History]:
         """Those of the rooms that must be read first: not yet held, or held in a form that time went past."""
         return [
             history
@@ -139,7 +162,7 @@ class Sync:
             if (room := held.get(history.room_nid)) is None or room.position < self._activity.since(history.room_nid)
         ]
 
-    def _window(self, history: History, room: Room, since: int | None, upto: int) -> Window:
+    def _window(self, history: History, room: Held, since: int | None, upto: int) -> Window:
         """What part of a room's life concerns the asker: from their knowledge or joining on, to now or their leave."""
         change = history.at(upto)
         if change is not None and change.membership in ("leave", "ban"):

@@ -32,6 +32,8 @@ from appliance.api.client.register import Register
 from appliance.api.client.sessions import SessionsApi
 from appliance.api.client.versions import Versions
 from appliance.api.client.well_known import WellKnown
+from appliance.federation.lookups import Lookups
+from appliance.federation.remote import Remote
 from appliance.server.application import build_litestar
 from appliance.server.authentication import Authentication, NoSignedRequests
 from appliance.server.endpoints import bind
@@ -63,6 +65,7 @@ class Household:
         self.filters = Filters(database)
         self.account_data = AccountData(database)
         self.push_rules = PushRules(database, self.account_data)
+        self.lookups = Lookups(Remote(Alone()), lambda server: False)
 
     @classmethod
     async def open(cls, path: Path, settings: Settings) -> "Household":
@@ -103,6 +106,13 @@ class Household:
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://matrix.example.org")
 
 
+class Alone:
+    """Asks nobody."""
+
+    async def request(self, *question: Any, **more: Any) -> dict[str, Any]:
+        raise AssertionError(question)
+
+
 _present: ContextVar[Household] = ContextVar("household")
 
 
@@ -133,7 +143,7 @@ def application() -> Litestar:
         bound(SessionsApi, "sessions"),
         bound(Register, "accounts", "registration"),
         bound(DevicesApi, "devices", "sessions", "interactive"),
-        bound(Profile, "profiles"),
+        bound(Profile, "profiles", "lookups", "settings"),
         bound(FiltersApi, "filters"),
         bound(AccountDataApi, "account_data"),
         bound(Account, "accounts", "interactive"),

@@ -68,6 +68,11 @@ def furnish(tx: Tx, room_nid: int, room_id: str, events: int = 4) -> None:
         (ALICE, room_nid, first, first, REMOTE),
     )
     tx.execute("INSERT INTO said_up_to VALUES (?, ?, '', ?)", (ALICE, room_nid, first))
+    tx.execute("INSERT INTO outside_memberships VALUES (?, ?, ?, '[]', '')", (room_nid, ALICE, first))
+    tx.execute(
+        "INSERT INTO unread_events VALUES (?, ?, ?, 'x', 0, x'00')",
+        (room_nid, f"$unread{room_nid}", room_id),
+    )
     for user_id, membership in ((ALICE, "leave"), (REMOTE, "join")):
         join(tx, room_nid, user_id, membership, forgotten=user_id == ALICE)
         tx.execute(

@@ -4,6 +4,7 @@ from litestar import Controller
 from litestar.types import ASGIApp
 from msgspec import Struct
 
+from appliance.api.client.membership import via
 from appliance.errors import invalid_param
 from appliance.protocol.identifiers import is_room_id
 from appliance.rooms.acts.aliases import Aliases
@@ -33,8 +34,8 @@ class KnockingApi(Controller):
         Asks those in a room to let the asker in.
         """
         words = await request.struct(Words, empty=True)
-        room_id = self.aliases.resolve(room)
+        room_id, servers = await self.aliases.resolve(room)
         if not is_room_id(room_id):
             raise invalid_param(f"{room!r} is neither a room id nor an alias.")
-        await self.knocking.knock(request.requester.user_id, room_id, words.reason)
+        await self.knocking.knock(request.requester.user_id, room_id, words.reason, (*via(request), *servers))
         return answer({"room_id": room_id})

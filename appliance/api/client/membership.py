@@ -1,11 +1,13 @@
 """Coming and going (client-server API, "Room membership")."""
 
+from collections.abc import Sequence
+
 from litestar import Controller
 from litestar.types import ASGIApp
 from msgspec import Struct
 
 from appliance.errors import invalid_param, not_found
-from appliance.protocol.identifiers import is_room_alias, is_room_id
+from appliance.protocol.identifiers import is_room_id
 from appliance.rooms.acts.aliases import Aliases
 from appliance.rooms.acts.membership import Membership
 from appliance.server.answers import answer
@@ -41,7 +43,7 @@ class MembershipApi(Controller):
 
         Joins a room by its id.
         """
-        return await self._join(request, room_id)
+        return await self._join(request, room_id, ())
 
     @endpoint("POST", "/_matrix/client/v3/join/{room:str}", guests=True, limit=Limit.JOIN)
     async def join_by_name(self, request: Asked, room: str) -> ASGIApp:
@@ -49,12 +51,8 @@ class MembershipApi(Controller):
 
         Joins a room by its id or an alias.
         """
-        if is_room_alias(room):
-            room_id = self.aliases.room_of(room)
-            if room_id is None:
-                raise not_found(f"No room is known by the alias {room}.")
-            return await self._join(request, room_id)
-        return await self._join(request, room)
+        room_id, servers = await self.aliases.resolve(room)
+        return await self._join(request, room_id, (*via(request), *servers))
 
     @endpoint("POST", ROOM + "/invite", limit=Limit.JOIN)
     async def invite(self, request: Asked, room_id: str) -> ASGIApp:
@@ -118,12 +116,18 @@ class MembershipApi(Controller):
         await self.membership.unban(request.requester.user_id, room_id, wanted.user_id, wanted.reason)
         return answer()
 
-    async def _join(self, request: Asked, room_id: str) -> ASGIApp:
+    async def _join(self, request: Asked, room_id: str, servers: Sequence[str]) -> ASGIApp:
         if not is_room_id(room_id):
             raise invalid_param(f"{room_id!r} is neither a room id nor an alias.")
         await request.struct(Reason, empty=True)
         body = await request.object(empty=True)
         # What else a client says becomes part of the membership, as it does with other servers.
         said = {key: value for key, value in body.items() if key != "third_party_signed" and value is not None}
-        await self.membership.join(request.requester.user_id, room_id, said)
+        await self.membership.join(request.requester.user_id, room_id, said, servers)
         return answer({"room_id": room_id})
+
+
+def via(request: Asked) -> list[str]:
+    """The servers that a client names as those that may know a room, also by the parameter's old name; some tens."""
+    query = request.query_params
+    return [str(one) for name in ("via", "server_name") for one in query.getall(name, [])][:50]

@@ -5,11 +5,14 @@ from litestar.types import ASGIApp
 
 from appliance.accounts.profiles import MAX_PROFILE_BYTES, Profiles
 from appliance.errors import MatrixError, forbidden
+from appliance.federation.lookups import Lookups
 from appliance.protocol import canonical
+from appliance.protocol.identifiers import is_user_id, server_of
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
 from appliance.server.requester import Access, Requester
+from appliance.settings import Settings
 
 _WHOLE = "/_matrix/client/v3/profile/{user_id:str}"
 _FIELD = "/_matrix/client/v3/profile/{user_id:str}/{field:str}"
@@ -23,6 +26,8 @@ class Profile(Controller):
     """What users tell about themselves."""
 
     profiles: Profiles
+    lookups: Lookups
+    settings: Settings
 
     @endpoint("GET", _WHOLE, _UNSTABLE_WHOLE, access=Access.NOBODY)
     async def whole(self, request: Asked, user_id: str) -> ASGIApp:
@@ -30,6 +35,8 @@ class Profile(Controller):
 
         Every field of a user's profile; an empty object for a user who has set none.
         """
+        if self._is_elsewhere(user_id):
+            return answer(await self.lookups.profile(user_id))
         return answer(canonical.encode(self.profiles.profile(user_id)))
 
     @endpoint("GET", _FIELD, _UNSTABLE_FIELD, access=Access.NOBODY)
@@ -38,6 +45,8 @@ class Profile(Controller):
 
         One field of a user's profile.
         """
+        if self._is_elsewhere(user_id):
+            return answer(await self.lookups.profile(user_id, field))
         return answer(canonical.encode({field: self.profiles.field(user_id, field)}))
 
     @endpoint("PUT", _FIELD, _UNSTABLE_FIELD, guests=True, max_body=_MAX_BODY)
@@ -59,6 +68,9 @@ class Profile(Controller):
         _check_own(request.requester, user_id, field)
         await self.profiles.delete(user_id, field)
         return answer()
+
+    def _is_elsewhere(self, user_id: str) -> bool:
+        return is_user_id(user_id) and server_of(user_id) != self.settings.server_name
 
 
 def _check_own(requester: Requester, user_id: str, field: str) -> None:

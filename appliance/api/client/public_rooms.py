@@ -1,12 +1,12 @@
 """The published rooms (client-server API, "Published room directory")."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from litestar import Controller
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from appliance.errors import MatrixError
+from appliance.federation.lookups import Lookups
 from appliance.rooms.shown.directory import MOST, Directory, Wanted
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
@@ -44,6 +44,7 @@ class PublicRoomsApi(Controller):
     """The directory of rooms."""
 
     directory: Directory
+    lookups: Lookups
     settings: Settings
 
     @endpoint("GET", LIST, access=Access.NOBODY, limit=Limit.READ)
@@ -85,12 +86,27 @@ class PublicRoomsApi(Controller):
     async def _list(self, request: Asked, query: Query) -> ASGIApp:
         server = request.query_text("server")
         if server and server != self.settings.server_name:
-            raise MatrixError("M_UNKNOWN", f"This server cannot ask {server} for its rooms.", 400)
-        search = query.filter or Search()
-        wanted = Wanted(
-            limit=max(1, min(query.limit or MOST, MOST)),
-            since=read_directory(query.since) if query.since else None,
-            term=search.generic_search_term or "",
-            room_types=None if search.room_types is None else frozenset(search.room_types),
-        )
-        return answer(await self.directory.page(wanted))
+            return answer(await self.lookups.public_rooms(server, _passed_on(query)))
+        return answer(await self.directory.page(wanted_rooms(query)))
+
+
+def _passed_on(query: Query) -> dict[str, Any]:
+    """A query as another server is asked it."""
+    wanted: dict[str, Any] = {"limit": max(1, min(query.limit or MOST, MOST))}
+    if query.since:
+        wanted["since"] = query.since
+    if query.filter is not None:
+        told = {"generic_search_term": query.filter.generic_search_term, "room_types": query.filter.room_types}
+        wanted["filter"] = {name: value for name, value in told.items() if value is not None}
+    return wanted
+
+
+def wanted_rooms(query: Query) -> Wanted:
+    """Which rooms a query asks for; ``M_INVALID_PARAM`` for a bad token."""
+    search = query.filter or Search()
+    return Wanted(
+        limit=max(1, min(query.limit or MOST, MOST)),
+        since=read_directory(query.since) if query.since else None,
+        term=search.generic_search_term or "",
+        room_types=None if search.room_types is None else frozenset(search.room_types),
+    )

@@ -37,7 +37,7 @@ class SpacesApi(Controller):
 
         Answers what a room shows of itself, to those who may come in, knock or read.
         """
-        return answer(self._summary(request.requester.user_id, room))
+        return answer(await self._summary(request.requester.user_id, room))
 
     @endpoint(
         "GET",
@@ -51,7 +51,7 @@ class SpacesApi(Controller):
 
         The same for clients that know it from the proposal.
         """
-        told = self._summary(request.requester.user_id, room)
+        told = await self._summary(request.requester.user_id, room)
         return answer({**told, **{old: told[new] for new, old in OLD_NAMES if new in told}})
 
     @endpoint("GET", "/_matrix/client/v1/rooms/{room_id:str}/hierarchy", guests=True, limit=Limit.READ)
@@ -79,8 +79,9 @@ class SpacesApi(Controller):
         rooms, next_batch = await self.spaces.go(walk, limit)
         return answer({"rooms": rooms, **({} if next_batch is None else {"next_batch": next_batch})})
 
-    def _summary(self, user_id: str, room: str) -> dict[str, Any]:
-        facts: Facts | None = self.facts.of(self.aliases.resolve(room))
+    async def _summary(self, user_id: str, room: str) -> dict[str, Any]:
+        room_id, _ = await self.aliases.resolve(room)
+        facts: Facts | None = self.facts.of(room_id)
         if facts is None or not self.outlook.allows(user_id, facts):
             raise not_found("There is no such room, or it shows nothing of itself to you.")
         membership = {"membership": self.outlook.membership(user_id, facts)} if user_id else {}

@@ -1,9 +1,11 @@
 """The names that rooms of this server go by (client-server API, "Room aliases")."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from appliance.errors import MatrixError, forbidden, invalid_param, not_found
 from appliance.protocol.identifiers import is_room_alias, server_of
+from appliance.rooms.acts.elsewhere import Elsewhere, Nobody
 from appliance.rooms.graph.appending import Appender, Draft, Identity
 from appliance.rooms.room import Room, Rooms
 from appliance.storage import directory as rows
@@ -23,6 +25,9 @@ class Aliases:
         rooms: the rooms in memory.
         appender: takes a removed alias out of the room's own state.
         identity: whose aliases these are.
+
+    Attributes:
+        elsewhere: other servers.
     """
 
     def __init__(self, database: Database, rooms: Rooms, appender: Appender, identity: Identity) -> None:
@@ -30,23 +35,26 @@ class Aliases:
         self._rooms = rooms
         self._appender = appender
         self._identity = identity
+        self.elsewhere: Elsewhere = Nobody()
 
     def room_of(self, alias: str) -> str | None:
         """The id of the room that a local alias leads to, None where it leads nowhere."""
         return room_rows.room_of_alias(self._database, alias)
 
-    def resolve(self, room: str) -> str:
-        """The id of the room that an id or an alias means.
+    async def resolve(self, room: str) -> tuple[str, Sequence[str]]:
+        """The id of the room that an id or an alias means, and other servers that know it, as far as they were told.
 
         Raises:
-            MatrixError: ``M_NOT_FOUND`` for an alias that leads nowhere.
+            MatrixError: ``M_NOT_FOUND`` for an alias that leads nowhere; what asking another server raises.
         """
         if not is_room_alias(room):
-            return room
+            return room, ()
         room_id = self.room_of(room)
+        if room_id is None and server_of(room) != self._identity.server_name:
+            return await self.elsewhere.room_of(room)
         if room_id is None:
-            raise self._unknown(room)
-        return room_id
+            raise not_found(f"No room is known by the alias {room}.")
+        return room_id, ()
 
     async def find(self, alias: str) -> tuple[str, list[str]]:
         """The room behind an alias, and servers that know it.
@@ -55,7 +63,9 @@ class Aliases:
             MatrixError: ``M_INVALID_PARAM`` for what is no alias, ``M_NOT_FOUND`` for one that leads nowhere.
         """
         _check(alias)
-        room_id = self.resolve(alias)
+        room_id, others = await self.resolve(alias)
+        if others:
+            return room_id, list(others)[:MOST_SERVERS]
         room = await self._rooms.find(room_id)
         members = [] if room is None else room.published.members.having("join")
         servers = dict.fromkeys((self._identity.server_name, *map(server_of, members)))
@@ -98,12 +108,12 @@ class Aliases:
         """
         found = rows.alias(self._database, alias)
         if found is None:
-            raise self._unknown(alias)
+            raise not_found(f"No room is known by the alias {alias}.")
         room = await self._rooms.find(found.room_id)
         if not owner and user_id != found.creator and (room is None or not may_name(room, user_id)):
             raise forbidden("Only whoever made an alias, or may set the main alias of its room, can remove it.")
         if not await self._database.write(lambda tx: rows.remove_alias(tx, alias, found.room_id)):
-            raise self._unknown(alias)
+            raise not_found(f"No room is known by the alias {alias}.")
         if room is not None and room.published.members.of(user_id) == "join":
             await self._unname(user_id, room.room_id, alias)
 
@@ -134,11 +144,6 @@ class Aliases:
             # The alias is gone, which is what was asked for; the room's own word is for others to put right.
             if refusal.status >= 500:
                 raise
-
-    def _unknown(self, alias: str) -> MatrixError:
-        if is_room_alias(alias) and server_of(alias) != self._identity.server_name:
-            return not_found(f"No room is known by the alias {alias}, and this server cannot ask {server_of(alias)}.")
-        return not_found(f"No room is known by the alias {alias}.")
 
 
 def may_name(room: Room, user_id: str) -> bool:

@@ -1,5 +1,6 @@
 """Making a room: all its first events, its alias and its place in the directory are one unit."""
 
+import logging
 import secrets
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -8,6 +9,7 @@ from appliance.errors import MatrixError, bad_json, forbidden, invalid_param, to
 from appliance.protocol.events import Event, EventTooLarge, InvalidEvent, build_event
 from appliance.protocol.identifiers import is_room_alias, is_user_id, server_of
 from appliance.protocol.versions import VERSIONS, RoomVersion
+from appliance.rooms.acts.elsewhere import Elsewhere, Nobody
 from appliance.rooms.acts.presets import CreateRoom, create_content, first_state, power_levels
 from appliance.rooms.graph.appending import Appender, Draft, Identity
 from appliance.rooms.room import Room, Rooms
@@ -18,6 +20,8 @@ from appliance.storage import rooms as rows
 from appliance.storage.database import Database, Tx
 from appliance.storage.numbers import Numbers
 from appliance.storage.rooms import RoomRow
+
+log = logging.getLogger("hearth.rooms")
 
 MOST_INVITES = 100
 """Invitations in one request; each is an event to sign."""
@@ -49,6 +53,9 @@ class Creation:
         people: the local users.
         settings: the version of new rooms, read at use.
         now_ms: the time, milliseconds since 1970.
+
+    Attributes:
+        elsewhere: other servers.
     """
 
     def __init__(
@@ -72,6 +79,7 @@ class Creation:
         self._people = people
         self._settings = settings
         self._now_ms = now_ms
+        self.elsewhere: Elsewhere = Nobody()
 
     async def create(self, creator: str, request: CreateRoom) -> str:
         """Make a room.
@@ -103,7 +111,9 @@ class Creation:
             if request.visibility == "public":
                 rows.set_listed(tx, room.nid, True)
 
-        return await self.make(creator, version, create_content(request, version, creator), fill, also)
+        room_id = await self.make(creator, version, create_content(request, version, creator), fill, also)
+        await self._invite_others(creator, room_id, request)
+        return room_id
 
     async def make(
         self,
@@ -188,12 +198,22 @@ class Creation:
         for entry in first_state(request):
             draft.add(entry.type, creator, entry.content, entry.state_key)
         for user_id in dict.fromkeys(request.invite):
-            if user_id == creator:
-                continue
-            content = {"membership": "invite", **self._people.member_fields(user_id)}
-            if request.is_direct:
-                content["is_direct"] = True
-            draft.add(MEMBER, creator, content, user_id)
+            if user_id != creator and server_of(user_id) == self._identity.server_name:
+                draft.add(MEMBER, creator, self._invitation(user_id, request), user_id)
+
+    def _invitation(self, user_id: str, request: CreateRoom) -> dict[str, Any]:
+        content = {"membership": "invite", **self._people.member_fields(user_id)}
+        return {**content, "is_direct": True} if request.is_direct else content
+
+    async def _invite_others(self, creator: str, room_id: str, request: CreateRoom) -> None:
+        """Invite people of other servers into a room that has just been made; it stands, whatever they answer."""
+        here = self._identity.server_name
+        others = [user_id for user_id in dict.fromkeys(request.invite) if server_of(user_id) != here]
+        for user_id in others:
+            try:
+                await self.elsewhere.invite(creator, room_id, user_id, self._invitation(user_id, request))
+            except MatrixError as problem:
+                log.warning("%s is not invited to the new room %s: %s", user_id, room_id, problem.message)
 
     def _alias(self, request: CreateRoom) -> str | None:
         if request.room_alias_name is None:
@@ -211,21 +231,22 @@ class Creation:
         if len(request.invite) > MOST_INVITES:
             raise invalid_param(f"At most {MOST_INVITES} people can be invited at once.")
         for user_id in request.invite:
-            check_invitee(user_id, self._identity, self._people)
+            check_invitee(user_id, self._identity, self._people, self.elsewhere)
 
 
-def check_invitee(user_id: str, identity: Identity, people: People) -> None:
+def check_invitee(user_id: str, identity: Identity, people: People, elsewhere: Elsewhere) -> None:
     """Refuse to invite what is no user id, or nobody.
 
     Raises:
         MatrixError: ``M_INVALID_PARAM`` for a malformed id, ``M_NOT_FOUND`` for a local user who does not exist,
-            ``M_UNKNOWN`` for a user of another server, which this server cannot reach yet.
+            ``M_UNKNOWN`` for a user of another server where this server talks with none.
     """
     if not is_user_id(user_id):
         raise invalid_param(f"{user_id!r} is not a user id.")
     if server_of(user_id) != identity.server_name:
-        raise MatrixError("M_UNKNOWN", f"Hearth cannot reach {server_of(user_id)} to invite {user_id}.", 400)
-    if not people.exists(user_id):
+        if not elsewhere.can_reach(server_of(user_id)):
+            raise MatrixError("M_UNKNOWN", f"Hearth cannot reach {server_of(user_id)} to invite {user_id}.", 400)
+    elif not people.exists(user_id):
         raise MatrixError("M_NOT_FOUND", f"There is no user {user_id} here.", 404)
 
 

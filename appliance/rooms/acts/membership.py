@@ -1,11 +1,14 @@
 """Coming and going: join, invite, leave, kick, ban, unban, forget (client-server API, "Room membership")."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from appliance.errors import MatrixError, forbidden, not_found
-from appliance.protocol.events import Event
+from appliance.errors import MatrixError, forbidden
+from appliance.protocol.event_signatures import AUTHORISER
+from appliance.protocol.identifiers import server_of
+from appliance.rooms.acts.admitting import Admitting
 from appliance.rooms.acts.creation import People, check_invitee
+from appliance.rooms.acts.elsewhere import Elsewhere, Nobody
 from appliance.rooms.graph.appending import Appender, Draft, Identity
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER
@@ -23,52 +26,77 @@ class Membership:
         standings: who was where.
         identity: as whom this server signs.
         people: the local users.
+        admitting: who is let into restricted rooms.
 
     Attributes:
         joined_listeners: awaited after somebody has joined a room.
         forgotten: called after somebody has forgotten a room.
+        elsewhere: other servers.
     """
 
     def __init__(
-        self, rooms: Rooms, appender: Appender, standings: Standings, identity: Identity, people: People
+        self,
+        rooms: Rooms,
+        appender: Appender,
+        standings: Standings,
+        identity: Identity,
+        people: People,
+        admitting: Admitting,
     ) -> None:
         self._rooms = rooms
         self._appender = appender
         self._standings = standings
         self._identity = identity
         self._people = people
+        self._admitting = admitting
         self.joined_listeners: list[Callable[[str, Room], Awaitable[None]]] = []
         self.forgotten: list[Callable[[], None]] = []
+        self.elsewhere: Elsewhere = Nobody()
 
-    async def join(self, user_id: str, room_id: str, extra: Content | None = None) -> None:
+    async def join(self, user_id: str, room_id: str, extra: Content | None = None, servers: Sequence[str] = ()) -> None:
         """Let a user into a room; nothing happens where they are in it already.
 
         Args:
             user_id: the local user.
             room_id: the room.
             extra: further content of the membership event, such as ``reason``.
+            servers: other servers that may know the room.
 
         Raises:
-            MatrixError: ``M_NOT_FOUND`` for a room that this server does not know, ``M_FORBIDDEN``.
+            MatrixError: ``M_NOT_FOUND`` for a room that nobody knows who could be asked, ``M_FORBIDDEN``.
         """
+        content = {**(extra or {}), "membership": "join", **self._people.member_fields(user_id)}
         room = await self._rooms.find(room_id)
-        if room is None:
-            raise not_found("This server does not know that room, and has nobody to ask for it.")
-        if room.published.members.of(user_id) == "join":
+        if room is not None and room.published.members.of(user_id) == "join":
+            return
+        if room is None or not room.is_followed_by(self._identity.server_name):
+            await self.elsewhere.join(user_id, room_id, content, servers)
+        else:
+            await self._join_here(user_id, room, content, servers)
+        room = await self._rooms.find(room_id)
+        if room is not None:
+            for listener in self.joined_listeners:
+                await listener(user_id, room)
+
+    async def _join_here(self, user_id: str, room: Room, content: Content, servers: Sequence[str]) -> None:
+        """Let a user into a room that is followed here."""
+        try:
+            authorising = await self._admitting.authoriser(room, room.published, user_id)
+        except MatrixError as refusal:
+            if refusal.errcode != "M_UNABLE_TO_GRANT_JOIN":
+                raise
+            # Somebody of another server may be able to vouch for it.
+            await self.elsewhere.join(user_id, room.room_id, content, servers)
             return
 
         def work(draft: Draft) -> None:
-            if draft.snapshot.members.of(user_id) == "join":
+            membership = draft.snapshot.members.of(user_id)
+            if membership == "join":
                 return
-            content = {**(extra or {}), "membership": "join", **self._people.member_fields(user_id)}
-            authorising = self._authorising_user(draft, user_id)
-            if authorising is not None:
-                content["join_authorised_via_users_server"] = authorising
-            draft.add(MEMBER, user_id, content, user_id)
+            vouched = {} if authorising is None or membership == "invite" else {AUTHORISER: authorising}
+            draft.add(MEMBER, user_id, {**content, **vouched}, user_id)
 
-        await self._appender.append(room_id, work)
-        for listener in self.joined_listeners:
-            await listener(user_id, room)
+        await self._appender.append(room.room_id, work)
 
     async def invite(self, sender: str, room_id: str, user_id: str, reason: str | None = None) -> None:
         """Invite somebody.
@@ -78,10 +106,13 @@ class Membership:
                 what ``check_invitee`` raises.
         """
         room = await self._rooms.joined(room_id, sender)
-        check_invitee(user_id, self._identity, self._people)
+        check_invitee(user_id, self._identity, self._people, self.elsewhere)
         if room.published.members.of(user_id) == "ban":
             raise forbidden(f"{user_id} is banned from this room; lift the ban before inviting.")
         content = {"membership": "invite", **self._people.member_fields(user_id), **_reason(reason)}
+        if server_of(user_id) != self._identity.server_name:
+            await self.elsewhere.invite(sender, room_id, user_id, content)
+            return
         await self._appender.append(room_id, lambda draft: draft.add(MEMBER, sender, content, user_id))
 
     async def leave(self, user_id: str, room_id: str, reason: str | None = None) -> None:
@@ -90,13 +121,16 @@ class Membership:
         Raises:
             MatrixError: ``M_FORBIDDEN`` for somebody who never had to do with the room, or is banned.
         """
+        content = {"membership": "leave", **_reason(reason)}
         room = await self._rooms.find(room_id)
-        if room is None or user_id not in room.published.members.memberships:
-            raise forbidden("You are not in this room.")
+        known = room is not None and user_id in room.published.members.memberships
+        if room is None or not room.is_followed_by(self._identity.server_name) or not known:
+            await self.elsewhere.leave(user_id, room_id, content)
+            return
 
         def work(draft: Draft) -> None:
             if draft.snapshot.members.of(user_id) != "leave":
-                draft.add(MEMBER, user_id, {"membership": "leave", **_reason(reason)}, user_id)
+                draft.add(MEMBER, user_id, content, user_id)
 
         await self._appender.append(room_id, work)
 
@@ -146,13 +180,13 @@ class Membership:
         Raises:
             MatrixError: ``M_UNKNOWN`` for a room that the user is still in or never was in.
         """
-        room = await self._rooms.find(room_id)
-        history = None if room is None else self._standings.of(user_id).of(room.nid)
-        if room is None or history is None:
+        await self._rooms.find(room_id)
+        history = self._standings.of(user_id).by_id(room_id)
+        if history is None or not history.changes:
             raise MatrixError("M_UNKNOWN", "You never were in this room.", 400)
-        if room.published.members.of(user_id) not in ("leave", "ban"):
+        if history.changes[-1].membership not in ("leave", "ban"):
             raise MatrixError("M_UNKNOWN", "You must leave this room before you can forget it.", 400)
-        await self._standings.forget(user_id, room.nid)
+        await self._standings.forget(user_id, history.room_nid)
         for tell in self.forgotten:
             tell()
 
@@ -178,37 +212,6 @@ class Membership:
         content.pop("reason", None)
         if content != present.content:
             draft.add(MEMBER, user_id, content, user_id)
-
-    def _authorising_user(self, draft: Draft, user_id: str) -> str | None:
-        """Who vouches for a join into a restricted room; None where nobody needs to.
-
-        Raises:
-            MatrixError: ``M_FORBIDDEN`` where the user is in none of the rooms that would let them in, or nobody here
-                may invite.
-        """
-        room = draft.room
-        rules = draft.state_event("m.room.join_rules")
-        rule = rules.content.get("join_rule") if rules else "invite"
-        restricted = (room.version.restricted and rule == "restricted") or (
-            room.version.knock_restricted and rule == "knock_restricted"
-        )
-        if not restricted or rules is None or draft.snapshot.members.of(user_id) in ("invite", "join"):
-            return None
-        if not self._admitted(rules, user_id):
-            raise forbidden("You are in none of the rooms whose members may join this one.")
-        power = room.power(draft.snapshot)
-        for member in draft.snapshot.members.having("join"):
-            if self._people.exists(member) and power.user(member) >= power.invite:
-                return member
-        raise MatrixError("M_UNABLE_TO_GRANT_JOIN", "Nobody on this server may let you into this room.", 400)
-
-    def _admitted(self, rules: Event, user_id: str) -> bool:
-        allow = rules.content.get("allow")
-        joined = set(self.joined_rooms(user_id))
-        return isinstance(allow, list) and any(
-            isinstance(entry, dict) and entry.get("type") == "m.room_membership" and entry.get("room_id") in joined
-            for entry in allow
-        )
 
 
 def _reason(reason: str | None) -> Content:

@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 from appliance.errors import MatrixError, forbidden, invalid_param, not_found
-from appliance.protocol.identifiers import is_room_alias
+from appliance.protocol.identifiers import is_room_alias, server_of
 from appliance.protocol.power import creators
 from appliance.rooms.acts.creation import People, check_invitee
+from appliance.rooms.acts.elsewhere import Elsewhere, Nobody
 from appliance.rooms.acts.relating import AT_A_TIME, MOST, Relating
 from appliance.rooms.graph.appending import Appender, Draft, Identity
 from appliance.rooms.graph.transactions import Transactions
@@ -34,6 +35,9 @@ class Sending:
         relating: judges what events relate to.
         identity: as whom this server signs.
         people: the local users.
+
+    Attributes:
+        elsewhere: other servers.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Sending:
         self._relating = relating
         self._identity = identity
         self._people = people
+        self.elsewhere: Elsewhere = Nobody()
 
     async def send(self, sender: str, room_id: str, event_type: str, content: Content, transaction: Transaction) -> str:
         """Send an event that is no state.
@@ -97,9 +102,11 @@ class Sending:
         if room is None or not own_join:
             room = await self._rooms.joined(room_id, sender)
         if event_type == MEMBER and content.get("membership") == "invite":
-            check_invitee(state_key, self._identity, self._people)
+            check_invitee(state_key, self._identity, self._people, self.elsewhere)
+            if server_of(state_key) != self._identity.server_name:
+                return await self.elsewhere.invite(sender, room_id, state_key, content)
         if event_type == "m.room.canonical_alias" and not state_key:
-            self._check_aliases(room, content)
+            await self._check_aliases(room, content)
         if event_type == "m.room.power_levels" and not state_key:
             _check_creators(room, content)
         self._relating.check(room, sender, event_type, content)
@@ -167,7 +174,7 @@ class Sending:
 
         return await self._transactions.once(transaction, make)
 
-    def _check_aliases(self, room: Room, content: Content) -> None:
+    async def _check_aliases(self, room: Room, content: Content) -> None:
         """Refuse aliases that were not named before and do not lead here.
 
         Raises:
@@ -183,8 +190,16 @@ class Sending:
         for alias in _aliases(content) - known:
             if not is_room_alias(alias):
                 raise invalid_param(f"{alias!r} is not an alias.")
-            if rows.room_of_alias(self._database, alias) != room.room_id:
+            if await self._room_of(alias) != room.room_id:
                 raise MatrixError("M_BAD_ALIAS", f"The alias {alias} does not lead to this room.", 400)
+
+    async def _room_of(self, alias: str) -> str | None:
+        if server_of(alias) == self._identity.server_name:
+            return rows.room_of_alias(self._database, alias)
+        try:
+            return (await self.elsewhere.room_of(alias))[0]
+        except MatrixError:
+            return None
 
 
 def may_redact(draft: Draft, room: Room, user_id: str) -> bool:

@@ -156,7 +156,8 @@ class Arriving:
 
     async def _vet(self, told: Told) -> Vetted:
         row = room_rows.by_id(self._database, told.room_id)
-        if row is not None and row.version != told.version.identifier:
+        here = await self._rooms.find(told.room_id)
+        if row is not None and here is not None and row.version != told.version.identifier:
             raise Unacceptable("The room has another version than the other server says.")
 
         def read(reader: Reader, event_ids: Sequence[str]) -> dict[str, tuple[Event, bool] | None]:
@@ -227,18 +228,25 @@ class Arriving:
     async def _made(self, told: Told, vetted: Vetted, join: Event) -> Room | None:
         """Take in a room that is not here."""
         create = vetted.create
-        row = RoomRow(
-            self._numbers.room(), told.room_id, told.version.identifier, create.sender, create.origin_server_ts
-        )
+        # Somebody may have been invited to it before: then it has a number.
+        known = room_rows.by_id(self._database, told.room_id)
+        nid = self._numbers.room() if known is None else known.room_nid
+        row = RoomRow(nid, told.room_id, told.version.identifier, create.sender, create.origin_server_ts)
         room = Room(row, EMPTY, 0, self._store, create)
         self._store.know_room(room.nid, room.version)
         outliers = await self._outliers(room, vetted)
         # From here on there is no waiting until the room is in memory: nobody else can have taken it in.
-        if self._rooms.loaded(told.room_id) is not None or room_rows.by_id(self._database, told.room_id) is not None:
+        if self._rooms.loaded(told.room_id) is not None or room_rows.by_id(self._database, told.room_id) != known:
             return None
         self._rooms.add(room)
-        await self._go_on(room, outliers, join, None, lambda tx: room_rows.insert(tx, row))
+        first = room_rows.insert if known is None else room_rows.settle_in
+        await self._go_on(room, outliers, join, self._number(join), lambda tx: first(tx, row))
         return room
+
+    def _number(self, join: Event) -> int | None:
+        """The number of a join, where it is here already."""
+        found = event_rows.by_id(self._database, join.event_id)
+        return None if found is None else found.nid
 
     def _go_on(
         self,

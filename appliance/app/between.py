@@ -1,0 +1,120 @@
+"""Rooms that servers share, put together: what others ask of them, and what is asked of others."""
+
+import asyncio
+import logging
+
+from appliance.app.clock import now_ms
+from appliance.app.federating import Federating
+from appliance.app.living import Living
+from appliance.app.owning import Owning
+from appliance.federation.access import RoomAccess
+from appliance.federation.blocking import InviteBlocking
+from appliance.federation.catching import Catching
+from appliance.federation.elsewhere import ThroughOthers
+from appliance.federation.handshakes import Handshakes
+from appliance.federation.inbox import Inbox
+from appliance.federation.invitations import Invitations
+from appliance.federation.lookups import Lookups
+from appliance.federation.making import Making
+from appliance.federation.past import Past
+from appliance.federation.remote import Remote
+from appliance.federation.retracting import Retracting
+from appliance.federation.spaces import SpacesForServers
+from appliance.federation.telling import Telling
+from appliance.federation.templates import Templates
+from appliance.rooms.outside import OutsideMemberships
+from appliance.rooms.reading.elsewhere import ServerSight
+
+log = logging.getLogger("hearth.federation")
+
+
+class NoEdus:
+    """Passes over what is no event."""
+
+    async def receive(self, origin: str, edus: object) -> None:
+        """Do nothing."""
+
+
+class Between:
+    """Rooms that servers share.
+
+    Args:
+        owning: settings, keys and accounts.
+        living: rooms and sync.
+        federating: other servers.
+    """
+
+    def __init__(self, owning: Owning, living: Living, federating: Federating) -> None:
+        database, identity, rooms = owning.database, living.identity, living.rooms
+        accepting, arriving, keyring = federating.accepting, federating.arriving, federating.keyring
+        self.remote = Remote(federating.client)
+        self.access = RoomAccess(rooms, identity)
+        self.outside = OutsideMemberships(database, living.numbers, living.standings, now_ms)
+        self.outside.changed.append(living.notifier.concern)
+        sight = ServerSight(database, living.store, living.visibility)
+        self.past = Past(database, self.access, sight, lambda: identity.server_name, now_ms)
+        self.templates = Templates(self.access, living.appender, living.admitting)
+        self.handshakes = Handshakes(database, self.access, accepting, living.admitting, identity)
+        blocking = InviteBlocking(living.account_data)
+        self.invitations = Invitations(rooms, self.access, self.outside, keyring, identity, living.profiles, blocking)
+        self.spaces = SpacesForServers(rooms, self.access, living.facts, living.children, identity)
+        self.lookups = Lookups(self.remote, federating.policy.reaches)
+        self.catching = Catching(
+            database,
+            rooms,
+            self.access,
+            accepting,
+            arriving,
+            federating.judging,
+            self.remote,
+            Telling(database, self.remote),
+            identity,
+        )
+        self.inbox = Inbox(
+            database,
+            rooms,
+            self.access,
+            accepting,
+            NoEdus(),
+            self.catching,
+            Retracting(self.outside, keyring, identity),
+            identity,
+            now_ms,
+        )
+        self.elsewhere = ThroughOthers(
+            database,
+            rooms,
+            self.access,
+            living.standings,
+            self.outside,
+            accepting,
+            arriving,
+            Making(living.store, living.appender, identity, now_ms),
+            self.remote,
+            keyring,
+            identity,
+            federating.policy.reaches,
+        )
+        for acts in (living.membership, living.knocking, living.creation, living.sending, living.aliases):
+            acts.elsewhere = self.elsewhere
+        self._accepting = accepting
+        self._looking: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Go on with what waited before a restart."""
+        self._looking = asyncio.get_running_loop().create_task(self._look(), name="looking at what waited")
+
+    async def stop(self) -> None:
+        """Let what is under way come to its end, or wait for the next start."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        await self.catching.stop()
+
+    async def _look(self) -> None:
+        try:
+            await self.inbox.look()
+            await self._accepting.look()
+            self.catching.look()
+        except Exception:
+            log.exception("What waited before the start could not all be looked at.")

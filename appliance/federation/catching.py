@@ -1,0 +1,245 @@
+"""Looking for events that others name and that are not here (server-server API, "Backfilling and retrieving missing
+events" and "Retrieving event authorisation information").
+
+One room is looked after by one task at a time. First what lies between is asked for; where that is too much, or nobody
+has it, the event is set upon the state before it as another server tells it, and a gap is left. What allows an event is
+asked for by itself. Whatever waits does so in the database, so that a restart only begins anew.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from appliance.federation.access import RoomAccess
+from appliance.federation.failures import Refused, Unreachable
+from appliance.federation.remote import Remote
+from appliance.federation.telling import Telling
+from appliance.protocol.events import Event, InvalidEvent
+from appliance.rooms.graph.appending import Identity
+from appliance.rooms.incoming.accepting import Accepting, NeedsEvents, Unacceptable
+from appliance.rooms.incoming.arriving import Arriving
+from appliance.rooms.incoming.judging import Judging
+from appliance.rooms.room import Room, Rooms
+from appliance.storage import waiting as rows
+from appliance.storage.database import Database
+
+log = logging.getLogger("hearth.federation")
+
+MOST_ROUNDS = 6
+"""How often one search asks for what lies between before it builds on a state that it is told."""
+AT_ONCE = 50
+"""Events that are asked for at a time."""
+MOST_LATEST = 20
+MOST_WAITING = 300
+"""Waiting events of a room that are looked at together."""
+MOST_BRIDGES = 10
+MOST_ROOMS = 4
+"""Rooms that are looked after at a time."""
+MOST_SERVERS = 4
+FIRST_REST, LONGEST_REST = 20.0, 3600.0
+"""Seconds until a room for which nothing was found is looked after again."""
+
+
+class Catching:
+    """Looks for what is missing.
+
+    Args:
+        database: what waits.
+        rooms: the rooms in memory.
+        access: which servers are in a room.
+        accepting: judges events.
+        arriving: sets events upon states that are told.
+        judging: says what an event lacks.
+        remote: asks other servers.
+        telling: asks them for states.
+        identity: which server this is.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        rooms: Rooms,
+        access: RoomAccess,
+        accepting: Accepting,
+        arriving: Arriving,
+        judging: Judging,
+        remote: Remote,
+        telling: Telling,
+        identity: Identity,
+    ) -> None:
+        self._database = database
+        self._rooms = rooms
+        self._access = access
+        self._accepting = accepting
+        self._arriving = arriving
+        self._judging = judging
+        self._remote = remote
+        self._telling = telling
+        self._identity = identity
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        self._origins: dict[str, str] = {}
+        self._rests: dict[str, float] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._room = asyncio.Semaphore(MOST_ROOMS)
+        self._closed = False
+
+    def seek(self, room_id: str, origin: str) -> None:
+        """Look for what events of a room wait for, beginning with the server that sent them; nobody waits for it."""
+        if self._closed:
+            return
+        self._origins[room_id] = origin
+        if room_id in self._tasks:
+            self._again.add(room_id)
+            return
+        timer = self._timers.pop(room_id, None)
+        if timer is not None:
+            timer.cancel()
+        task = asyncio.get_running_loop().create_task(self._run(room_id), name=f"catching {room_id}")
+        self._tasks[room_id] = task
+
+    def look(self) -> None:
+        """Look for what was waited for before a restart."""
+        for room_id, origin in rows.rooms(self._database):
+            self.seek(room_id, origin)
+
+    async def settled(self) -> None:
+        """Wait until every search has come to an end."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks.values()))
+
+    async def stop(self) -> None:
+        """Search no more."""
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # One room ----------------------------------------------------------------------------------------------------
+
+    async def _run(self, room_id: str) -> None:
+        try:
+            while True:
+                self._again.discard(room_id)
+                async with self._room:
+                    done = await self._search(room_id)
+                if done or room_id not in self._again:
+                    break
+            self._rest(room_id, done)
+        except Exception:
+            log.exception("The search for missing events of %s ended early.", room_id)
+        finally:
+            del self._tasks[room_id]
+
+    def _rest(self, room_id: str, done: bool) -> None:
+        """Come back to a room later where something still waits."""
+        if done or self._closed:
+            self._rests.pop(room_id, None)
+            self._origins.pop(room_id, None)
+            return
+        seconds = self._rests.get(room_id, FIRST_REST / 2) * 2
+        self._rests[room_id] = min(seconds, LONGEST_REST)
+        loop = asyncio.get_running_loop()
+        self._timers[room_id] = loop.call_later(self._rests[room_id], self._resume, room_id)
+
+    def _resume(self, room_id: str) -> None:
+        self._timers.pop(room_id, None)
+        self.seek(room_id, self._origins.get(room_id, ""))
+
+    async def _search(self, room_id: str) -> bool:
+        """Look for what is missing in a room; whether nothing waits any more that could be helped."""
+        asked: set[str] = set()
+        for _ in range(MOST_ROUNDS):
+            room = await self._rooms.find(room_id)
+            if room is None:
+                return True
+            roots = await self._roots(room)
+            if not roots:
+                return True
+            await self._authorise(room, roots)
+            roots = [one for one in await self._roots(room) if one.event_id not in asked]
+            asked.update(one.event_id for one in roots)
+            if not roots or not await self._between(room, roots[:MOST_LATEST]):
+                break
+        room = await self._rooms.find(room_id)
+        if room is None:
+            return True
+        for event in (await self._roots(room))[:MOST_BRIDGES]:
+            await self._bridge(room, event)
+        return not await self._roots(room)
+
+    async def _roots(self, room: Room) -> list[Event]:
+        """The events of a room that wait for what does not wait itself."""
+        waiting = await self._database.reading(lambda reader: rows.of_room(reader, room.room_id, MOST_WAITING))
+        held = {one.event_id for one in waiting}
+        events = [Event.from_json(room.version, one.json, one.event_id) for one in waiting]
+        return [event for event in events if set(self._judging.missing(event)) - held]
+
+    def _servers(self, room: Room) -> list[str]:
+        """Whom to ask: the server that sent what waits, then others in the room."""
+        others = [self._origins.get(room.room_id, ""), *self._access.servers(room)]
+        here = self._identity.server_name
+        return [one for one in dict.fromkeys(others) if one and one != here][:MOST_SERVERS]
+
+    async def _between(self, room: Room, roots: Sequence[Event]) -> bool:
+        """Ask for what lies before some events; whether something came."""
+        latest = [one.event_id for one in roots]
+        earliest = [end.event_id for end in room.published.extremities]
+        for server in self._servers(room):
+            try:
+                pdus = await self._remote.missing(server, room.room_id, latest, earliest, AT_ONCE)
+            except (Unreachable, Refused) as problem:
+                log.info("%s does not say what is missing in %s: %s", server, room.room_id, problem)
+                continue
+            if await self._take(room, pdus, server):
+                return True
+        return False
+
+    async def _take(self, room: Room, pdus: Iterable[Any], server: str) -> bool:
+        came = False
+        for pdu in pdus:
+            try:
+                await self._accepting.accept(room.room_id, pdu, server)
+            except (InvalidEvent, Unacceptable) as problem:
+                log.info("A missing event of %s that %s sent is not taken: %s", room.room_id, server, problem)
+            else:
+                came = True
+        return came
+
+    # What allows events ------------------------------------------------------------------------------------------
+
+    async def _authorise(self, room: Room, events: Sequence[Event]) -> None:
+        """Ask for what allows some events, as far as it is not here."""
+        for event in events[:MOST_LATEST]:
+            if self._judging.missing(event, as_outlier=True):
+                await self._chain(room, event)
+
+    async def _chain(self, room: Room, event: Event) -> None:
+        for server in self._servers(room):
+            try:
+                pdus = await self._remote.event_auth(server, room.room_id, event.event_id)
+            except (Unreachable, Refused) as problem:
+                log.info("%s does not say what allows an event of %s: %s", server, room.room_id, problem)
+                continue
+            await self._accepting.accept_outliers(room.room_id, pdus)
+            if not self._judging.missing(event, as_outlier=True):
+                return
+
+    # Where too much is missing -----------------------------------------------------------------------------------
+
+    async def _bridge(self, room: Room, event: Event) -> None:
+        """Set an event upon the state before it as another server tells it."""
+        for server in self._servers(room):
+            try:
+                told = await self._telling.state_before(room, server, event.event_id)
+                await self._arriving.bridge(told, event.pdu)
+            except NeedsEvents:
+                await self._chain(room, event)
+            except (Unreachable, Refused, InvalidEvent, Unacceptable) as problem:
+                log.info("%s does not tell the state at an event of %s: %s", server, room.room_id, problem)
+            else:
+                return
