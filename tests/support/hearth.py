@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds for a start or an end, on a machine that does other things too."""
 
 ANSWERS = """
