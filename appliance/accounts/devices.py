@@ -5,7 +5,7 @@ import msgspec
 from appliance.accounts.sessions import Sessions, check_device
 from appliance.errors import not_found
 from appliance.storage import devices
-from appliance.storage.database import Database
+from appliance.storage.database import Database, Tx
 from appliance.storage.devices import Device
 
 
@@ -43,7 +43,18 @@ class Devices:
             MatrixError: 404 ``M_NOT_FOUND``, 400 ``M_INVALID_PARAM`` for a name of more than 255 characters.
         """
         check_device("", display_name)
-        if not await self._database.write(lambda tx: devices.rename_device(tx, user_id, device_id, display_name)):
+
+        def work(tx: Tx) -> bool:
+            if not devices.rename_device(tx, user_id, device_id, display_name):
+                return False
+            self._sessions.changing(tx, user_id, device_id)
+            return True
+
+        def published(done: bool) -> None:
+            if done:
+                self._sessions.changed(user_id, device_id)
+
+        if not await self._database.write(work, published=published):
             raise _unknown()
 
     def _fresh(self, device: Device) -> Device:

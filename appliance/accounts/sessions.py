@@ -21,7 +21,7 @@ from appliance.errors import MatrixError, invalid_param
 from appliance.storage import devices, sessions
 from appliance.storage.database import Database, Tx
 
-__all__ = ["DeviceListener", "Login", "Session", "Sessions", "check_device", "locked_out"]
+__all__ = ["DeviceChanges", "DeviceListener", "Login", "Session", "Sessions", "check_device", "locked_out"]
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,16 @@ class DeviceListener(Protocol):
         """A device is gone; called on the loop after the commit."""
 
 
+class DeviceChanges(Protocol):
+    """Whoever tells others of new and renamed devices."""
+
+    def changing(self, tx: Tx, user_id: str, device_id: str) -> None:
+        """Note the change of a device, in the unit that makes or renames it."""
+
+    def changed(self, user_id: str, device_id: str) -> None:
+        """A device is new or has another name; called on the loop after the commit."""
+
+
 class Sessions:
     """All logins of this server.
 
@@ -75,6 +85,7 @@ class Sessions:
     Attributes:
         listeners: told of every device that is deleted.
         replaced: called on the loop with the user and the device on which a new login ended another, after the commit.
+        change_listeners: told of every device that is new or has another name.
     """
 
     def __init__(self, database: Database, clock: Clock = wall_clock) -> None:
@@ -85,6 +96,7 @@ class Sessions:
         self._written_ts = clock()
         self.listeners: list[DeviceListener] = []
         self.replaced: list[Callable[[str, str], None]] = []
+        self.change_listeners: list[DeviceChanges] = []
 
     # Asking ----------------------------------------------------------------------------------------------------------
 
@@ -160,9 +172,11 @@ class Sessions:
         access_token, refresh_token = _new_token(), _new_token() if refresh else None
         lifetime = ACCESS_TOKEN_MS if refresh else None
 
-        def work(tx: Tx) -> bool:
+        def work(tx: Tx) -> tuple[bool, bool]:
             before = sessions.is_logged_in(tx, user_id, device_id)
-            session_id = sessions.start_session(tx, user_id, device_id, display_name, now)
+            session_id, is_new = sessions.start_session(tx, user_id, device_id, display_name, now)
+            if is_new:
+                self.changing(tx, user_id, device_id)
             sessions.insert_tokens(
                 tx,
                 session_id,
@@ -171,10 +185,13 @@ class Sessions:
                 now,
                 now + lifetime if lifetime else None,
             )
-            return before
+            return before, is_new
 
-        def published(before: bool) -> None:
+        def published(found: tuple[bool, bool]) -> None:
+            before, is_new = found
             self.forget(user_id)
+            if is_new:
+                self.changed(user_id, device_id)
             if before:
                 for tell in self.replaced:
                     tell(user_id, device_id)
@@ -255,6 +272,16 @@ class Sessions:
     def end_all(self, tx: Tx, user_id: str, keep: str | None = None) -> list[str]:
         """Delete a user's devices but for one, as a part of somebody else's unit, who then calls ``ended``."""
         return self._delete(tx, user_id, [one for one in devices.device_ids(tx, user_id) if one != keep])
+
+    def changing(self, tx: Tx, user_id: str, device_id: str) -> None:
+        """Say that a device is new or gets another name, as a part of the unit, whose owner then calls ``changed``."""
+        for listener in self.change_listeners:
+            listener.changing(tx, user_id, device_id)
+
+    def changed(self, user_id: str, device_id: str) -> None:
+        """Publish that a device is new or has another name."""
+        for listener in self.change_listeners:
+            listener.changed(user_id, device_id)
 
     def ended(self, user_id: str, device_ids: Iterable[str]) -> None:
         """Publish that devices were deleted."""

@@ -46,6 +46,7 @@ from appliance.api.federation.keys import KeysApi
 from appliance.api.federation.openid import UserInfoApi
 from appliance.api.federation.version import VersionApi
 from appliance.app.between import Between
+from appliance.app.encrypting import encryption_controllers
 from appliance.app.federating import Federating
 from appliance.app.living import Living
 from appliance.app.owning import Owning
@@ -139,4 +140,5 @@ def client_controllers(
         bind(VersionApi),
         bind(Versions),
         bind(WellKnown, settings=settings, accounts=accounts),
+        *encryption_controllers(living.encrypting, interactive),
     ]

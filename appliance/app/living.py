@@ -5,6 +5,7 @@ from appliance.accounts.ignored import Ignored
 from appliance.accounts.profiles import Profiles
 from appliance.accounts.push_rules import PushRules
 from appliance.app.clock import now_ms
+from appliance.app.encrypting import Encrypting
 from appliance.app.owning import Owning
 from appliance.app.sliding import Sliding
 from appliance.federation.keys import ServerIdentity
@@ -75,6 +76,7 @@ class Living:
         self.typing = Typing(self.rooms, serial)
         self.typing.changed.append(self.notifier.typing)
         self.company = Company(database)
+        self.encrypting = Encrypting(owning, self.standings, self.company, self.notifier)
         self.presence = Presence(self.company, serial, owning.settings, now_ms)
         self.presence.changed.append(
             lambda users: self.notifier.presence(users, self.company.rooms_of_all(users), self.company)
@@ -106,6 +108,7 @@ class Living:
             self.facts,
             self.directory,
             self.children,
+            self.encrypting.lists,
             self.notifier,
         )
         self.appender = Appender(self.numbers, self.rooms, self.store, self.identity, now_ms, contributors)
@@ -147,6 +150,7 @@ class Living:
             self.stream,
             self.ephemeral,
             PresenceStream(self.presence),
+            self.encrypting.parts,
         )
         self.account_data = AccountData(database)
         self.push_rules = PushRules(database, self.account_data)

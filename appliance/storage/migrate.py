@@ -17,6 +17,7 @@ STEPS: tuple[str, ...] = (
     "m0003_engine",
     "m0004_federation",
     "m0005_fedrooms",
+    "m0006_encryption",
     "m0007_unread",
     "m0008_relations",
     "m0009_people",

@@ -97,14 +97,15 @@ def is_logged_in(tx: Tx, user_id: str, device_id: str) -> bool:
     return bool(tx.execute("SELECT 1 FROM sessions WHERE user_id = ? AND device_id = ?", (user_id, device_id)))
 
 
-def start_session(tx: Tx, user_id: str, device_id: str, display_name: str | None, now: int) -> int:
+def start_session(tx: Tx, user_id: str, device_id: str, display_name: str | None, now: int) -> tuple[int, bool]:
     """Begin a session on a device, which is made where it is new; what was logged in there before is ended.
 
     Returns:
-        The number of the session.
+        The number of the session, and whether the device is new.
     """
-    tx.execute(
-        "INSERT INTO devices (user_id, device_id, display_name, created_ts) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    made = tx.execute(
+        "INSERT INTO devices (user_id, device_id, display_name, created_ts) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING RETURNING 1",
         (user_id, device_id, display_name, now),
     )
     tx.execute("DELETE FROM sessions WHERE user_id = ? AND device_id = ?", (user_id, device_id))
@@ -112,7 +113,7 @@ def start_session(tx: Tx, user_id: str, device_id: str, display_name: str | None
         "INSERT INTO sessions (user_id, device_id, created_ts) VALUES (?, ?, ?) RETURNING session_id",
         (user_id, device_id, now),
     )
-    return int(rows[0][0])
+    return int(rows[0][0]), bool(made)
 
 
 def insert_tokens(

@@ -89,6 +89,15 @@ class Notifier:
             if user_id in user_ids or not company.rooms_of(user_id).isdisjoint(rooms):
                 self._wake(user_id)
 
+    def devices(self, user_id: str, company: Company) -> None:
+        """Note whom it concerns that a user's list of devices changes, which is being published: who shares a room."""
+        if not self._waiting:
+            return
+        rooms = company.rooms_of(user_id)
+        for other in self._waiting:
+            if other == user_id or not company.rooms_of(other).isdisjoint(rooms):
+                self._concerned.add(other)
+
     def _concern_members(self, memberships: Mapping[str, str]) -> None:
         if len(self._waiting) < len(memberships):
             self._concerned.update(user for user in self._waiting if memberships.get(user) == "join")

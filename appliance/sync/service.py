@@ -17,6 +17,7 @@ from appliance.rooms.standings import History, Standings, UserRooms
 from appliance.storage.database import Database
 from appliance.storage.tokens import SyncToken
 from appliance.sync.activity import Activity
+from appliance.sync.encryption import EncryptionParts
 from appliance.sync.ephemeral import Ephemeral, News
 from appliance.sync.presence import PresenceStream
 from appliance.sync.sections import Options, Sections, Window
@@ -75,6 +76,7 @@ class Sync:
         account_data: what accounts have to tell.
         ephemeral: tells receipts and typing.
         presence: tells who is online.
+        encryption: tells messages to devices and what concerns keys.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Sync:
         account_data: AccountData,
         ephemeral: Ephemeral,
         presence: PresenceStream,
+        encryption: EncryptionParts,
     ) -> None:
         self._database = database
         self._rooms = rooms
@@ -96,6 +99,7 @@ class Sync:
         self._account_data = account_data
         self._ephemeral = ephemeral
         self._presence = presence
+        self._encryption = encryption
 
     async def answer(self, asker: Asker, since: SyncToken | None, options: Options) -> SyncAnswer:
         """What happened for a user after a token; everything without one.
@@ -123,19 +127,16 @@ class Sync:
                 held[history.room_nid] = NOWHERE if room is None else room
         windows = [self._window(history, held[history.room_nid], known, upto) for history in concerned]
         rooms = await self._room_sections(windows, asker, options, known is None, by_room, news)
-        token = SyncToken(upto, boot=news.boot, serial=news.serial)
-        answer: dict[str, Any] = {
-            "next_batch": str(token),
-            "device_one_time_keys_count": {},
-            "device_unused_fallback_key_types": [],
-        }
+        encryption = await self._encryption.news(asker, known, since.to_device if since else 0, upto)
+        token = SyncToken(upto, encryption.to_device, boot=news.boot, serial=news.serial)
+        answer: dict[str, Any] = {"next_batch": str(token), **encryption.fields}
         if rooms:
             answer["rooms"] = rooms
         if top:
             answer["account_data"] = {"events": top}
         if people:
             answer["presence"] = {"events": people}
-        return SyncAnswer(orjson.dumps(answer), not rooms and not top and not people, token)
+        return SyncAnswer(orjson.dumps(answer), not rooms and not top and not people and encryption.empty, token)
 
     def _concerned(
         self, user: UserRooms, since: int | None, options: Options, by_room: Mapping[str, Any], news: News

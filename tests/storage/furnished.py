@@ -5,7 +5,7 @@ from appliance.storage.database import Tx
 
 ALICE, BOB, REMOTE = "@alice:here.example", "@bob:here.example", "@mallory:elsewhere.example"
 ROOM_COLUMNS = {"room_nid", "room_id", "event_nid", "event_id", "group_nid", "redaction_nid", "slot_nid"}
-APART = {"purges", "number_floors", "unused_slots", "slots"}
+APART = {"purges", "number_floors", "unused_slots", "slots", "backed_up_keys"}
 """Tables that have such columns and belong to no room."""
 
 

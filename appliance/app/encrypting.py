@@ -1,0 +1,75 @@
+"""Encryption, put together."""
+
+from litestar import Controller
+
+from appliance.accounts.interactive import Interactive
+from appliance.api.client.keys import DeviceKeysApi
+from appliance.api.client.to_device import ToDeviceApi
+from appliance.app.clock import now_ms
+from appliance.app.owning import Owning
+from appliance.encryption.claims import Claims
+from appliance.encryption.counts import Counts
+from appliance.encryption.device_lists import DeviceLists
+from appliance.encryption.devices import Devices
+from appliance.encryption.inbox import Inbox
+from appliance.encryption.queries import Queries
+from appliance.encryption.remote import NoRemote, RemoteKeys
+from appliance.encryption.to_device import ToDevice
+from appliance.encryption.uploads import Uploads
+from appliance.rooms.signs.company import Company
+from appliance.rooms.standings import Standings
+from appliance.server.endpoints import bind
+from appliance.sync.encryption import EncryptionParts
+from appliance.sync.notifier import Notifier
+
+
+class Encrypting:
+    """The keys that this server keeps and the messages that it carries.
+
+    Args:
+        owning: settings and accounts.
+        standings: who is where.
+        company: who shares a room with whom.
+        notifier: wakes those who wait.
+        remote: asks other servers; None where there is no way to them.
+    """
+
+    def __init__(
+        self,
+        owning: Owning,
+        standings: Standings,
+        company: Company,
+        notifier: Notifier,
+        remote: RemoteKeys | None = None,
+    ) -> None:
+        self.database = database = owning.database
+        self.remote = remote or NoRemote(lambda: owning.settings.server_name)
+        self.lists = DeviceLists(database, standings)
+        self.counts = Counts(database)
+        self.inbox = Inbox(database)
+        self.queries = Queries(database, self.remote)
+        self.uploads = Uploads(database, self.lists, self.counts)
+        self.claims = Claims(database, self.counts, self.remote)
+        self.to_device = ToDevice(database, self.inbox, self.remote, now_ms)
+        self.parts = EncryptionParts(self.inbox, self.lists, self.counts)
+        devices = Devices(database, self.lists, self.queries, self.counts, self.inbox)
+        owning.sessions.listeners.append(devices)
+        owning.sessions.change_listeners.append(devices)
+        self.lists.listeners.append(self.queries.forget)
+        self.lists.listeners.append(lambda user_id: notifier.devices(user_id, company))
+        self.to_device.arrived.append(notifier.concern)
+
+
+def encryption_controllers(encrypting: Encrypting, interactive: Interactive) -> list[type[Controller]]:
+    """The controllers of the client-server API that are about encryption."""
+    return [
+        bind(
+            DeviceKeysApi,
+            database=encrypting.database,
+            uploads=encrypting.uploads,
+            queries=encrypting.queries,
+            claims=encrypting.claims,
+            device_lists=encrypting.lists,
+        ),
+        bind(ToDeviceApi, to_device=encrypting.to_device),
+    ]

@@ -1,0 +1,214 @@
+"""Answering for whose keys there are (client-server API, "POST /keys/query").
+
+What is served of a local user is made once, as bytes, and kept until something of it changes: an answer for hundreds of
+users joins them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from msgspec import Struct
+
+from appliance.encryption.key_objects import with_signatures
+from appliance.encryption.remote import Failures, RemoteKeys, by_server, each_server
+from appliance.errors import bad_json
+from appliance.storage import cross_signing as cross_rows
+from appliance.storage import device_keys as rows
+from appliance.storage.accounts import find_account
+from appliance.storage.database import Database
+from appliance.storage.lru import Lru
+
+USERS_KEPT = 5_000
+SIGNERS_KEPT = 300
+
+Wanted = Mapping[str, Sequence[str]]
+"""User to the devices that are asked for; none for all of them."""
+Signatures = dict[tuple[str, str], dict[str, str]]
+"""(user, key) to key id to signature."""
+
+
+class UserKeys(Struct, frozen=True):
+    """What is served of a user, as JSON.
+
+    Args:
+        devices: each device's keys.
+        all_devices: the object of all devices.
+        master: the master key, or None.
+        master_id: its id, empty without one.
+        self_signing: the self-signing key, or None.
+        user_signing: the user-signing key, or None; for the user's own eyes.
+    """
+
+    devices: dict[str, bytes]
+    all_devices: bytes
+    master: bytes | None
+    master_id: str
+    self_signing: bytes | None
+    user_signing: bytes | None
+
+
+class KeysOf(Struct):
+    """The parts of an answer while it grows: user to JSON."""
+
+    device_keys: dict[str, bytes]
+    master_keys: dict[str, bytes]
+    self_signing_keys: dict[str, bytes]
+    user_signing_keys: dict[str, bytes]
+
+    def answer(self, failures: Failures) -> bytes:
+        """The body of the answer."""
+        parts = [b'"failures":' + orjson.dumps(failures)]
+        for name in self.__struct_fields__:
+            parts.append(orjson.dumps(name) + b":" + joined(getattr(self, name)))
+        return b"{" + b",".join(parts) + b"}"
+
+
+class Queries:
+    """Knows the keys of users and devices.
+
+    Args:
+        database: where they are.
+        remote: asks other servers.
+    """
+
+    def __init__(self, database: Database, remote: RemoteKeys) -> None:
+        self._database = database
+        self._remote = remote
+        self._known: Lru[str, UserKeys] = Lru(USERS_KEPT)
+        self._signatures: Lru[str, Signatures] = Lru(SIGNERS_KEPT)
+
+    def forget(self, user_id: str) -> None:
+        """Something of what is served of a user changed; called as that is published."""
+        self._known.drop(user_id)
+        self._signatures.drop(user_id)
+
+    def of(self, user_id: str) -> UserKeys:
+        """What is served of a local user."""
+        known = self._known.get(user_id)
+        if known is None:
+            known = self._read(user_id)
+            self._known.put(user_id, known)
+        return known
+
+    async def query(self, asker: str, wanted: Wanted, timeout_ms: int) -> bytes:
+        """The answer for users and some or all of their devices.
+
+        Args:
+            asker: who asks; sees their own user-signing key and their own signatures.
+            wanted: whose keys; see ``read_wanted``.
+            timeout_ms: how long other servers may take.
+        """
+        local, others = by_server(wanted, self._remote.is_local)
+        found = KeysOf({}, {}, {}, {})
+        signed = self._signed_by(asker)
+        for user_id, device_ids in local.items():
+            self._add(found, user_id, device_ids, signed)
+        if asker in local and (key := self.of(asker).user_signing) is not None:
+            found.user_signing_keys[asker] = key
+        return found.answer(await self._ask(found, others, signed, timeout_ms))
+
+    def query_local(self, wanted: Wanted) -> dict[str, dict[str, Any]]:
+        """The same for another server that asks: without what only users themselves may see.
+
+        Returns:
+            ``device_keys``, ``master_keys`` and ``self_signing_keys``, each a map of users.
+        """
+        found = KeysOf({}, {}, {}, {})
+        for user_id, device_ids in wanted.items():
+            if self._remote.is_local(user_id):
+                self._add(found, user_id, device_ids, {})
+        return {
+            name: {user_id: orjson.Fragment(value) for user_id, value in getattr(found, name).items()}
+            for name in ("device_keys", "master_keys", "self_signing_keys")
+        }
+
+    async def _ask(self, found: KeysOf, others: Mapping[str, Wanted], signed: Signatures, timeout_ms: int) -> Failures:
+        """Ask the other servers and add what they say of their own users."""
+        if not others:
+            return {}
+        asks = {server: {user: list(ids) for user, ids in users.items()} for server, users in others.items()}
+        answers, failures = await each_server(asks, lambda server, users: self._remote.query(server, users, timeout_ms))
+        for server, told in answers.items():
+            for name in ("device_keys", "master_keys", "self_signing_keys"):
+                users = told.get(name)
+                for user_id in asks[server]:
+                    value = users.get(user_id) if isinstance(users, dict) else None
+                    if isinstance(value, dict):
+                        if name == "master_keys":
+                            value = _signed_more(value, user_id, signed)
+                        getattr(found, name)[user_id] = orjson.dumps(value)
+        return failures
+
+    def _add(self, found: KeysOf, user_id: str, device_ids: Sequence[str], signed: Signatures) -> None:
+        known = self.of(user_id)
+        if not known.devices and known.master is None and find_account(self._database, user_id) is None:
+            return
+        if device_ids:
+            some = {one: known.devices[one] for one in device_ids if one in known.devices}
+            found.device_keys[user_id] = joined(some)
+        else:
+            found.device_keys[user_id] = known.all_devices
+        if known.master is not None:
+            own = signed.get((user_id, known.master_id))
+            found.master_keys[user_id] = (
+                known.master if own is None else orjson.dumps(_signed_more(orjson.loads(known.master), user_id, signed))
+            )
+        if known.self_signing is not None:
+            found.self_signing_keys[user_id] = known.self_signing
+
+    def _signed_by(self, asker: str) -> Signatures:
+        """The signatures that a local user made on others' master keys."""
+        known = self._signatures.get(asker)
+        if known is None:
+            known = {}
+            for target, target_key, key_id, signature in cross_rows.signatures_by(self._database, asker):
+                known.setdefault((target, target_key), {})[f"{asker} {key_id}"] = signature
+            self._signatures.put(asker, known)
+        return known
+
+    def _read(self, user_id: str) -> UserKeys:
+        devices = {}
+        for device in rows.all_keys(self._database, user_id):
+            value: dict[str, Any] = orjson.loads(device.json)
+            if device.display_name is not None:
+                value["unsigned"] = {"device_display_name": device.display_name}
+            devices[device.device_id] = orjson.dumps(value)
+        keys = cross_rows.keys_of(self._database, user_id)
+        each = {usage: key.json.encode() for usage, key in keys.items()}
+        return UserKeys(
+            devices,
+            joined(devices),
+            each.get("master"),
+            keys["master"].key_id if "master" in keys else "",
+            each.get("self_signing"),
+            each.get("user_signing"),
+        )
+
+
+def read_wanted(value: Any) -> dict[str, list[str]]:
+    """Whose keys a request asks for.
+
+    Raises:
+        MatrixError: ``M_BAD_JSON`` for what is not users to lists of device ids.
+    """
+    if not isinstance(value, dict) or not all(
+        isinstance(ids, list) and all(isinstance(one, str) for one in ids) for ids in value.values()
+    ):
+        raise bad_json("device_keys must be an object of user ids to lists of device ids.")
+    return value
+
+
+def joined(values: Mapping[str, bytes]) -> bytes:
+    """A JSON object out of values that are JSON already."""
+    return b"{" + b",".join([orjson.dumps(name) + b":" + value for name, value in values.items()]) + b"}"
+
+
+def _signed_more(master: dict[str, Any], user_id: str, signed: Signatures) -> dict[str, Any]:
+    """A master key with the asker's own signatures."""
+    keys = master.get("keys")
+    for key_id in keys if isinstance(keys, dict) else ():
+        for name, signature in signed.get((user_id, key_id), {}).items():
+            signer, _, by = name.partition(" ")
+            master = with_signatures(master, {signer: {by: signature}})
+    return master

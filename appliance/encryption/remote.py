@@ -1,0 +1,97 @@
+"""What encryption needs of the way to other servers: whoever goes that way gives it, app/ hands it in."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from appliance.protocol.identifiers import server_of
+
+T = TypeVar("T")
+Failures = dict[str, dict[str, Any]]
+"""Servers that could not be asked, with what is told of it."""
+MOST_SERVERS_AT_ONCE = 50
+
+
+class Unreachable(Exception):  # noqa: N818 - a fact
+    """Another server could not be asked, or answered with nonsense. The message says why."""
+
+
+class RemoteKeys(Protocol):
+    """Asks other servers for keys (server-server API, "End-to-End Encryption", "Device Management").
+
+    Every method raises ``Unreachable`` where there is no good answer in time.
+    """
+
+    def is_local(self, user_id: str) -> bool:
+        """Whether a user belongs to this server."""
+        ...
+
+    async def query(self, server: str, users: Mapping[str, list[str]], timeout_ms: int) -> dict[str, Any]:
+        """POST /_matrix/federation/v1/user/keys/query: its answer, for users to device ids (none for all)."""
+        ...
+
+    async def claim(self, server: str, users: Mapping[str, Mapping[str, str]], timeout_ms: int) -> dict[str, Any]:
+        """POST /_matrix/federation/v1/user/keys/claim: the ``one_time_keys`` of its answer."""
+        ...
+
+    async def devices(self, user_id: str) -> dict[str, Any]:
+        """GET /_matrix/federation/v1/user/devices/{userId}: its answer."""
+        ...
+
+
+class NoRemote:
+    """Stands for the way to other servers while there is none.
+
+    Args:
+        server_name: the name of this server, asked at each use.
+    """
+
+    def __init__(self, server_name: Callable[[], str]) -> None:
+        self._server_name = server_name
+
+    def is_local(self, user_id: str) -> bool:
+        """Whether a user belongs to this server."""
+        return user_id.partition(":")[2] == self._server_name()
+
+    async def query(self, server: str, users: Mapping[str, list[str]], timeout_ms: int) -> dict[str, Any]:
+        """Raises ``Unreachable``."""
+        raise Unreachable("This server does not talk to others.")
+
+    async def claim(self, server: str, users: Mapping[str, Mapping[str, str]], timeout_ms: int) -> dict[str, Any]:
+        """Raises ``Unreachable``."""
+        raise Unreachable("This server does not talk to others.")
+
+    async def devices(self, user_id: str) -> dict[str, Any]:
+        """Raises ``Unreachable``."""
+        raise Unreachable("This server does not talk to others.")
+
+
+def by_server(users: Mapping[str, T], is_local: Callable[[str], bool]) -> tuple[dict[str, T], dict[str, dict[str, T]]]:
+    """Part users into local ones and the others by their servers; what is no user id is left out."""
+    local: dict[str, T] = {}
+    others: dict[str, dict[str, T]] = {}
+    for user_id, value in users.items():
+        if is_local(user_id):
+            local[user_id] = value
+        elif user_id.startswith("@") and ":" in user_id:
+            others.setdefault(server_of(user_id), {})[user_id] = value
+    return local, others
+
+
+async def each_server(
+    asks: Mapping[str, T], ask: Callable[[str, T], Awaitable[dict[str, Any]]]
+) -> tuple[dict[str, dict[str, Any]], Failures]:
+    """Ask several servers at once; what each answered, and those that could not be asked."""
+    answers: dict[str, dict[str, Any]] = {}
+    failures: Failures = {}
+    gate = asyncio.Semaphore(MOST_SERVERS_AT_ONCE)
+
+    async def one(server: str, question: T) -> None:
+        async with gate:
+            try:
+                answers[server] = await ask(server, question)
+            except Unreachable as error:
+                failures[server] = {"errcode": "M_UNKNOWN", "error": str(error)}
+
+    await asyncio.gather(*(one(server, question) for server, question in asks.items()))
+    return answers, failures

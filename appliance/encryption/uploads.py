@@ -1,0 +1,141 @@
+"""Uploading the keys of a device (client-server API, "Uploading keys")."""
+
+from typing import Any
+
+import orjson
+from msgspec import Struct
+
+from appliance.encryption.counts import Counts, KeyCounts, told
+from appliance.encryption.device_lists import DeviceLists
+from appliance.encryption.key_objects import (
+    MOST_ALGORITHMS,
+    MOST_ONE_TIME_KEYS,
+    Prekey,
+    bare,
+    encoded,
+    read_device_keys,
+    read_prekeys,
+    with_signatures,
+)
+from appliance.errors import MatrixError, invalid_param, too_large
+from appliance.storage import device_keys as rows
+from appliance.storage.database import Database, Tx
+from appliance.storage.device_lists import note_update
+
+
+class _Done(Struct, frozen=True):
+    """What became of an upload: a refusal, or the keys that the device has, and the position of a changed identity."""
+
+    refusal: MatrixError | None = None
+    left: KeyCounts | None = None
+    position: int | None = None
+
+
+class Uploads:
+    """Takes the keys of local users' devices.
+
+    Args:
+        database: where they are kept.
+        lists: told of changed identity keys.
+        counts: told of all.
+    """
+
+    def __init__(self, database: Database, lists: DeviceLists, counts: Counts) -> None:
+        self._database = database
+        self._lists = lists
+        self._counts = counts
+
+    async def upload(self, user_id: str, device_id: str, body: dict[str, Any]) -> dict[str, int]:
+        """Keep what a device uploads; all of it, or nothing.
+
+        One-time keys that are there already, or were there and have been given out, are passed over: a client that
+        lost an answer repeats itself.
+
+        Args:
+            user_id: the user.
+            device_id: the device, which uploads its own keys.
+            body: the request's.
+
+        Returns:
+            how many one-time keys the device now has, by algorithm.
+
+        Raises:
+            MatrixError: ``M_BAD_JSON``, ``M_INVALID_PARAM``, ``M_TOO_LARGE``; ``M_UNKNOWN`` for another key under the
+                id of one that is there.
+        """
+        if not device_id:
+            raise invalid_param("Only a device can have keys, and this access token belongs to none.")
+        identity = None
+        if body.get("device_keys") is not None:
+            identity = read_device_keys(body["device_keys"], user_id, device_id)
+        one_time = read_prekeys(body.get("one_time_keys"), "one_time_keys", MOST_ONE_TIME_KEYS)
+        given = body.get("fallback_keys", body.get("org.matrix.msc2732.fallback_keys"))
+        fallback = read_prekeys(given, "fallback_keys", MOST_ALGORITHMS)
+        if len({key.algorithm for key in fallback}) != len(fallback):
+            raise invalid_param("fallback_keys may hold one key for each algorithm.")
+        if identity is None and not one_time and not fallback:
+            return dict(self._counts.of(user_id, device_id).one_time)
+
+        def published(done: _Done) -> None:
+            self._counts.changed(user_id, device_id)
+            if done.position is not None:
+                self._lists.changed(user_id, done.position)
+
+        done = await self._database.write(
+            lambda tx: store_keys(tx, user_id, device_id, identity, one_time, fallback), published=published
+        )
+        if done.refusal is not None:
+            raise done.refusal
+        return done.left.one_time if done.left is not None else {}
+
+
+def store_keys(
+    tx: Tx,
+    user_id: str,
+    device_id: str,
+    identity: dict[str, Any] | None,
+    one_time: list[Prekey],
+    fallback: list[Prekey],
+) -> _Done:
+    """Store keys that were found good, in a unit; refusals are answered and not raised, since nothing was written."""
+    nid = rows.keyed_device(tx, user_id, device_id)
+    if nid is None:
+        return _Done(MatrixError("M_UNKNOWN_TOKEN", "This device is gone: please log in again.", 401))
+    position = None
+    before = rows.find_keys(tx, user_id, device_id)
+    known = None if before is None else orjson.loads(before)
+    renewed = identity is not None and known is not None and known["keys"] != identity["keys"]
+    held = {} if renewed else rows.one_time_keys(tx, nid)
+    claimed = set() if renewed else rows.claimed_before(tx, nid)
+    added = []
+    for key in one_time:
+        there = held.get((key.algorithm, key.key_id))
+        if there is not None and there != key.json:
+            return _Done(_taken(key, there))
+        if there is None and rows.digest(key.algorithm, key.key_id, key.json) not in claimed:
+            added.append((key.algorithm, key.key_id, key.json))
+    if len(held) + len(added) > MOST_ONE_TIME_KEYS:
+        return _Done(too_large(f"A device may have at most {MOST_ONE_TIME_KEYS} one-time keys on the server."))
+    if renewed:
+        # What the old identity signed is of no use under the new one.
+        rows.drop_prekeys(tx, nid)
+    if identity is not None:
+        if known is not None and bare(known) == bare(identity):
+            identity = with_signatures(known, identity["signatures"])
+        json = encoded(identity)
+        if json != before:
+            rows.put_keys(tx, user_id, device_id, json)
+            position = note_update(tx, user_id, device_id)
+    if added:
+        rows.add_one_time_keys(tx, nid, added)
+    for key in fallback:
+        rows.put_fallback_key(tx, nid, key.algorithm, key.key_id, key.json)
+    return _Done(None, told(*rows.counts(tx, user_id, device_id)), position)
+
+
+def _taken(key: Prekey, there: str) -> MatrixError:
+    # Clients look for these words: they tell them that their memory of what they uploaded is wrong.
+    return MatrixError(
+        "M_UNKNOWN",
+        f"One time key {key.algorithm}:{key.key_id} already exists. Old key: {there}; new key: {key.json}",
+    )
