@@ -38,6 +38,8 @@ class History:
 
     def at(self, position: int) -> Change | None:
         """The last change at or before a position, None where there was none."""
+        if self.changes and self.changes[-1].position <= position:
+            return self.changes[-1]
         index = bisect_right(self.changes, position, key=lambda change: change.position)
         return self.changes[index - 1] if index else None
 

@@ -92,6 +92,7 @@ class Timeline:
             unbroken: end before an event that the asker may not see, as if there were no place for more.
         """
         upto = self._database.position if upto is None else upto
+        open_to_all = self._sees_all(room_nid, user_id)
         found: list[ClientEvent] = []
         here: HistoryToken | None = start
         for size in _sizes(limit):
@@ -110,7 +111,7 @@ class Timeline:
                 if len(found) == limit:
                     more = True
                     break
-                visible = self.visible(client, user_id)
+                visible = (open_to_all and not client.apart) or self.visible(client, user_id)
                 if unbroken and not visible:
                     return Page(found, start, here)
                 here = HistoryToken(row.ordering, (row.position or 0) - backwards)
@@ -128,6 +129,7 @@ class Timeline:
         Returns:
             the events, and whether there are earlier ones for which there was no place.
         """
+        open_to_all = self._sees_all(room_nid, user_id)
         found: list[ClientEvent] = []
         here = upto
         for size in _sizes(limit):
@@ -135,7 +137,9 @@ class Timeline:
             clients = self._store.clients_of_rows(chunk)
             wanted = self._wanted(clients, user_id, rule)
             for client in clients:
-                if (wanted is None or client.nid in wanted) and self.visible(client, user_id):
+                if wanted is not None and client.nid not in wanted:
+                    continue
+                if (open_to_all and not client.apart) or self.visible(client, user_id):
                     if len(found) == limit:
                         return found[::-1], True
                     found.append(client)
@@ -148,6 +152,9 @@ class Timeline:
         """Whether a user may see an event."""
         history = self._standings.of(user_id).remembered(event.room_nid)
         return self._visibility.sees(event, user_id, history)
+
+    def _sees_all(self, room_nid: int, user_id: str) -> bool:
+        return self._visibility.sees_all(room_nid, self._standings.of(user_id).remembered(room_nid))
 
     def _wanted(self, events: list[ClientEvent], user_id: str, rule: RoomEventRule | None) -> set[int] | None:
         """The numbers of those of some events of one room that a reader wants: by a filter, and by nobody whom they

@@ -29,6 +29,11 @@ class VisibilityHistory:
         self.values = [value if value in KNOWN else DEFAULT for _, value in changes]
 
     @property
+    def always_shared(self) -> bool:
+        """Whether whoever is in the room now may see all that there ever was."""
+        return all(value in ("shared", "world_readable") for value in self.values)
+
+    @property
     def first(self) -> str:
         """The first that is known."""
         return self.values[0] if self.values else DEFAULT
@@ -110,6 +115,17 @@ class Visibility:
         if allows(rules, memberships, own=own and history is not None):
             return True
         return history is not None and "shared" in rules and self._stayed(event, history)
+
+    def sees_all(self, room_nid: int, history: History | None) -> bool:
+        """Whether a user may see every event of a room that is not apart, so that nobody need ask for each.
+
+        Args:
+            room_nid: the room.
+            history: their memberships of it, None where there never was one.
+        """
+        if history is None or not history.changes or history.changes[-1].membership != "join":
+            return False
+        return history.changes[-1].position <= self._database.position and self.of(room_nid).always_shared
 
     def membership_at(self, event: ClientEvent, user_id: str, history: History | None) -> str:
         """How a user stood to the room at an event that has a position; for a change of theirs, what it made of it."""

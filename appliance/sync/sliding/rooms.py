@@ -169,7 +169,7 @@ class RoomResults:
             result.expanded = task.expanded
         else:
             events, limited = self._timeline.arrived(nid, asker.user_id, task.since, task.upto, limit, ALL)
-        result.timeline = self._serving.serve(events, asker)
+        result.timeline = self._serving.serve(events, asker, bundled=limited or result.initial or result.expanded)
         result.timeline_ids = [event.event_id for event in events]
         result.limited = limited
         result.num_live = 0

@@ -307,17 +307,21 @@ class SlidingSync:
                 continue
             fell_behind = was.upto is None and moment.since is not None and self._moved(one, moment, behind)
             memory[nid] = Told(was.config_nid, moment.since) if fell_behind else was
+        unchanged: dict[tuple[int, int, frozenset[str]], Told] = {}
         for nid, rel in moment.relevant.items():
-            history = rel.candidate.history
-            told_by = frozenset(
-                name for name in told if wishes.extensions[name].covers(rel.lists, history.room_id, rel.subscribed)
-            )
-            result = results.get(history.room_id)
-            if not rel.candidate.lasting or (nid not in before and result is None):
+            known, result = before.get(nid), results.get(rel.candidate.history.room_id)
+            if not rel.candidate.lasting or (known is None and result is None):
                 continue
-            old = None if nid not in before else connection.configs[before[nid].config_nid]
-            config = _remembered(old, rel.config, told_by, result)
-            memory[nid] = Told(connection.number(config))
+            told_by = _told_by(wishes, told, rel)
+            # Most rooms are told as before, in one of a few ways.
+            way = (0 if known is None else known.config_nid, id(rel.config), told_by)
+            if result is None and way in unchanged:
+                memory[nid] = unchanged[way]
+                continue
+            old = None if known is None else connection.configs[known.config_nid]
+            memory[nid] = Told(connection.number(_remembered(old, rel.config, told_by, result)))
+            if result is None:
+                unchanged[way] = memory[nid]
         return memory
 
     def _moved(self, one: Candidate, moment: _Moment, behind: set[str]) -> bool:
@@ -326,6 +330,12 @@ class SlidingSync:
         if one.change.position > since or room_id in behind or room_id in moment.news.receipts:
             return True
         return one.change.membership == "join" and self._activity.since(one.history.room_nid) > since
+
+
+def _told_by(wishes: Wishes, names: frozenset[str], rel: Relevant) -> frozenset[str]:
+    """Which extensions tell of a room."""
+    room_id = rel.candidate.history.room_id
+    return frozenset(name for name in names if wishes.extensions[name].covers(rel.lists, room_id, rel.subscribed))
 
 
 def _remembered(

@@ -3,7 +3,7 @@
 Both codecs read a request into a ``Wishes``; nothing behind them knows which of the forms it was.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -138,7 +138,7 @@ class ExtensionWish(Struct, frozen=True):
     lists: frozenset[str] | None = None
     rooms: frozenset[str] | None = None
 
-    def covers(self, list_names: Iterable[str], room_id: str, subscribed: bool) -> bool:
+    def covers(self, list_names: tuple[str, ...], room_id: str, subscribed: bool) -> bool:
         """Whether it shall tell of a room.
 
         Args:
@@ -148,7 +148,9 @@ class ExtensionWish(Struct, frozen=True):
         """
         if subscribed and (self.rooms is None or room_id in self.rooms):
             return True
-        return any(self.lists is None or name in self.lists for name in list_names)
+        if self.lists is None:
+            return bool(list_names)
+        return not self.lists.isdisjoint(list_names)
 
 
 class Wishes(Struct, frozen=True):
