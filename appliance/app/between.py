@@ -10,6 +10,7 @@ from appliance.app.owning import Owning
 from appliance.federation.access import RoomAccess
 from appliance.federation.blocking import InviteBlocking
 from appliance.federation.catching import Catching
+from appliance.federation.digging import Digging
 from appliance.federation.elsewhere import ThroughOthers
 from appliance.federation.handshakes import Handshakes
 from appliance.federation.inbox import Inbox
@@ -22,8 +23,10 @@ from appliance.federation.retracting import Retracting
 from appliance.federation.spaces import SpacesForServers
 from appliance.federation.telling import Telling
 from appliance.federation.templates import Templates
+from appliance.rooms.incoming.backfilling import Backfilling
 from appliance.rooms.outside import OutsideMemberships
 from appliance.rooms.reading.elsewhere import ServerSight
+from appliance.rooms.reading.reaching import ReachingBack
 
 log = logging.getLogger("hearth.federation")
 
@@ -70,6 +73,25 @@ class Between:
             Telling(database, self.remote),
             identity,
         )
+        self.digging = Digging(
+            database,
+            self.access,
+            Backfilling(
+                database,
+                living.numbers,
+                rooms,
+                living.store,
+                living.appender,
+                accepting,
+                federating.judging,
+                living.holding,
+                keyring,
+            ),
+            accepting,
+            self.remote,
+            identity,
+        )
+        self.reaching = ReachingBack(database, living.timeline, self.digging)
         self.inbox = Inbox(
             database,
             rooms,
@@ -110,6 +132,7 @@ class Between:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
         await self.catching.stop()
+        await self.digging.stop()
 
     async def _look(self) -> None:
         try:

@@ -101,6 +101,7 @@ def client_controllers(
             serving=living.serving,
             store=living.store,
             timeline=living.timeline,
+            past=between.reaching,
         ),
         bind(OpenIdApi, settings=settings, short_tokens=short_tokens),
         bind(PresenceApi, presence=living.presence),

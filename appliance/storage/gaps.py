@@ -73,6 +73,34 @@ def above(reads: Reads, room_nid: int, event_ids: Sequence[str]) -> dict[str, li
     return found
 
 
+def before(reads: Reads, room_nid: int, event_nid: int) -> list[str]:
+    """The ids of what is missing before an event."""
+    rows = reads.read(
+        "SELECT missing_event_id FROM backward_extremities WHERE room_nid = ? AND event_nid = ?", (room_nid, event_nid)
+    )
+    return [row[0] for row in rows]
+
+
+def highest(reads: Reads, room_nid: int, upper: tuple[int, int], lower: tuple[int, int]) -> tuple[int, int, int] | None:
+    """The latest event of a stretch of a room's history before which there is a hole.
+
+    Args:
+        reads: where to read.
+        room_nid: the room.
+        upper: (ordering, position) of the end of the stretch, which belongs to it.
+        lower: the same of its beginning, which does, too.
+
+    Returns:
+        its number, ordering and position.
+    """
+    rows = reads.read(
+        "SELECT event_nid, ordering, position FROM gaps WHERE room_nid = ? AND (ordering, position) <= (?, ?)"
+        " AND (ordering, position) >= (?, ?) ORDER BY ordering DESC, position DESC LIMIT 1",
+        (room_nid, *upper, *lower),
+    )
+    return rows[0] if rows else None
+
+
 def is_missing(database: Reads, room_nid: int, event_id: str) -> bool:
     """Whether an event of the timeline stands on this one, which has no place in it."""
     return bool(

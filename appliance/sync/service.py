@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from appliance.rooms.reading.serving import Asker
 from appliance.rooms.room import Rooms
-from appliance.rooms.snapshot import Members, Snapshot
 from appliance.rooms.standings import History, Standings, UserRooms
 from appliance.storage.database import Database
 from appliance.storage.tokens import SyncToken
 from appliance.sync.activity import Activity
 from appliance.sync.encryption import EncryptionParts
 from appliance.sync.ephemeral import Ephemeral, News
+from appliance.sync.held import NOWHERE, Held
 from appliance.sync.presence import PresenceStream
 from appliance.sync.sections import Options, Sections, Window
 
@@ -31,29 +31,6 @@ class AccountData(Protocol):
         ``after`` None everything, rules for notifications included.
         """
         ...
-
-
-class Held(Protocol):
-    """A room as a sync looks at it."""
-
-    @property
-    def published(self) -> Snapshot:
-        """The room as readers see it."""
-        ...
-
-    @property
-    def position(self) -> int:
-        """The last position that this holds."""
-        ...
-
-
-class _Nowhere(Struct, frozen=True):
-    published: Snapshot
-    position: int
-
-
-NOWHERE: Held = _Nowhere(Snapshot((), 0, {}, Members({})), 0)
-"""A room that nobody here is in, such as one to which somebody is invited from elsewhere."""
 
 
 class SyncAnswer(Struct, frozen=True):

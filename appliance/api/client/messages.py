@@ -9,6 +9,7 @@ from litestar.types import ASGIApp
 from appliance.errors import invalid_param
 from appliance.protocol.filters import RoomEventRule, read_room_event_rule
 from appliance.rooms.reading.lookup import Reading
+from appliance.rooms.reading.reaching import ReachingBack
 from appliance.rooms.reading.serving import Asker, Serving
 from appliance.rooms.reading.timeline import START, Page, Timeline, earlier
 from appliance.rooms.room import Rooms
@@ -32,6 +33,7 @@ class MessagesApi(Controller):
     serving: Serving
     store: EventStore
     timeline: Timeline
+    past: ReachingBack
 
     @endpoint("GET", ROOM + "/event/{event_id:str}", guests=True)
     async def event(self, request: Asked, room_id: str, event_id: str) -> ASGIApp:
@@ -64,7 +66,7 @@ class MessagesApi(Controller):
             else:
                 stop = last if stop is None else earlier(stop, last)
         if rule is None or rule.allows_room(room_id):
-            page = self.timeline.page(room.nid, user_id, begin, limit, backwards=backwards, until=stop, rule=rule)
+            page = await self.past.page(room, user_id, begin, limit, backwards=backwards, until=stop, rule=rule)
         else:
             page = Page([], begin, None)
         body: dict[str, Any] = {

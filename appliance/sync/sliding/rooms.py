@@ -9,7 +9,6 @@ from msgspec import Struct
 from appliance.protocol.filters import RoomEventRule
 from appliance.rooms.reading.serving import Asker, Serving
 from appliance.rooms.reading.timeline import Timeline
-from appliance.rooms.room import Room
 from appliance.rooms.snapshot import MEMBER, Snapshot
 from appliance.rooms.standings import History
 from appliance.rooms.store import ClientEvent, EventStore
@@ -33,8 +32,7 @@ class Task(Struct, frozen=True):
     Args:
         history: the asker's memberships.
         membership: the one that counts.
-        room: the room, as it is published now.
-        snapshot: the same at one moment.
+        snapshot: the room at one moment.
         position: the last position of the snapshot.
         since: up to where the client knows the room; None where it knows nothing of it.
         upto: the last position that counts.
@@ -47,7 +45,6 @@ class Task(Struct, frozen=True):
 
     history: History
     membership: str
-    room: Room
     snapshot: Snapshot
     position: int
     since: int | None
@@ -152,14 +149,14 @@ class RoomResults:
         await self._add_state(result, task, asker, state, changed, events)
         self._add_names(result, task, asker, state, changed)
         if events or result.initial or result.limited:
-            bump = self._bumps.of(task.room.nid) if task.membership == "join" else None
+            bump = self._bumps.of(task.history.room_nid) if task.membership == "join" else None
             result.bump_stamp = min(bump, task.upto) if bump is not None else self._own_position(task)
         return result
 
     # The timeline ------------------------------------------------------------------------------------------------
 
     def _add_timeline(self, result: RoomResult, task: Task, asker: Asker) -> list[ClientEvent]:
-        nid, limit = task.room.nid, task.limit
+        nid, limit = task.history.room_nid, task.limit
         if limit == 0:
             return []
         if task.since is None or task.expanded:
@@ -191,7 +188,7 @@ class RoomResults:
         """The state that the asker may know: the present one, or that when they left."""
         if task.upto >= task.position or task.membership == "join":
             return task.snapshot.state
-        undone = state_rows.undo_changes(self._database, task.room.nid, task.upto, task.position)
+        undone = state_rows.undo_changes(self._database, task.history.room_nid, task.upto, task.position)
         state: dict[Slot, int | None] = {**task.snapshot.state, **undone}
         return {slot: nid for slot, nid in state.items() if nid is not None}
 
@@ -199,7 +196,7 @@ class RoomResults:
         """What changed of the state since the client knew it."""
         if task.since is None or task.since >= task.upto:
             return {}
-        return state_rows.changes(self._database, task.room.nid, task.since, task.upto, task.upto)[0]
+        return state_rows.changes(self._database, task.history.room_nid, task.since, task.upto, task.upto)[0]
 
     async def _add_state(
         self,

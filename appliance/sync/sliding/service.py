@@ -13,13 +13,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from appliance.rooms.reading.serving import Asker
-from appliance.rooms.room import Room, Rooms
+from appliance.rooms.room import Rooms
 from appliance.storage.database import Database
 from appliance.storage.sliding import Told
 from appliance.storage.tokens import ConnectionToken
 from appliance.sync.account_data import AccountDataStream
 from appliance.sync.activity import Activity
 from appliance.sync.ephemeral import Ephemeral, News
+from appliance.sync.held import NOWHERE, Held
 from appliance.sync.sliding.connections import Connection, Connections, Memory, unknown_pos
 from appliance.sync.sliding.extensions import OF_ROOMS, Context, Covered, Extension
 from appliance.sync.sliding.lists import STAYING, Candidate, Lists, Relevant
@@ -147,7 +148,7 @@ class SlidingSync:
     async def _moment(
         self, connection: Connection, before: Memory, asker: Asker, token: ConnectionToken | None, wishes: Wishes
     ) -> _Moment:
-        held: dict[int, Room] = {}
+        held: dict[int, Held] = {}
         while True:
             upto = self._database.position
             since = None if token is None else min(token.position, upto)
@@ -169,8 +170,7 @@ class SlidingSync:
                 break
             for history in missing:
                 room = await self._rooms.find(history.room_id)
-                if room is not None:
-                    held[history.room_nid] = room
+                held[history.room_nid] = NOWHERE if room is None else room
         directs = any(kind == DIRECT and not room_id for room_id, kind, _ in changed)
         tasks = {
             nid: self._task(connection, before.get(nid), one, held[nid], asker, since, upto, directs)
@@ -216,7 +216,7 @@ class SlidingSync:
         connection: Connection,
         told: Told | None,
         one: Relevant,
-        room: Room,
+        room: Held,
         asker: Asker,
         since: int | None,
         upto: int,
@@ -227,7 +227,6 @@ class SlidingSync:
         return Task(
             history=history,
             membership=change.membership,
-            room=room,
             snapshot=room.published,
             position=room.position,
             since=known,

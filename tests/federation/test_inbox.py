@@ -1,0 +1,137 @@
+"""What another server pushes: good and bad events, doubles, what is missing, and too much of it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.federation.peer import Peer, PeerRoom
+from tests.support.client import Client, joined, seg, timeline
+from tests.support.hearth import HearthProcess
+from tests.support.network import Network
+
+ONE = "one.test"
+
+
+@pytest.fixture
+def peer(network: Network) -> Iterator[Peer]:
+    with Peer(network) as peer:
+        yield peer
+
+
+@pytest.fixture
+def room(alice: Client, one: HearthProcess, peer: Peer) -> PeerRoom:
+    """A room of Alice's with Mallory in it, whose server answers what it is asked about it."""
+    room = peer.join(one, ONE, alice.create_room(preset="public_chat", room_version="10"))
+    room.serve()
+    alice.sync_until(lambda sync: joined(sync, room.room_id))
+    return room
+
+
+def texts(who: Client, room: PeerRoom) -> list[str]:
+    """What was said in a room, the first first."""
+    found = who.messages(room.room_id, limit=100)["chunk"]
+    return [event["content"]["body"] for event in reversed(found) if event["type"] == "m.room.message"]
+
+
+def test_each_event_is_judged_on_its_own_and_doubles_are_answered_alike(
+    alice: Client, one: HearthProcess, peer: Peer, room: PeerRoom
+) -> None:
+    good = room.say("good")
+    unsigned = room.say("unsigned")
+    unsigned.pdu["signatures"] = {}
+    unallowed = room.event("m.room.power_levels", {"users": {peer.user(): 100}}, "")
+    elsewhere = {**room.say("elsewhere").pdu, "room_id": "!nowhere:peer.test"}
+    body = {"pdus": [unsigned.pdu, unallowed.pdu, {"x": 1}, elsewhere, good.pdu], "edus": []}
+    answers = [peer.ask(one, ONE, "PUT", "/v1/send/again", body) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+    told = answers[0].json()["pdus"]
+    assert set(told) == {good.event_id, unsigned.event_id, unallowed.event_id}
+    assert (told[good.event_id], told[unallowed.event_id]) == ({}, {})
+    assert "error" in told[unsigned.event_id]
+    alice.sync_until_text(room.room_id, "good")
+    assert texts(alice, room) == ["good"]
+    assert alice.state(room.room_id, "m.room.power_levels")["users"] == {alice.user_id: 100}
+
+
+def test_too_much_and_what_is_none_is_refused(one: HearthProcess, peer: Peer, room: PeerRoom) -> None:
+    for body in (
+        {"pdus": [room.say("x").pdu] * 51},
+        {"pdus": [], "edus": [{"edu_type": "x", "content": {}}] * 101},
+        {"pdus": {}},
+        {"pdus": [], "edus": "x"},
+    ):
+        answer = peer.ask(one, ONE, "PUT", "/v1/send/x1", body)
+        assert (answer.status_code, answer.json()["errcode"]) == (400, "M_BAD_JSON")
+    assert (
+        peer.http.put(f"https://127.0.0.1:{one.federation}/_matrix/federation/v1/send/x2", json={}).status_code == 401
+    )
+
+
+def test_what_lies_between_is_asked_for(alice: Client, one: HearthProcess, peer: Peer, room: PeerRoom) -> None:
+    said = [room.put(room.say(f"message {number}")) for number in range(30)]
+    assert peer.send(one, ONE, said[-1]) == {said[-1].event_id: {}}
+    alice.sync_until_text(room.room_id, "message 29")
+    assert texts(alice, room) == [f"message {number}" for number in range(30)]
+    assert not any("/state" in question.path for question in peer.asked)
+
+
+def test_where_too_much_is_missing_the_state_is_asked_for(
+    alice: Client, one: HearthProcess, peer: Peer, room: PeerRoom
+) -> None:
+    peer.answer("POST", ".*/get_missing_events/.*", lambda question: (200, {"events": []}))
+    for number in range(5):
+        room.put(room.event("m.room.member", {"membership": "join", "displayname": f"M{number}"}, peer.user()))
+    last = room.put(room.say("last"))
+    peer.send(one, ONE, last)
+    seen = alice.sync_until(lambda sync: timeline(sync, room.room_id))
+    assert joined(seen, room.room_id)["timeline"]["events"][-1]["event_id"] == last.event_id
+    assert alice.must("GET", f"/rooms/{seg(room.room_id)}/state/m.room.member/{seg(peer.user())}") == {
+        "membership": "join",
+        "displayname": "M4",
+    }
+
+
+def test_what_allows_an_event_is_asked_for(alice: Client, one: HearthProcess, peer: Peer, room: PeerRoom) -> None:
+    other = peer.user("trudy")
+    join = room.put(room.event("m.room.member", {"membership": "join"}, other, sender=other))
+    # The message stands on what is known, and only what allows it is missing.
+    known = list(join.prev_events)
+    message = room.say("hello", sender=other, parents=known)
+    room.know(message)
+    peer.send(one, ONE, message)
+    peer_asked = alice.sync_until(lambda sync: any("/event_auth/" in question.path for question in peer.asked))
+    assert peer_asked
+    peer.send(one, ONE, join)
+    alice.sync_until(lambda sync: any(e["type"] == "m.room.member" for e in timeline(sync, room.room_id)))
+    assert "hello" not in texts(alice, room)  # it came before its sender did
+
+
+def test_events_that_wait_are_taken_up_after_a_kill(network: Network, peer: Peer) -> None:
+    three = network.hearth("three.test")
+    alice = Client.register(three.url)
+    room = peer.join(three, "three.test", alice.create_room(preset="public_chat", room_version="10"))
+    first, second = room.put(room.say("first")), room.put(room.say("second"))
+    assert peer.send(three, "three.test", second) == {second.event_id: {}}
+    three.kill()
+    room.serve()
+    three.start()
+    alice.sync_until_text(room.room_id, "second")
+    assert texts(alice, room) == ["first", "second"]
+    assert first.event_id in {event["event_id"] for event in alice.messages(room.room_id)["chunk"]}
+
+
+def test_a_server_that_is_kept_out_is_not_heard(alice: Client, one: HearthProcess, peer: Peer, room: PeerRoom) -> None:
+    alice.set_state(room.room_id, "m.room.server_acl", {"allow": ["*"], "deny": [peer.name]})
+    event = room.say("hello")
+    assert "error" in peer.send(one, ONE, event)[event.event_id]
+    for path in (
+        f"/v1/make_join/{seg(room.room_id)}/{seg(peer.user('other'))}?ver=10",
+        f"/v1/make_leave/{seg(room.room_id)}/{seg(peer.user())}",
+        f"/v1/state/{seg(room.room_id)}?event_id={seg(event.event_id)}",
+        f"/v1/state_ids/{seg(room.room_id)}?event_id={seg(event.event_id)}",
+        f"/v1/backfill/{seg(room.room_id)}?v={seg(event.event_id)}&limit=5",
+        f"/v1/event_auth/{seg(room.room_id)}/{seg(event.event_id)}",
+    ):
+        answer = peer.ask(one, ONE, "GET", path)
+        assert (answer.status_code, answer.json()["errcode"]) == (403, "M_FORBIDDEN"), path

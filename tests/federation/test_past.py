@@ -1,0 +1,109 @@
+"""What was said before somebody came, read from other servers; and what other servers may read here."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.federation.peer import Peer
+from tests.federation.test_memberships import VERSIONS, enter
+from tests.support.client import Client, Json, seg
+from tests.support.hearth import HearthProcess
+from tests.support.network import Network
+
+ONE = "one.test"
+
+
+@pytest.fixture
+def peer(network: Network) -> Iterator[Peer]:
+    with Peer(network) as peer:
+        yield peer
+
+
+def walk_back(who: Client, room: str, limit: int = 40) -> list[Json]:
+    """All that somebody can read of a room, the latest first."""
+    found: list[Json] = []
+    token: str | None = None
+    while True:
+        page = who.messages(room, limit=limit, **({} if token is None else {"from": token}))
+        found += page["chunk"]
+        token = page.get("end")
+        if token is None:
+            return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_late_comer_reads_all_that_was_said(alice: Client, bob: Client, version: str) -> None:
+    room = alice.create_room(preset="public_chat", room_version=version)
+    said = [alice.send(room, f"message {number}") for number in range(130)]
+    enter(bob, room, ONE)
+    told = walk_back(bob, room)
+    assert [event["event_id"] for event in told if event["type"] == "m.room.message"] == said[::-1]
+    assert told[-1]["type"] == "m.room.create"
+    assert [event["event_id"] for event in told] == [event["event_id"] for event in walk_back(alice, room)]
+
+
+def test_a_late_comer_reads_nothing_that_is_not_for_them(alice: Client, bob: Client) -> None:
+    hidden = {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "joined"}}
+    room = alice.create_room(preset="public_chat", initial_state=[hidden])
+    for number in range(20):
+        alice.send(room, f"secret {number}")
+    enter(bob, room, ONE)
+    assert "secret" not in str(walk_back(bob, room))
+
+
+def test_where_nobody_tells_the_past_the_present_is_told(bob: Client, two: HearthProcess, peer: Peer) -> None:
+    room = peer.found("10")
+    for number in range(5):
+        room.put(room.say(f"message {number}"))
+    enter(bob, room.room_id, peer.name)
+    peer.answer("GET", ".*/backfill/.*", lambda question: (500, {"errcode": "M_UNKNOWN", "error": "No."}))
+    assert [event["type"] for event in walk_back(bob, room.room_id)] == ["m.room.member"]
+    asked = [question for question in peer.asked if "/backfill/" in question.path]
+    assert len(asked) == 1  # and not again for a while
+
+
+def test_what_a_server_may_read(alice: Client, one: HearthProcess, peer: Peer) -> None:
+    hidden = {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "joined"}}
+    wanted = {"preset": "public_chat", "room_version": "10", "initial_state": [hidden]}
+    room_id = alice.create_room(**wanted)
+    secret = alice.send(room_id, "secret")
+    room = peer.join(one, ONE, room_id)
+    shown = alice.send(room_id, "shown")
+    at, event_ids = seg(room_id), f"v={seg(shown)}"
+    told = peer.ask(one, ONE, "GET", f"/v1/backfill/{at}?{event_ids}&limit=100").json()
+    assert told["origin"] == ONE
+    bodies = [pdu["content"].get("body") for pdu in told["pdus"] if pdu["type"] == "m.room.message"]
+    assert bodies == ["shown", None]  # what was said before is there in its redacted form
+    assert peer.ask(one, ONE, "GET", f"/v1/backfill/{at}?{event_ids}&limit=1").json()["pdus"][0]["content"] == {
+        "msgtype": "m.text",
+        "body": "shown",
+    }
+    for path in (f"/v1/backfill/{at}?limit=5", f"/v1/backfill/{at}?{event_ids}", f"/v1/state/{at}"):
+        assert peer.ask(one, ONE, "GET", path).json()["errcode"] == "M_MISSING_PARAM"
+    answer = peer.ask(one, ONE, "GET", f"/v1/event/{seg(secret)}")
+    assert (answer.status_code, answer.json()["errcode"]) == (403, "M_FORBIDDEN")
+    (pdu,) = peer.ask(one, ONE, "GET", f"/v1/event/{seg(shown)}").json()["pdus"]
+    assert pdu["content"]["body"] == "shown"
+    assert peer.ask(one, ONE, "GET", f"/v1/event/{seg('$nothing')}").status_code == 404
+    # The state before an event, whole and by ids, and what allows it.
+    ids = peer.ask(one, ONE, "GET", f"/v1/state_ids/{at}?event_id={seg(shown)}").json()
+    whole = peer.ask(one, ONE, "GET", f"/v1/state/{at}?event_id={seg(shown)}").json()
+    assert set(ids["pdu_ids"]) == set(room.state.values())
+    assert len(whole["pdus"]) == len(ids["pdu_ids"])
+    assert len(whole["auth_chain"]) == len(ids["auth_chain_ids"])
+    create = room.state["m.room.create", ""]
+    assert create in ids["auth_chain_ids"]
+    chain = peer.ask(one, ONE, "GET", f"/v1/event_auth/{at}/{seg(shown)}").json()["auth_chain"]
+    assert {pdu["type"] for pdu in chain} >= {"m.room.create", "m.room.power_levels", "m.room.member"}
+    between = {"latest_events": [shown], "earliest_events": [secret], "limit": 10}
+    events = peer.ask(one, ONE, "POST", f"/v1/get_missing_events/{at}", between).json()["events"]
+    assert [event["type"] for event in events] == ["m.room.member"]
+    # Others are told nothing.
+    with Peer(peer.network) as stranger:
+        for path in (
+            f"/v1/backfill/{at}?{event_ids}&limit=5",
+            f"/v1/event/{seg(shown)}",
+            f"/v1/state_ids/{at}?event_id={seg(shown)}",
+            f"/v1/event_auth/{at}/{seg(shown)}",
+        ):
+            assert stranger.ask(one, ONE, "GET", path).status_code == 403, path
