@@ -123,6 +123,22 @@ def user_reset_password(data: Path, username: str, ask_password: bool) -> None:
 
 
 @main.command()
+@DATA
+@click.option("--limit", default=50, show_default=True, help="How many, the last first.")
+def reports(data: Path, limit: int) -> None:
+    """Print what users reported: events, rooms and other users."""
+    from datetime import UTC, datetime
+
+    for report in _command(data, "report_list", limit=limit):
+        when = datetime.fromtimestamp(report["received_ts"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        about = " ".join(report[name] for name in ("event_id", "user_id", "room_id") if report[name])
+        click.echo(_printable(f"{when} {report['reporter']} reports {about}"))
+        for name in ("reason", "excerpt"):
+            if report[name]:
+                click.echo(f"    {name}: {_printable(report[name])}")
+
+
+@main.command()
 @click.option("--http", envvar="HEARTH_HTTP", default=":8080", show_default=True, help="Address of plain HTTP.")
 @click.option("--https", envvar="HEARTH_HTTPS", default=":8443", show_default=True, help="Address of HTTPS.")
 def healthcheck(http: str, https: str) -> None:
@@ -146,6 +162,11 @@ def _ask_password() -> str:
     if sys.stdin.isatty():
         return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
     return sys.stdin.readline().rstrip("\r\n")
+
+
+def _printable(text: str) -> str:
+    """What somebody wrote, in one line, without what a terminal would obey."""
+    return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
 
 
 def _show_account(result: dict[str, Any], what: str) -> None:

@@ -13,6 +13,7 @@ from appliance.api.client.account_data import AccountDataApi
 from appliance.api.client.admin import AdminApi
 from appliance.api.client.calls import CallsApi
 from appliance.api.client.capabilities import Capabilities
+from appliance.api.client.context import ContextApi
 from appliance.api.client.devices import DevicesApi
 from appliance.api.client.directory import DirectoryApi
 from appliance.api.client.filters import FiltersApi
@@ -20,7 +21,9 @@ from appliance.api.client.knocking import KnockingApi
 from appliance.api.client.login import LogIn
 from appliance.api.client.membership import MembershipApi
 from appliance.api.client.messages import MessagesApi
+from appliance.api.client.mutual_rooms import MutualRoomsApi
 from appliance.api.client.openid import OpenIdApi
+from appliance.api.client.peeking import PeekingApi
 from appliance.api.client.presence import PresenceApi
 from appliance.api.client.profile import Profile
 from appliance.api.client.public_rooms import PublicRoomsApi
@@ -28,6 +31,7 @@ from appliance.api.client.push_rules import PushRulesApi
 from appliance.api.client.receipts import ReceiptsApi
 from appliance.api.client.register import Register
 from appliance.api.client.relations import RelationsApi
+from appliance.api.client.reporting import ReportingApi
 from appliance.api.client.rooms import RoomsApi
 from appliance.api.client.sending import SendingApi
 from appliance.api.client.sessions import SessionsApi
@@ -80,6 +84,7 @@ def client_controllers(
         bind(AccountDataApi, account_data=living.account_data),
         bind(CallsApi, settings=settings),
         bind(Capabilities, settings=settings),
+        bind(ContextApi, context=living.context, reading=living.reading, serving=living.serving),
         bind(DevicesApi, devices=devices, sessions=sessions, interactive=interactive),
         bind(DirectoryApi, aliases=living.aliases),
         bind(FiltersApi, filters=filters),
@@ -110,7 +115,20 @@ def client_controllers(
         bind(PublicRoomsApi, directory=living.directory, lookups=between.lookups, settings=settings),
         bind(ReceiptsApi, receipts=living.receipts),
         bind(Register, accounts=accounts, registration=registration),
+        bind(MutualRoomsApi, database=database),
+        bind(
+            PeekingApi,
+            database=database,
+            notifier=living.notifier,
+            reading=living.reading,
+            serving=living.serving,
+            standings=living.standings,
+            store=living.store,
+            timeline=living.timeline,
+            waiting=waiting,
+        ),
         bind(RelationsApi, related=living.related, serving=living.serving),
+        bind(ReportingApi, reading=living.reading, reports=owning.reports, rooms=living.rooms),
         bind(RoomsApi, creation=living.creation, membership=living.membership, upgrading=living.upgrading),
         bind(SendingApi, sending=living.sending),
         bind(SessionsApi, sessions=sessions),

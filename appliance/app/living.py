@@ -21,9 +21,11 @@ from appliance.rooms.acts.upgrading import Inheritance, Upgrading
 from appliance.rooms.graph.appending import Appender
 from appliance.rooms.graph.redactions import Redactions
 from appliance.rooms.graph.relations import Relations
+from appliance.rooms.graph.times import Times
 from appliance.rooms.graph.transactions import Transactions
 from appliance.rooms.incoming.holding import Holding
 from appliance.rooms.reading.aggregations import Aggregations
+from appliance.rooms.reading.context import Context
 from appliance.rooms.reading.lookup import Reading
 from appliance.rooms.reading.related import Related
 from appliance.rooms.reading.serving import Serving
@@ -98,6 +100,7 @@ class Living:
             self.standings,
             self.transactions,
             relations,
+            Times(),
             redactions,
             self.visibility,
             self.activity,
@@ -137,6 +140,7 @@ class Living:
             self.store, self.standings, self.transactions, self.visibility, aggregations, self.ignored, now_ms
         )
         self.reading = Reading(database, self.rooms, self.store, self.standings, self.timeline)
+        self.context = Context(database, self.store, self.reading, self.timeline)
         self.related = Related(database, self.store, self.reading, self.timeline, self.ignored)
         self.sections = Sections(database, self.store, self.timeline, self.serving)
         self.stream = AccountDataStream(database)

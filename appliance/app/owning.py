@@ -5,7 +5,9 @@ from pathlib import Path
 
 from appliance.accounts.accounts import Accounts
 from appliance.accounts.passwords import Passwords
+from appliance.accounts.reports import Reports
 from appliance.accounts.sessions import Sessions
+from appliance.app.clock import now_ms
 from appliance.owner.claim import Claim
 from appliance.owner.commands import OwnerCommands
 from appliance.owner.setup import Setup
@@ -31,7 +33,8 @@ class Owning:
         self.accounts = Accounts(database, self.settings, self.passwords, self.sessions)
         self.claim = Claim(folder)
         self.setup = Setup(database, self.settings, self.accounts, self.keys, self.claim)
-        self.commands = OwnerCommands(self.setup, self.accounts, self.claim, self.settings)
+        self.reports = Reports(database, now_ms)
+        self.commands = OwnerCommands(self.setup, self.accounts, self.claim, self.settings, self.reports)
 
     async def close(self) -> None:
         """Put away what is only in memory, and close the database."""

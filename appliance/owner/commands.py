@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from appliance.errors import MatrixError, OwnerError
 from appliance.owner import fields
 from appliance.owner.answers import Answers, parse_answers
@@ -21,6 +23,8 @@ GROUPS, GROUP = 5, 2
 """Five groups of two syllables: (15 · 5) ** 10, that is 62 bits."""
 MARKS = ("admin", "guest", "locked", "suspended", "deactivated")
 """What a list of accounts says of each beside its name."""
+
+MOST_REPORTS = 1_000
 
 Command = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -53,6 +57,13 @@ class People(Protocol):
         """Every account: ``user_id`` and the flags of ``MARKS``."""
 
 
+class Complaints(Protocol):
+    """What users reported, as far as it is needed here."""
+
+    async def latest(self, limit: int) -> Sequence[Any]:
+        """The last reports, the last first: structs of ``storage.reports``."""
+
+
 class Code(Protocol):
     """The claim code, as far as it is needed here."""
 
@@ -67,9 +78,11 @@ class OwnerCommands:
         accounts: the accounts.
         claim: the claim code.
         settings: the settings.
+        reports: what users reported.
     """
 
-    def __init__(self, setup: SetUp, accounts: People, claim: Code, settings: Settings) -> None:
+    def __init__(self, setup: SetUp, accounts: People, claim: Code, settings: Settings, reports: Complaints) -> None:
+        self._reports = reports
         self._setup = setup
         self._accounts = accounts
         self._claim = claim
@@ -80,6 +93,7 @@ class OwnerCommands:
         return {
             "setup": self.setup,
             "claim_code": self.claim_code,
+            "report_list": self.report_list,
             "user_add": self.user_add,
             "user_list": self.user_list,
             "user_reset_password": self.user_reset_password,
@@ -142,6 +156,12 @@ class OwnerCommands:
         return [
             {"user_id": account.user_id, **{mark: getattr(account, mark) for mark in MARKS}} for account in accounts
         ]
+
+    async def report_list(self, limit: int = 50) -> list[dict[str, Any]]:
+        """The last reports of events, rooms and users, the last first: the fields of ``storage.reports.Report``."""
+        self._must_be_set_up()
+        found = await self._reports.latest(max(1, min(limit, MOST_REPORTS)))
+        return [msgspec.to_builtins(report) for report in found]
 
     async def user_reset_password(self, username: str, password: str | None = None) -> dict[str, Any]:
         """Give an account a new password and log all its devices out.

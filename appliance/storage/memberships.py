@@ -112,3 +112,25 @@ def left_behind(database: Reads) -> list[tuple[str, str]]:
             " JOIN rooms r USING (room_nid) WHERE a.deactivated = 1 AND m.membership IN ('join', 'invite', 'knock')"
         )
     ]
+
+
+def shared_rooms(database: Reads, user_id: str, other: str, after_nid: int, limit: int) -> list[tuple[int, str]]:
+    """(number, id) of rooms that two users are both in, from a number on."""
+    return database.read(
+        "SELECT r.room_nid, r.room_id FROM memberships o INDEXED BY memberships_by_user"
+        " CROSS JOIN memberships m ON m.room_nid = o.room_nid AND m.user_id = ? AND m.membership = 'join'"
+        " JOIN rooms r ON r.room_nid = o.room_nid"
+        " WHERE o.user_id = ? AND o.membership = 'join' AND o.room_nid > ? ORDER BY o.room_nid LIMIT ?",
+        (other, user_id, after_nid, limit),
+    )
+
+
+def count_shared_rooms(database: Reads, user_id: str, other: str) -> int:
+    """How many rooms two users are both in."""
+    ((count,),) = database.read(
+        "SELECT count(*) FROM memberships o INDEXED BY memberships_by_user"
+        " CROSS JOIN memberships m ON m.room_nid = o.room_nid AND m.user_id = ? AND m.membership = 'join'"
+        " WHERE o.user_id = ? AND o.membership = 'join'",
+        (other, user_id),
+    )
+    return int(count)

@@ -1,6 +1,7 @@
 """Who waits for what: wakes the waiting syncs of those whom a commit concerns, and of nobody else."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Protocol
@@ -31,6 +32,7 @@ class Notifier:
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._concerned: set[str] = set()
+        self._watching: Counter[tuple[int, str]] = Counter()
         self.wakes = 0
         """How many waits have been ended by a change, for tests and metrics."""
 
@@ -48,6 +50,17 @@ class Notifier:
             if not waiting:
                 del self._waiting[user_id]
 
+    def watch(self, room_nid: int, user_id: str) -> tuple[int, str]:
+        """Let events of a room concern somebody who may not be in it. Give what is returned to ``unwatch``."""
+        self._watching[room_nid, user_id] += 1
+        return room_nid, user_id
+
+    def unwatch(self, watched: tuple[int, str]) -> None:
+        """They look at the room no longer."""
+        self._watching[watched] -= 1
+        if self._watching[watched] <= 0:
+            del self._watching[watched]
+
     def concern(self, user_id: str) -> None:
         """Note that what is being published concerns a user."""
         if user_id in self._waiting:
@@ -63,6 +76,8 @@ class Notifier:
             return
         self._concern_members(step.after.members.memberships)
         self._concerned.update(user for user in step.members_changed if user in self._waiting)
+        if self._watching:
+            self._concerned.update(user for room_nid, user in self._watching if room_nid == step.room_nid)
 
     def receipt(self, receipt: Receipt, room: Room, position: int) -> None:
         """Note whom a receipt that is being published concerns."""

@@ -12,6 +12,7 @@ from appliance.owner.answers import Answers
 from appliance.owner.commands import MARKS, OwnerCommands, made_up_password
 from appliance.settings import Settings
 from appliance.storage.accounts import Account
+from appliance.storage.reports import Report
 
 ANSWERS = """
 server_name = "home.example"
@@ -67,20 +68,35 @@ class FakeClaim:
         self.code = code
 
 
+class FakeReports:
+    """One report."""
+
+    async def latest(self, limit: int) -> list[Report]:
+        return [Report(received_ts=7, reporter="@a:x", room_id="!r:x", reason="spam")][:limit]
+
+
 class House:
     """The commands and what is behind them."""
 
     def __init__(self, *, finished: bool = True, code: str = "") -> None:
         self.setup = FakeSetup(finished)
         self.accounts = FakeAccounts()
+        self.reports = FakeReports()
         self.settings = Settings(server_name="home.example" if finished else "")
-        self.commands = OwnerCommands(self.setup, self.accounts, FakeClaim(code), self.settings)
+        self.commands = OwnerCommands(self.setup, self.accounts, FakeClaim(code), self.settings, self.reports)
 
     def order(self, name: str, **arguments: Any) -> Any:
         """Run a command, with arguments and result as they come through the socket."""
         passed = msgspec.json.decode(msgspec.json.encode(arguments))
         result: Any = asyncio.run(self.commands.as_mapping()[name](**passed))
         return msgspec.json.decode(msgspec.json.encode(result))
+
+
+def test_reports_are_listed() -> None:
+    (report,) = House().order("report_list", limit=0)
+    assert (report["reporter"], report["room_id"], report["reason"]) == ("@a:x", "!r:x", "spam")
+    with pytest.raises(OwnerError, match="not set up"):
+        House(finished=False).order("report_list")
 
 
 def test_setup_applies_the_answers() -> None:

@@ -42,7 +42,7 @@ class MessagesApi(Controller):
         Answers one event.
         """
         event = await self.reading.event(request.requester.user_id, room_id, event_id)
-        return answer(orjson.dumps(self.serving.serve((event,), _asker(request), room_id, bundled=True)[0]))
+        return answer(orjson.dumps(self.serving.serve((event,), asker(request), room_id, bundled=True)[0]))
 
     @endpoint("GET", ROOM + "/messages", guests=True)
     async def messages(self, request: Asked, room_id: str) -> ASGIApp:
@@ -54,7 +54,7 @@ class MessagesApi(Controller):
         room, _ = await self.reading.admitted(user_id, room_id)
         backwards = request.query_choice("dir", ("b", "f")) == "b"
         limit = request.query_int("limit", PAGE, lowest=1, highest=LONGEST_PAGE)
-        rule = _rule(request.query_text("filter"))
+        rule = event_rule(request.query_text("filter"))
         start, until = _token(request.query_text("from")), _token(request.query_text("to"))
         begin = START if start is None and not backwards else self.timeline.point(room.nid, start)
         stop = None if until is None else self.timeline.point(room.nid, until)
@@ -70,7 +70,7 @@ class MessagesApi(Controller):
         else:
             page = Page([], begin, None)
         body: dict[str, Any] = {
-            "chunk": self.serving.serve(page.events, _asker(request), room_id, bundled=True),
+            "chunk": self.serving.serve(page.events, asker(request), room_id, bundled=True),
             "start": request.query_text("from") or str(begin),
         }
         if page.end is not None:
@@ -97,7 +97,7 @@ class MessagesApi(Controller):
 
         at = _token(request.query_text("at"))
         events = await self.reading.members(request.requester.user_id, room_id, at, wanted)
-        return answer({"chunk": self.serving.serve(events, _asker(request), room_id)})
+        return answer({"chunk": self.serving.serve(events, asker(request), room_id)})
 
     @endpoint("GET", ROOM + "/joined_members", guests=True)
     async def joined_members(self, request: Asked, room_id: str) -> ASGIApp:
@@ -124,10 +124,11 @@ class MessagesApi(Controller):
         senders = dict.fromkeys(event.sender for event in page.events)
         nids = [view.state[MEMBER, user] for user in senders if (MEMBER, user) in view.state]
         clients = self.store.clients(nids)
-        return self.serving.serve(list(clients.values()), _asker(request), room_id)
+        return self.serving.serve(list(clients.values()), asker(request), room_id)
 
 
-def _asker(request: Asked) -> Asker:
+def asker(request: Asked) -> Asker:
+    """For whom an answer is made."""
     return Asker(request.requester.user_id, request.requester.device_id)
 
 
@@ -135,7 +136,8 @@ def _token(text: str | None) -> SyncToken | HistoryToken | None:
     return read(text) if text else None
 
 
-def _rule(text: str | None) -> RoomEventRule | None:
+def event_rule(text: str | None) -> RoomEventRule | None:
+    """A filter for one room's events, as given in a query; ``M_INVALID_PARAM`` for what is none."""
     if not text:
         return None
     try:

@@ -5,9 +5,10 @@ from typing import Any
 from litestar import Controller
 from litestar.types import ASGIApp
 
+from appliance.api.client.messages import asker
 from appliance.errors import invalid_param
 from appliance.rooms.reading.related import Related, Wanted
-from appliance.rooms.reading.serving import Asker, Serving
+from appliance.rooms.reading.serving import Serving
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
@@ -25,7 +26,7 @@ class RelationsApi(Controller):
     related: Related
     serving: Serving
 
-    @endpoint("GET", OF_EVENT, guests=True)
+    @endpoint("GET", OF_EVENT)
     async def children(self, request: Asked, room_id: str, event_id: str) -> ASGIApp:
         """GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}
 
@@ -33,7 +34,7 @@ class RelationsApi(Controller):
         """
         return await self._children(request, room_id, event_id)
 
-    @endpoint("GET", OF_EVENT + "/{rel_type:str}", guests=True)
+    @endpoint("GET", OF_EVENT + "/{rel_type:str}")
     async def children_of_kind(self, request: Asked, room_id: str, event_id: str, rel_type: str) -> ASGIApp:
         """GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}/{relType}
 
@@ -41,7 +42,7 @@ class RelationsApi(Controller):
         """
         return await self._children(request, room_id, event_id, rel_type)
 
-    @endpoint("GET", OF_EVENT + "/{rel_type:str}/{event_type:str}", guests=True)
+    @endpoint("GET", OF_EVENT + "/{rel_type:str}/{event_type:str}")
     async def children_of_type(
         self, request: Asked, room_id: str, event_id: str, rel_type: str, event_type: str
     ) -> ASGIApp:
@@ -51,7 +52,7 @@ class RelationsApi(Controller):
         """
         return await self._children(request, room_id, event_id, rel_type, event_type)
 
-    @endpoint("GET", ROOM + "/threads", guests=True)
+    @endpoint("GET", ROOM + "/threads")
     async def threads(self, request: Asked, room_id: str) -> ASGIApp:
         """GET /_matrix/client/v1/rooms/{roomId}/threads
 
@@ -63,7 +64,7 @@ class RelationsApi(Controller):
         page = await self.related.threads(
             request.requester.user_id, room_id, read(token) if token else None, limit, participated=participated
         )
-        body: dict[str, Any] = {"chunk": self.serving.serve(page.events, _asker(request), room_id, bundled=True)}
+        body: dict[str, Any] = {"chunk": self.serving.serve(page.events, asker(request), room_id, bundled=True)}
         if page.end is not None:
             body["next_batch"] = str(page.end)
         return answer(body)
@@ -88,7 +89,7 @@ class RelationsApi(Controller):
             until=read(until) if until else None,
         )
         page = await self.related.children(request.requester.user_id, room_id, event_id, wanted)
-        body: dict[str, Any] = {"chunk": self.serving.serve(page.events, _asker(request), room_id, bundled=True)}
+        body: dict[str, Any] = {"chunk": self.serving.serve(page.events, asker(request), room_id, bundled=True)}
         if page.end is not None:
             body["next_batch"] = str(page.end)
         if start:
@@ -103,7 +104,3 @@ def _limit(request: Asked) -> int:
     if limit == 0:
         raise invalid_param("limit must be above 0.")
     return limit
-
-
-def _asker(request: Asked) -> Asker:
-    return Asker(request.requester.user_id, request.requester.device_id)

@@ -18,6 +18,8 @@ UNSTABLE_FEATURES: dict[str, bool] = {
     "org.matrix.msc3912": True,
     "org.matrix.msc3981": True,
     "org.matrix.simplified_msc3575": True,
+    "uk.half-shot.msc2666.query_mutual_rooms": True,
+    "uk.half-shot.msc2666.query_mutual_rooms.stable": True,
     "uk.tcpip.msc4133": True,
     "uk.tcpip.msc4133.stable": True,
 }

@@ -31,4 +31,18 @@ STATEMENTS: tuple[str, ...] = (
         room_nid INTEGER NOT NULL, root_id TEXT NOT NULL, sender TEXT NOT NULL, count INTEGER NOT NULL,
         PRIMARY KEY (room_nid, root_id, sender)
     ) WITHOUT ROWID""",
+    # When the events of each timeline say that they were made.
+    """CREATE TABLE event_times (
+        room_nid INTEGER NOT NULL, timestamp INTEGER NOT NULL, position INTEGER NOT NULL,
+        PRIMARY KEY (room_nid, timestamp, position)
+    ) WITHOUT ROWID""",
+    """INSERT OR IGNORE INTO event_times
+        SELECT room_nid, json_extract(CAST(json AS TEXT), '$.origin_server_ts'), position FROM events
+        WHERE position IS NOT NULL AND json_valid(CAST(json AS TEXT))""",
+    # What users told the owner: of an event, a room or a user. They outlive the room.
+    """CREATE TABLE reports (
+        report_id INTEGER PRIMARY KEY AUTOINCREMENT, received_ts INTEGER NOT NULL, reporter TEXT NOT NULL,
+        room_id TEXT NOT NULL, event_id TEXT NOT NULL, user_id TEXT NOT NULL, reason TEXT NOT NULL,
+        excerpt TEXT NOT NULL
+    )""",
 )
