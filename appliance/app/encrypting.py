@@ -3,17 +3,20 @@
 from litestar import Controller
 
 from appliance.accounts.interactive import Interactive
+from appliance.api.client.cross_signing import CrossSigningApi
 from appliance.api.client.keys import DeviceKeysApi
 from appliance.api.client.to_device import ToDeviceApi
 from appliance.app.clock import now_ms
 from appliance.app.owning import Owning
 from appliance.encryption.claims import Claims
 from appliance.encryption.counts import Counts
+from appliance.encryption.cross_signing import CrossSigning
 from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.devices import Devices
 from appliance.encryption.inbox import Inbox
 from appliance.encryption.queries import Queries
 from appliance.encryption.remote import NoRemote, RemoteKeys
+from appliance.encryption.signatures import Signatures
 from appliance.encryption.to_device import ToDevice
 from appliance.encryption.uploads import Uploads
 from appliance.rooms.signs.company import Company
@@ -49,6 +52,8 @@ class Encrypting:
         self.inbox = Inbox(database)
         self.queries = Queries(database, self.remote)
         self.uploads = Uploads(database, self.lists, self.counts)
+        self.cross_signing = CrossSigning(database, self.lists)
+        self.signatures = Signatures(database, self.lists)
         self.claims = Claims(database, self.counts, self.remote)
         self.to_device = ToDevice(database, self.inbox, self.remote, now_ms)
         self.parts = EncryptionParts(self.inbox, self.lists, self.counts)
@@ -57,6 +62,8 @@ class Encrypting:
         owning.sessions.change_listeners.append(devices)
         self.lists.listeners.append(self.queries.forget)
         self.lists.listeners.append(lambda user_id: notifier.devices(user_id, company))
+        self.lists.signers.append(self.queries.forget)
+        self.lists.signers.append(notifier.concern)
         self.to_device.arrived.append(notifier.concern)
 
 
@@ -70,6 +77,12 @@ def encryption_controllers(encrypting: Encrypting, interactive: Interactive) -> 
             queries=encrypting.queries,
             claims=encrypting.claims,
             device_lists=encrypting.lists,
+        ),
+        bind(
+            CrossSigningApi,
+            cross_signing=encrypting.cross_signing,
+            signatures=encrypting.signatures,
+            interactive=interactive,
         ),
         bind(ToDeviceApi, to_device=encrypting.to_device),
     ]

@@ -83,6 +83,7 @@ class DeviceLists:
 
     Attributes:
         listeners: called on the loop with each user whose list changed, as that is published.
+        signers: called so with each user who signed others' keys, which concerns their own devices alone.
     """
 
     def __init__(self, database: Database, standings: Standings) -> None:
@@ -92,6 +93,7 @@ class DeviceLists:
         self._moves: _Recent[int] = _Recent(database.position)
         self._signatures: _Recent[str] = _Recent(database.position)
         self.listeners: list[Callable[[str], None]] = []
+        self.signers: list[Callable[[str], None]] = []
 
     # What happens --------------------------------------------------------------------------------------------------
 
@@ -104,6 +106,8 @@ class DeviceLists:
     def signed(self, user_id: str, position: int) -> None:
         """A user's signatures of others' keys are being published, which concern their own devices alone."""
         self._signatures.note(user_id, position)
+        for listener in self.signers:
+            listener(user_id)
 
     # What is told --------------------------------------------------------------------------------------------------
 

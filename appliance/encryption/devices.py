@@ -1,9 +1,11 @@
 """What becomes of devices: new ones, renamed ones and deleted ones change their user's list of devices."""
 
 from appliance.encryption.counts import Counts
+from appliance.encryption.cross_signing import ED25519, without_signature
 from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.inbox import Inbox
 from appliance.encryption.queries import Queries
+from appliance.storage import cross_signing
 from appliance.storage import to_device as messages
 from appliance.storage.database import Database, Tx
 from appliance.storage.device_lists import last_change, note_update
@@ -39,8 +41,13 @@ class Devices:
         self._lists.changed(user_id, last_change(self._database, user_id))
 
     def deleting(self, tx: Tx, user_id: str, device_id: str) -> None:
-        """Delete, in the unit that deletes a device, what waits for it, and note that the list changes."""
+        """Delete, in the unit that deletes a device, what waits for it and what it signed; the list changes."""
         messages.delete_of_device(tx, user_id, device_id)
+        master = cross_signing.keys_of(tx, user_id).get("master")
+        if master is not None:
+            json = without_signature(master.json, user_id, f"{ED25519}{device_id}")
+            if json is not None:
+                cross_signing.put_key(tx, user_id, "master", master.key_id, json)
         note_update(tx, user_id, device_id)
 
     def deleted(self, user_id: str, device_id: str) -> None:

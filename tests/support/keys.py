@@ -114,3 +114,49 @@ def changed(sync: Json) -> set[str]:
 def left(sync: Json) -> set[str]:
     """With whom nothing is shared any more, in a sync."""
     return set(sync.get("device_lists", {}).get("left", []))
+
+
+class UserSecrets:
+    """What a user keeps to themselves: their cross-signing keys.
+
+    Args:
+        client: a device of the user.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.user_id = client.user_id
+        self.master, self.self_signing, self.user_signing = (_named_by_itself() for _ in range(3))
+
+    def public(self, usage: str, **more: Any) -> Json:
+        """One of the keys as it is uploaded, signed by the master key unless it is that itself."""
+        key: SigningKey = getattr(self, usage)
+        value = {"user_id": self.user_id, "usage": [usage], "keys": {key.key_id: key.public_key}, **more}
+        return value if usage == "master" else sign(value, self.user_id, self.master)
+
+    def all(self) -> Json:
+        """All three, by the names that they have in a request."""
+        return {f"{usage}_key": self.public(usage) for usage in ("master", "self_signing", "user_signing")}
+
+
+class _NamedKey(SigningKey):
+    """A key whose id is its public key, which the ids of servers' keys may not be."""
+
+    def __init__(self, seed: bytes) -> None:
+        super().__init__("ed25519:1", seed)
+        self.key_id = f"ed25519:{self.public_key}"
+
+
+def _named_by_itself() -> SigningKey:
+    return _NamedKey(SigningKey.generate().seed)
+
+
+def sign(value: Json, user_id: str, key: SigningKey) -> Json:
+    """A key object with one more signature."""
+    return key.sign_json(value, user_id)
+
+
+def with_cross_signing(client: Client) -> UserSecrets:
+    """Give a user cross-signing keys, the first ones."""
+    own = UserSecrets(client)
+    assert client.must("POST", "/keys/device_signing/upload", own.all()) == {}
+    return own
