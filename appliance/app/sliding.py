@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from appliance.app.clock import now_ms
 from appliance.app.owning import Owning
 from appliance.sync.sliding.connections import Connections
+from appliance.sync.sliding.encryption import EncryptionExtension, ToDeviceExtension
 from appliance.sync.sliding.extensions import AccountDataExtension, Extension, ReceiptsExtension, TypingExtension
 from appliance.sync.sliding.lists import Lists
 from appliance.sync.sliding.own import OwnData
@@ -35,6 +36,8 @@ class Sliding:
             "account_data": AccountDataExtension(database, living.stream),
             "receipts": ReceiptsExtension(database),
             "typing": TypingExtension(),
+            "to_device": ToDeviceExtension(living.encrypting.parts),
+            "e2ee": EncryptionExtension(living.encrypting.parts),
         }
         self.sync = SlidingSync(
             database,
