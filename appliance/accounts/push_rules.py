@@ -52,6 +52,10 @@ class PushRules:
         """What a user changed."""
         return self._users.get(user_id, NO_CHANGES)
 
+    def changed_by(self, user_id: str) -> bool:
+        """Whether a user ever changed any."""
+        return user_id in self._users
+
     def all(self, user_id: str) -> dict[str, list[Rule]]:
         """A user's rules by kind, as clients see them."""
         return ruleset(user_id, self.of(user_id))

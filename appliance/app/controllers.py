@@ -22,6 +22,7 @@ from appliance.api.client.login import LogIn
 from appliance.api.client.membership import MembershipApi
 from appliance.api.client.messages import MessagesApi
 from appliance.api.client.mutual_rooms import MutualRoomsApi
+from appliance.api.client.notifications import NotificationsApi
 from appliance.api.client.openid import OpenIdApi
 from appliance.api.client.peeking import PeekingApi
 from appliance.api.client.presence import PresenceApi
@@ -34,7 +35,6 @@ from appliance.api.client.relations import RelationsApi
 from appliance.api.client.reporting import ReportingApi
 from appliance.api.client.rooms import RoomsApi
 from appliance.api.client.sending import SendingApi
-from appliance.api.client.server_notices import ServerNoticesApi
 from appliance.api.client.sessions import SessionsApi
 from appliance.api.client.shared_secret import Nonces, SharedSecretApi
 from appliance.api.client.sliding_sync import SlidingSyncApi
@@ -55,7 +55,6 @@ from appliance.app.encrypting import encryption_controllers
 from appliance.app.federating import Federating
 from appliance.app.living import Living
 from appliance.app.owning import Owning
-from appliance.rooms.acts.notices import Notices
 from appliance.server.endpoints import bind
 from appliance.server.waiting import Waiting
 
@@ -80,10 +79,6 @@ def client_controllers(
     filters = Filters(database)
     devices = Devices(database, sessions)
     short_tokens = ShortTokens(database)
-    notices = Notices(
-        *(accounts, living.account_data, living.profiles, living.rooms),
-        *(living.creation, living.membership, living.sending, settings),
-    )
     return [
         bind(Account, accounts=accounts, interactive=interactive),
         bind(AdminApi, accounts=accounts, devices=devices, settings=settings),
@@ -104,7 +99,7 @@ def client_controllers(
             settings=settings,
             short_tokens=short_tokens,
         ),
-        bind(MembershipApi, membership=living.membership, aliases=living.aliases, notices=notices),
+        bind(MembershipApi, membership=living.membership, aliases=living.aliases),
         bind(
             MessagesApi,
             reading=living.reading,
@@ -116,6 +111,7 @@ def client_controllers(
         ),
         bind(OpenIdApi, settings=settings, short_tokens=short_tokens),
         bind(PresenceApi, presence=living.presence),
+        bind(NotificationsApi, notifications=living.notifications),
         bind(PushRulesApi, push_rules=living.push_rules),
         bind(Profile, profiles=living.profiles, lookups=between.lookups, settings=settings),
         bind(PublicRoomsApi, directory=living.directory, lookups=between.lookups, settings=settings),
@@ -137,7 +133,6 @@ def client_controllers(
         bind(ReportingApi, reading=living.reading, reports=owning.reports, rooms=living.rooms),
         bind(RoomsApi, creation=living.creation, membership=living.membership, upgrading=living.upgrading),
         bind(SendingApi, sending=living.sending),
-        bind(ServerNoticesApi, notices=notices),
         bind(SessionsApi, sessions=sessions),
         bind(
             SharedSecretApi,

@@ -9,6 +9,10 @@ from appliance.app.encrypting import Encrypting
 from appliance.app.owning import Owning
 from appliance.app.sliding import Sliding
 from appliance.federation.keys import ServerIdentity
+from appliance.push.audience import Audiences
+from appliance.push.counts import Counts
+from appliance.push.judge import Judge
+from appliance.push.notifications import Notifications
 from appliance.rooms.acts.admitting import Admitting
 from appliance.rooms.acts.aliases import Aliases
 from appliance.rooms.acts.creation import Creation
@@ -96,9 +100,15 @@ class Living:
         redactions.emptied.append(relations.emptied)
         self.ignored = Ignored(database)
         self.bumps = Bumps(database)
+        self.account_data = AccountData(database)
+        self.push_rules = PushRules(database, self.account_data)
+        self.counts = Counts(database, self.push_rules, self.ignored, self.standings)
+        judge = Judge(self.store, Audiences(self.push_rules, lambda: self.identity.server_name), self.counts)
+        redactions.emptied.append(judge.emptied)
         contributors = (
             self.standings,
             self.transactions,
+            judge,
             relations,
             Times(),
             redactions,
@@ -142,7 +152,10 @@ class Living:
         self.reading = Reading(database, self.rooms, self.store, self.standings, self.timeline)
         self.context = Context(database, self.store, self.reading, self.timeline)
         self.related = Related(database, self.store, self.reading, self.timeline, self.ignored)
-        self.sections = Sections(database, self.store, self.timeline, self.serving)
+        self.notifications = Notifications(
+            *(database, self.push_rules, self.ignored, self.standings, self.counts, self.store, self.serving)
+        )
+        self.sections = Sections(database, self.store, self.timeline, self.serving, self.counts)
         self.stream = AccountDataStream(database)
         self.ephemeral = Ephemeral(database, self.typing, serial)
         self.sync = Sync(
@@ -155,11 +168,11 @@ class Living:
             self.ephemeral,
             PresenceStream(self.presence),
             self.encrypting.parts,
+            self.ignored,
         )
-        self.account_data = AccountData(database)
-        self.push_rules = PushRules(database, self.account_data)
         self.receipts = Receipts(database, self.rooms, self.store, self.account_data, now_ms)
         self.receipts.changed.append(self.ephemeral.note)
+        self.receipts.changed.append(lambda receipt, room, position: self.counts.forget(receipt.user_id, room.nid))
         self.receipts.changed.append(self.notifier.receipt)
         self.receipts.changed.append(lambda receipt, room, position: self.presence.acted(receipt.user_id))
         self.account_data.changed.append(self.stream.note)

@@ -10,11 +10,11 @@ from typing import Any
 
 from appliance.protocol.events import Event
 from appliance.protocol.globs import has_words, matches_whole, matches_words
+from appliance.protocol.paths import read_path
 from appliance.protocol.power import PowerLevels
 from appliance.protocol.push_rules import ME, Rule
 
 _COUNT = re.compile(r"(==|<=|>=|<|>)?([0-9]{1,18})")
-_ESCAPE = re.compile(r"\\([\\.])|\.")
 _SCALARS = frozenset({str, int, bool, type(None)})
 _MISSING = object()
 
@@ -153,7 +153,7 @@ def never(occasion: Occasion) -> bool:
 
 def event_match(key: str, pattern: str) -> Test:
     """A text of the event fits a pattern, as a whole; in the body some words suffice."""
-    path = _path(key)
+    path = read_path(key)
     fits = matches_words(pattern) if path == ("content", "body") else matches_whole(pattern)
 
     def test(occasion: Occasion) -> bool:
@@ -174,7 +174,7 @@ def _event_property_is(condition: Rule) -> Test | Personal:
     key, wanted = condition.get("key"), condition.get("value", _MISSING)
     if not isinstance(key, str) or type(wanted) not in _SCALARS:
         return never
-    path = _path(key)
+    path = read_path(key)
     return lambda occasion: _same(occasion.value(path), wanted)
 
 
@@ -182,7 +182,7 @@ def _event_property_contains(condition: Rule) -> Test | Personal:
     key, wanted = condition.get("key"), condition.get("value", _MISSING)
     if not isinstance(key, str) or type(wanted) not in _SCALARS:
         return never
-    path = _path(key)
+    path = read_path(key)
     if wanted == ME:
         return ListsMe(path)
 
@@ -234,18 +234,6 @@ _KINDS: Mapping[str, Callable[[Rule], Test | Personal]] = {
     "room_member_count": _room_member_count,
     "sender_notification_permission": _sender_notification_permission,
 }
-
-
-def _path(key: str) -> tuple[str, ...]:
-    """The names of a dot-separated path; a dot or a backslash in a name has a backslash before it."""
-    parts, here, last = [""], 0, len(key)
-    for found in _ESCAPE.finditer(key):
-        parts[-1] += key[here : found.start()] + (found[1] or "")
-        if found[1] is None:
-            parts.append("")
-        here = found.end()
-    parts[-1] += key[here:last]
-    return tuple(parts)
 
 
 def _same(value: Any, wanted: Any) -> bool:

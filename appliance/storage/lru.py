@@ -1,7 +1,7 @@
 """A mapping that forgets what was used longest ago, for caches of what the database holds."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -40,6 +40,10 @@ class Lru(Generic[K, V]):
     def drop(self, key: K) -> None:
         """Forget an entry, if it is there."""
         self._entries.pop(key, None)
+
+    def values(self) -> Iterable[V]:
+        """What is kept, used or not."""
+        return self._entries.values()
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -45,7 +45,17 @@ class PersonalRow(Struct, frozen=True):
 
 
 class Notified(Struct, frozen=True):
-    """One event that notified a user."""
+    """One event that notified somebody.
+
+    Args:
+        position: its place in the stream.
+        room_nid: its room.
+        thread: the root of its thread, empty for the main timeline.
+        event_nid: its number.
+        highlight: whether it stands out.
+        actions: the actions as JSON.
+        notify: false where it does not notify a user although it does others.
+    """
 
     position: int
     room_nid: int
@@ -53,6 +63,7 @@ class Notified(Struct, frozen=True):
     event_nid: int
     highlight: int
     actions: str
+    notify: int
 
 
 # Writing ----------------------------------------------------------------------------------------------------------
@@ -217,27 +228,48 @@ def personal_between(
 
 
 def shared_page(
-    reads: Reads, room_nid: int, rules: int, after: int, upto: int, limit: int, highlight: bool
+    reads: Reads,
+    room_nid: int,
+    rules: int,
+    after: int,
+    upto: int,
+    limit: int,
+    *,
+    without: Collection[str],
+    highlight: bool,
 ) -> list[Notified]:
-    """The latest events of a room that notify all who have certain rules, the latest first."""
-    index = "INDEXED BY notifications_highlights" if highlight else ""
+    """The latest events of a room that notify all who have certain rules, the latest first.
+
+    Args:
+        reads: where to read.
+        room_nid: the room.
+        rules: the number of the rules.
+        after: the position at which to end.
+        upto: the position at which to begin.
+        limit: how many at most.
+        without: senders who do not count.
+        highlight: whether only those count that stand out.
+    """
+    index, also = ("INDEXED BY notifications_highlights", "AND highlight = 1") if highlight else ("", "")
     rows = reads.read(
-        f"SELECT position, room_nid, thread, event_nid, highlight, actions FROM notifications {index}"
-        f" WHERE room_nid = ? AND rules = ? AND position > ? AND position <= ? {'AND highlight = 1' * highlight}"
+        f"SELECT position, room_nid, thread, event_nid, highlight, actions, 1 FROM notifications {index}"
+        f" WHERE room_nid = ? AND rules = ? AND position > ? AND position <= ? {also} AND {_OTHERS}"
         " ORDER BY position DESC LIMIT ?",
-        (room_nid, rules, after, upto, limit),
+        (room_nid, rules, after, upto, _json(without), limit),
     )
     return [Notified(*row) for row in rows]
 
 
-def personal_page(reads: Reads, user_id: str, upto: int, after: int, limit: int) -> list[tuple[Notified, int]]:
-    """What was said to a user apart, the latest first, each with whether it notifies."""
+def personal_page(
+    reads: Reads, user_id: str, after: int, upto: int, limit: int, without: Collection[str]
+) -> list[Notified]:
+    """What was said to a user apart, the latest first; arguments as ``shared_page``."""
     rows = reads.read(
         "SELECT position, room_nid, thread, event_nid, highlight, actions, notify FROM personal_notifications"
-        " WHERE user_id = ? AND position <= ? AND position > ? ORDER BY position DESC LIMIT ?",
-        (user_id, upto, after, limit),
+        f" WHERE user_id = ? AND position > ? AND position <= ? AND {_OTHERS} ORDER BY position DESC LIMIT ?",
+        (user_id, after, upto, _json(without), limit),
     )
-    return [(Notified(*row[:6]), row[6]) for row in rows]
+    return [Notified(*row) for row in rows]
 
 
 def _count(reads: Reads, sql: str, parameters: tuple[Any, ...]) -> tuple[int, int]:

@@ -65,6 +65,16 @@ def receipts_between(reads: Reads, room_id: str, user_id: str, after: int, upto:
     return [Receipt(*row) for row in rows]
 
 
+def has_read_since(reads: Reads, room_id: str, user_id: str, after: int) -> bool:
+    """Whether a user's receipts in a room changed after a position."""
+    return bool(
+        reads.read(
+            "SELECT 1 FROM receipts WHERE room_id = ? AND user_id = ? AND position > ? LIMIT 1",
+            (room_id, user_id, after),
+        )
+    )
+
+
 def last_receipts(reads: Reads) -> list[tuple[str, int]]:
     """(room id, position) of the last receipt of each room that has one, the earliest first."""
     rows = reads.read("SELECT room_id, (SELECT MAX(position) FROM receipts WHERE room_id = r.room_id) FROM rooms r")

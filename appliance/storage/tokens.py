@@ -4,7 +4,8 @@ Each has a letter for its kind and a digit for its version. Two are about events
 
 - a sync token, ``s1_<position>_<to-device>_<boot>_<serial>``: everything up to a position of the stream was told, plus
   two side cursors (to-device messages, which are delivered a hundred at a time, and the serial of what lives in memory
-  alone, which counts only while the boot is the same);
+  alone, which counts only while the boot is the same), and where members are lazily loaded ``_<chain>``: which answers
+  it follows;
 - a history token, ``t1_<ordering>_<position>``: a point between two events of a room's history, just after the event
   with that ordering and position.
 
@@ -12,6 +13,8 @@ Every endpoint that takes a token of events takes both kinds: ``read`` says whic
 
 A connection token, ``c1_<connection>_<generation>_<position>_<boot>_<serial>``, is what sliding sync gives out: as a
 sync token, and what the connection had told by then. It means its position wherever a token of events is taken.
+
+A token of notifications, ``e1_<position>``, is a place in the list of what a user was notified of.
 
 A directory token, ``n1_<joined>_<room number>`` or ``p1_…``, is a place in the list of published rooms, ordered by how
 many are in them: what comes after it (n) or before it (p).
@@ -23,23 +26,27 @@ from msgspec import Struct
 
 from appliance.errors import invalid_param
 
-_SYNC = re.compile(r"s1_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})", re.ASCII)
+_SYNC = re.compile(r"s1_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})(?:_(\d{1,18}))?", re.ASCII)
 _HISTORY = re.compile(r"t1_(\d{1,18})_(-?\d{1,18})", re.ASCII)
 _CONNECTION = re.compile(r"c1_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})", re.ASCII)
+
+_NOTIFICATIONS = re.compile(r"e1_(\d{1,18})", re.ASCII)
 _DIRECTORY = re.compile(r"([np])1_(\d{1,18})_(\d{1,18})", re.ASCII)
 
 
 class SyncToken(Struct, frozen=True):
-    """How far a client was told: position, to-device position, boot number, serial of what lives in memory."""
+    """How far a client was told: position, to-device position, boot number, serial of what lives in memory, chain."""
 
     position: int
     to_device: int = 0
     boot: int = 0
     serial: int = 0
+    chain: int = 0
 
     def __str__(self) -> str:
         """The token as sent."""
-        return f"s1_{self.position}_{self.to_device}_{self.boot}_{self.serial}"
+        text = f"s1_{self.position}_{self.to_device}_{self.boot}_{self.serial}"
+        return f"{text}_{self.chain}" if self.chain else text
 
 
 class HistoryToken(Struct, frozen=True):
@@ -84,6 +91,19 @@ class DirectoryToken(Struct, frozen=True):
         return f"{'p' if self.backwards else 'n'}1_{self.joined}_{self.room_nid}"
 
 
+def notifications_token(position: int) -> str:
+    """A place in the list of notifications: what is at or before a position."""
+    return f"e1_{position}"
+
+
+def read_notifications(token: str) -> int:
+    """Read a token of the list of notifications; raises as ``read``."""
+    match = _NOTIFICATIONS.fullmatch(token)
+    if match is None:
+        raise invalid_param("This token was not made by this server. Start again without it.")
+    return int(match[1])
+
+
 def read(token: str) -> SyncToken | HistoryToken:
     """Read a token of either kind.
 
@@ -92,7 +112,7 @@ def read(token: str) -> SyncToken | HistoryToken:
     """
     match = _SYNC.fullmatch(token)
     if match:
-        return SyncToken(*map(int, match.groups()))
+        return SyncToken(*(int(number or 0) for number in match.groups()))
     match = _HISTORY.fullmatch(token)
     if match:
         return HistoryToken(*map(int, match.groups()))

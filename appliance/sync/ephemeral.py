@@ -27,7 +27,8 @@ class News(Struct, frozen=True):
     """What there may be to tell at one moment.
 
     Args:
-        receipts: the ids of the rooms with receipts since the token.
+        receipts: the ids of the rooms with receipts since the token, if the filter wants any.
+        read: those rooms, whether or not it does: what is unread may have changed.
         typing: who is typing, by room, where that changed since the token.
         now: who is typing, by room, where somebody is.
         boot: the number of the server's run, for the next token.
@@ -35,6 +36,7 @@ class News(Struct, frozen=True):
     """
 
     receipts: AbstractSet[str]
+    read: AbstractSet[str]
     typing: dict[str, list[str]]
     now: dict[str, list[str]]
     boot: int
@@ -42,7 +44,7 @@ class News(Struct, frozen=True):
 
     def __contains__(self, room_id: str) -> bool:
         """Whether there may be something to tell of a room."""
-        return room_id in self.receipts or room_id in self.typing
+        return room_id in self.read or room_id in self.typing
 
 
 class Ephemeral:
@@ -68,18 +70,19 @@ class Ephemeral:
 
     def news(self, since: SyncToken | None, rule: RoomEventRule) -> News:
         """What there may be to tell after a token, or without one, of what a filter wants."""
-        receipts: set[str] = set()
-        if since is not None and rule.allows(RECEIPT, None):
+        read: set[str] = set()
+        if since is not None:
             for room_id, position in reversed(self._last.items()):
                 if position <= since.position:
                     break
-                receipts.add(room_id)
+                read.add(room_id)
+        receipts = read if rule.allows(RECEIPT, None) else frozenset[str]()
         now: dict[str, list[str]] = {}
         typing: dict[str, list[str]] = {}
         if rule.allows(TYPING, None):
             now = self._typing.now()
             typing = now if since is None else self._typing.since(since.boot, since.serial)
-        return News(receipts, typing, now, self._serial.boot, self._serial.value)
+        return News(receipts, read, typing, now, self._serial.boot, self._serial.value)
 
     async def events(
         self, news: News, room_id: str, user_id: str, after: int | None, upto: int, rule: RoomEventRule

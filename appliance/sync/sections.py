@@ -3,10 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import orjson
 from msgspec import Struct
 
+from appliance.protocol import canonical
 from appliance.protocol.client_form import stripped
 from appliance.protocol.filters import Filter, RoomEventRule
+from appliance.protocol.paths import only, read_path
+from appliance.push.counts import Counts
 from appliance.rooms.reading.serving import Asker, Serving
 from appliance.rooms.reading.timeline import Timeline, passes
 from appliance.rooms.snapshot import MEMBER, Snapshot
@@ -15,9 +19,11 @@ from appliance.rooms.store import ClientEvent, EventStore
 from appliance.storage import outside as outside_rows
 from appliance.storage import state as state_rows
 from appliance.storage.database import Database
+from appliance.storage.receipts import has_read_since
 from appliance.storage.state import Slot
 from appliance.storage.tokens import HistoryToken
-from appliance.sync.summary import summary
+from appliance.sync.lazy import Chain
+from appliance.sync.summary import SUMMED_UP, summary
 
 TIMELINE = 10
 MOST_TIMELINE = 500
@@ -97,16 +103,27 @@ class Sections:
         store: the events in memory.
         timeline: reads histories.
         serving: makes events ready for the asker.
+        counts: says what is unread.
     """
 
-    def __init__(self, database: Database, store: EventStore, timeline: Timeline, serving: Serving) -> None:
+    def __init__(
+        self, database: Database, store: EventStore, timeline: Timeline, serving: Serving, counts: Counts
+    ) -> None:
+        self._counts = counts
         self._database = database
         self._store = store
         self._timeline = timeline
         self._serving = serving
 
     async def joined(
-        self, window: Window, asker: Asker, options: Options, beside: Mapping[str, list[dict[str, Any]]]
+        self,
+        window: Window,
+        asker: Asker,
+        options: Options,
+        beside: Mapping[str, list[dict[str, Any]]],
+        *,
+        recount: bool = False,
+        chain: Chain | None = None,
     ) -> dict[str, Any] | None:
         """A room that the asker is in; None where nothing happened that the filter wants.
 
@@ -115,6 +132,8 @@ class Sections:
             asker: who asks.
             options: how they want it.
             beside: further events, by the name of their part of the section.
+            recount: whether what is unread may have changed by receipts, even if nothing else did.
+            chain: which members the client was told of.
         """
         events: list[ClientEvent] = []
         limited = False
@@ -123,20 +142,42 @@ class Sections:
         whole = window.since is None or options.full_state
         span = self._span(window, options, events, whole, window.upto)
         slots = self._slots(span) if whole or not window.quiet else {}
-        members_changed = any(event.type == MEMBER for event in events) or any(slot[0] == MEMBER for slot in slots)
         told = {}
-        if whole or limited or members_changed:
+        if (
+            whole
+            or limited
+            or any(one.type in SUMMED_UP for one in events)
+            or any(one in SUMMED_UP for one, _ in slots)
+        ):
             told = summary(window.snapshot, asker.user_id, self._store)
         if options.filter.room.state.lazy_load_members:
-            self._only_needed(slots, span, asker, told.get("m.heroes", ()))
+            self._only_needed(slots, span, asker, told.get("m.heroes", ()), chain)
         state = await self._clients(slots, span, options)
-        if not (whole or events or state or limited or any(beside.values())):
+        if chain is not None:
+            for event in (*state, *events):
+                if event.type == MEMBER and event.state_key is not None:
+                    chain.tell(event.room_nid, event.state_key, event.nid, window.upto)
+        if not (whole or events or state or limited or any(beside.values())) and not (
+            recount and has_read_since(self._database, window.history.room_id, asker.user_id, window.since or 0)
+        ):
             return None
         section = self._section(asker, options, events, limited, self._before(window, events), state)
         if told:
             section["summary"] = told
         section.update((name, {"events": found}) for name, found in beside.items() if found)
+        section.update(self._unread(window, asker, options))
         return section
+
+    def _unread(self, window: Window, asker: Asker, options: Options) -> dict[str, Any]:
+        """What is unread of a room that the asker is in."""
+        history = window.history
+        tally = self._counts.of(asker.user_id, history.room_nid, history.room_id, window.upto)
+        if not options.filter.room.timeline.unread_thread_notifications:
+            return {"unread_notifications": tally.all().told()}
+        told: dict[str, Any] = {"unread_notifications": tally.main.told()}
+        if tally.threads:
+            told["unread_thread_notifications"] = {root: one.told() for root, one in tally.threads.items()}
+        return told
 
     async def left(self, window: Window, asker: Asker, options: Options) -> dict[str, Any]:
         """A room that the asker left, was removed from, or whose invitation is over: up to that and not further."""
@@ -151,7 +192,7 @@ class Sections:
         if left is not None and left > since:
             slots = self._slots(span)
             if options.filter.room.state.lazy_load_members:
-                self._only_needed(slots, span, asker, ())
+                self._only_needed(slots, span, asker, (), None)
         own = window.history.at(window.upto)
         if own is not None and own.event_nid not in span.told:
             # A ban, or the end of one, may have come after the leaving.
@@ -175,12 +216,37 @@ class Sections:
     ) -> dict[str, Any]:
         return {
             "timeline": {
-                "events": self._serving.serve(events, asker, bundled=limited),
+                "events": self._serve(events, asker, options, bundled=limited),
                 "limited": limited,
                 "prev_batch": str(prev_batch),
             },
-            options.state_after or "state": {"events": self._serving.serve(state, asker)},
+            options.state_after or "state": {"events": self._serve(state, asker, options)},
         }
+
+    def _serve(
+        self, events: list[ClientEvent], asker: Asker, options: Options, *, bundled: bool = False
+    ) -> list[orjson.Fragment]:
+        """Events in the form that the filter asks for."""
+        served = self._serving.serve(events, asker, bundled=bundled)
+        wanted = options.filter
+        if not served or (wanted.event_format == "client" and not wanted.event_fields):
+            return served
+        forms: list[dict[str, Any]] = orjson.loads(orjson.dumps(served))
+        if wanted.event_format == "federation":
+            originals = self._store.events(event.nid for event in events)
+            forms = [
+                {**originals[event.nid].pdu, "event_id": event.event_id, "unsigned": form["unsigned"]}
+                for event, form in zip(events, forms, strict=True)
+            ]
+        if wanted.event_fields:
+            paths = [read_path(field) for field in wanted.event_fields]
+            forms = [only(form, paths) for form in forms]
+        return [orjson.Fragment(canonical.encode(form)) for form in forms]
+
+    def sender_of_own(self, window: Window) -> str | None:
+        """Who sent the event that made the asker's membership."""
+        change = window.history.at(window.upto)
+        return None if change is None else self._store.event(change.event_nid).sender
 
     def offered(self, window: Window, user_id: str) -> dict[str, Any]:
         """The stripped state of a room that the asker is invited to or knocks at, their own membership last."""
@@ -263,11 +329,13 @@ class Sections:
             return {}
         return state_rows.undo_changes(self._database, span.window.history.room_nid, span.at, span.window.position)
 
-    def _only_needed(self, slots: dict[Slot, int], span: _Span, asker: Asker, named: Iterable[str]) -> None:
+    def _only_needed(
+        self, slots: dict[Slot, int], span: _Span, asker: Asker, named: Iterable[str], chain: Chain | None
+    ) -> None:
         """Bring the memberships among the state to what lazy loading asks for.
 
         That is those of the senders and of whom the room is named after; with the whole state the asker's and no
-        others, else with all that changed.
+        others, else those that the client was not told of yet, with all that changed.
         """
         wanted = {event.sender for event in span.events} | set(named)
         if span.whole:
@@ -278,7 +346,7 @@ class Sections:
         undone = self._undone(span)
         for slot in ((MEMBER, user_id) for user_id in wanted):
             nid = undone.get(slot, span.window.snapshot.state.get(slot))
-            if nid is not None:
+            if nid is not None and (chain is None or not chain.knows(span.window.history.room_nid, slot[1], nid)):
                 slots.setdefault(slot, nid)
 
     async def _clients(self, slots: dict[Slot, int], span: _Span, options: Options) -> list[ClientEvent]:

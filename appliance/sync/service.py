@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import orjson
 from msgspec import Struct
 
+from appliance.accounts.ignored import Ignored
 from appliance.rooms.reading.serving import Asker
 from appliance.rooms.room import Rooms
 from appliance.rooms.standings import History, Standings, UserRooms
@@ -19,6 +20,7 @@ from appliance.sync.activity import Activity
 from appliance.sync.encryption import EncryptionParts
 from appliance.sync.ephemeral import Ephemeral, News
 from appliance.sync.held import NOWHERE, Held
+from appliance.sync.lazy import Chain, Chains
 from appliance.sync.presence import PresenceStream
 from appliance.sync.sections import Options, Sections, Window
 
@@ -32,9 +34,21 @@ class AccountData(Protocol):
         """
         ...
 
-    def of_room(self, user_id: str, room_id: str, upto: int) -> Iterable[tuple[str, bytes]]:
-        """(type, content as JSON) of all that is kept about one room, up to a position."""
-        ...
+
+class Following(Struct, frozen=True):
+    """What an answer goes on from.
+
+    Args:
+        initial: whether the client knows nothing yet.
+        chain: which members it was told of; None where that does not matter.
+        by_room: account data to tell, by room.
+        news: what there may be to tell of receipts and typing.
+    """
+
+    initial: bool
+    chain: Chain | None
+    by_room: Mapping[str, list[dict[str, Any]]]
+    news: News
 
 
 class SyncAnswer(Struct, frozen=True):
@@ -58,6 +72,7 @@ class Sync:
         ephemeral: tells receipts and typing.
         presence: tells who is online.
         encryption: tells messages to devices and what concerns keys.
+        ignored: whom users ignore.
     """
 
     def __init__(
@@ -71,7 +86,10 @@ class Sync:
         ephemeral: Ephemeral,
         presence: PresenceStream,
         encryption: EncryptionParts,
+        ignored: Ignored,
     ) -> None:
+        self._ignored = ignored
+        self._chains = Chains()
         self._database = database
         self._rooms = rooms
         self._standings = standings
@@ -92,6 +110,7 @@ class Sync:
         """
         user = self._standings.of(asker.user_id)
         known = None if since is None else min(since.position, self._database.position)
+        chain_number, chain = self._chain(since, options)
         held: dict[int, Held] = {}
         while True:
             # One step: the position, what there is to tell up to it, and every room as it is published at it.
@@ -107,9 +126,10 @@ class Sync:
                 room = await self._rooms.find(history.room_id)
                 held[history.room_nid] = NOWHERE if room is None else room
         windows = [self._window(history, held[history.room_nid], known, upto) for history in concerned]
-        rooms = await self._room_sections(windows, asker, options, known is None, by_room, news)
+        following = Following(known is None, chain, by_room, news)
+        rooms = await self._room_sections(windows, asker, options, following)
         encryption = await self._encryption.news(asker, known, since.to_device if since else 0, upto)
-        token = SyncToken(upto, encryption.to_device, boot=news.boot, serial=news.serial)
+        token = SyncToken(upto, encryption.to_device, boot=news.boot, serial=news.serial, chain=chain_number)
         answer: dict[str, Any] = {"next_batch": str(token), **encryption.fields}
         if rooms:
             answer["rooms"] = rooms
@@ -153,42 +173,58 @@ class Sync:
         quiet = since is not None and not anew and self._activity.since(history.room_nid) <= since
         return Window(history, room.published, None if anew else since, upto, room.position, anew, quiet)
 
+    def _chain(self, since: SyncToken | None, options: Options) -> tuple[int, Chain | None]:
+        """What the client was told of members, where that matters: the chain of its token, or a new one."""
+        rule = options.filter.room.state
+        if not rule.lazy_load_members or rule.include_redundant_members:
+            return 0, None
+        if since is None or not since.chain:
+            number = self._chains.begin()
+            return number, self._chains.of(number)
+        chain = self._chains.of(since.chain)
+        chain.go_on(since.position)
+        return since.chain, chain
+
     async def _room_sections(
-        self,
-        windows: list[Window],
-        asker: Asker,
-        options: Options,
-        initial: bool,
-        by_room: Mapping[str, list[dict[str, Any]]],
-        news: News,
+        self, windows: list[Window], asker: Asker, options: Options, following: Following
     ) -> dict[str, dict[str, Any]]:
         rooms: dict[str, dict[str, Any]] = {}
+        by_room, news = following.by_room, following.news
         for window in windows:
             history = window.history
             room_id, membership = history.room_id, history.membership_at(window.upto)
             moved = window.since is None or history.at(window.upto) is not history.at(window.since)
+            data = by_room.get(room_id, [])
             if membership == "join":
                 ephemeral = await self._ephemeral.events(
                     news, room_id, asker.user_id, window.since, window.upto, options.filter.room.ephemeral
                 )
-                told = by_room.get(room_id, [])
-                if window.anew:  # what was kept before they came is news too
-                    told = self._room_data(asker.user_id, room_id, window.upto, options)
-                beside = {"account_data": told, "ephemeral": ephemeral}
-                section = await self._sections.joined(window, asker, options, beside)
+                beside = {"account_data": data, "ephemeral": ephemeral}
+                # Their own receipts change the counts, whatever the filter says of receipts.
+                recount = room_id in news.read
+                section = await self._sections.joined(
+                    window, asker, options, beside, recount=recount, chain=following.chain
+                )
                 if section is not None:
                     rooms.setdefault("join", {})[room_id] = section
             elif membership in ("invite", "knock"):
-                if moved:
+                if moved and not self._is_ignored(window, asker, membership):
                     state = {f"{membership}_state": self._sections.offered(window, asker.user_id)}
                     rooms.setdefault(membership, {})[room_id] = state
-            elif moved and history.at(window.upto) and (not initial or options.filter.room.include_leave):
+            elif moved and history.at(window.upto) and (not following.initial or options.filter.room.include_leave):
                 if history.room_nid in self._standings.of(asker.user_id).forgotten:
                     section = self._sections.forgotten(options)
                 else:
                     section = await self._sections.left(window, asker, options)
+                    if data:
+                        section["account_data"] = {"events": data}
                 rooms.setdefault("leave", {})[room_id] = section
         return rooms
+
+    def _is_ignored(self, window: Window, asker: Asker, membership: str) -> bool:
+        """Whether an invitation comes from somebody whom the asker ignores."""
+        ignored = self._ignored.of(asker.user_id) if membership == "invite" else frozenset()
+        return bool(ignored) and self._sections.sender_of_own(window) in ignored
 
     def _data(
         self, user_id: str, since: int | None, upto: int, options: Options
@@ -197,26 +233,12 @@ class Sync:
         top: list[dict[str, Any]] = []
         by_room: dict[str, list[dict[str, Any]]] = {}
         for room_id, event_type, content in self._account_data.between(user_id, since, upto):
-            if _wanted(room_id, event_type, options):
+            in_room = options.filter.room.account_data
+            wanted = in_room.allows_room(room_id) and in_room.allows(event_type, None)
+            if wanted if room_id else options.filter.account_data.allows(event_type, None):
                 target = by_room.setdefault(room_id, []) if room_id else top
                 target.append({"type": event_type, "content": orjson.Fragment(content)})
         return top, by_room
-
-    def _room_data(self, user_id: str, room_id: str, upto: int, options: Options) -> list[dict[str, Any]]:
-        """All account data of one room."""
-        return [
-            {"type": event_type, "content": orjson.Fragment(content)}
-            for event_type, content in self._account_data.of_room(user_id, room_id, upto)
-            if _wanted(room_id, event_type, options)
-        ]
-
-
-def _wanted(room_id: str, event_type: str, options: Options) -> bool:
-    """Whether a filter lets account data of a type through, of a room or (with an empty id) of all."""
-    in_room = options.filter.room.account_data
-    if room_id:
-        return in_room.allows_room(room_id) and in_room.allows(event_type, None)
-    return options.filter.account_data.allows(event_type, None)
 
 
 def _had(user: UserRooms, room_nid: int, position: int) -> bool:

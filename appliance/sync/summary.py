@@ -7,6 +7,8 @@ from appliance.rooms.snapshot import MEMBER, Snapshot
 from appliance.rooms.store import EventStore
 
 HEROES = 5
+SUMMED_UP = frozenset((MEMBER, "m.room.name", "m.room.canonical_alias"))
+"""The types of state that a summary is made of."""
 
 
 def heroes(snapshot: Snapshot, user_id: str) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from tests.bench import accepting, memory, resolution
+from tests.bench import accepting, memory, resolution, syncing
 from tests.bench.client import Person
 from tests.bench.figures import Figure
 from tests.bench.process import Process
@@ -36,10 +36,19 @@ class Sizes(NamedTuple):
     conflicts: tuple[int, int, int]
     events: int
     rooms: int
+    joined: tuple[int, int]
+    seen: tuple[int, int]
+    local: int
 
 
-FULL = Sizes(sends=4000, rounds=40, restarts=5, members=10_000, conflicts=(10, 1000, 9000), events=1000, rooms=100)
-QUICK = Sizes(sends=100, rounds=3, restarts=1, members=30, conflicts=(3, 10, 25), events=20, rooms=3)
+FULL = Sizes(
+    sends=4000, rounds=40, restarts=5, members=10_000, conflicts=(10, 1000, 9000), events=1000, rooms=100,
+    joined=(10, 1000), seen=(100, 100_000), local=1000,
+)  # fmt: skip
+QUICK = Sizes(
+    sends=100, rounds=3, restarts=1, members=30, conflicts=(3, 10, 25), events=20, rooms=3,
+    joined=(2, 4), seen=(10, 50), local=5,
+)  # fmt: skip
 
 
 async def sending(server: Process, name: str, people: list[Person], rooms: list[str], sends: int) -> list[Figure]:
@@ -163,15 +172,16 @@ def measure(sizes: Sizes) -> list[Figure]:
             figures += starting(server, sizes)
         finally:
             server.stop()
-    return figures + rooms_from_elsewhere(sizes)
+    return figures + without_listeners(sizes)
 
 
-def rooms_from_elsewhere(sizes: Sizes) -> list[Figure]:
-    """What rooms that many servers share cost, measured without listeners."""
+def without_listeners(sizes: Sizes) -> list[Figure]:
+    """What rooms that many servers share cost, and syncs, measured without listeners."""
     works: list[Callable[[Path], Coroutine[Any, Any, list[Figure]]]] = [
         lambda folder: resolution.measure(folder, sizes.members, sizes.conflicts, sizes.restarts),
         lambda folder: accepting.measure(folder, sizes.events),
         lambda folder: memory.measure(folder, sizes.rooms, sizes.members // 10),
+        lambda folder: syncing.measure(folder, sizes.joined, sizes.seen, sizes.local),
     ]
     figures: list[Figure] = []
     for work in works:

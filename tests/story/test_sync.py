@@ -1,10 +1,12 @@
 """Sync (client-server API, "Syncing")."""
 
+import json
 import time
+from typing import Any
 
 import pytest
 
-from tests.support.client import Client, Json, body, joined, state_of, timeline
+from tests.support.client import Client, Json, body, joined, seg, state_of, timeline
 
 
 def summary(answer: Json, room: str) -> Json:
@@ -37,7 +39,7 @@ def test_a_whole_room(alice: Client, version: str) -> None:
     room = alice.create_room(room_version=version)
     alice.send(room, "hello")
     section = joined(alice.sync(), room)
-    assert section.keys() == {"timeline", "state", "summary"}
+    assert section.keys() == {"timeline", "state", "summary", "unread_notifications"}
     assert section["timeline"].keys() == {"events", "limited", "prev_batch"}
     assert section["timeline"]["limited"] is False
     assert section["state"] == {"events": []}
@@ -309,7 +311,8 @@ def test_lazy_members(alice: Client, bob: Client) -> None:
     bob.leave(room)
     answer = alice.sync(filter=lazy)
     heroes = summary(answer, room)["m.heroes"]
-    assert set(heroes) <= members(answer) | {bob.user_id}
+    told = {alice.user_id, bob.user_id, *(people[number].user_id for number in (4, 5, 6))}
+    assert set(heroes) <= members(answer) | told
 
 
 def test_lazy_members_after_the_timeline(alice: Client, bob: Client) -> None:
@@ -352,3 +355,68 @@ def test_a_token_from_the_future(alice: Client) -> None:
     assert "rooms" not in alice.sync()
     alice.send(room, "hello")
     assert [body(event) for event in timeline(alice.sync(), room)] == ["hello"]
+
+
+def test_redundant_members(alice: Client, bob: Client, carol: Client) -> None:
+    """A member who was told of is not told of again, unless that is asked for, something changed, or it was lost."""
+
+    def lazy(**more: Any) -> str:
+        rule = {"lazy_load_members": True, **more}
+        return json.dumps({"room": {"state": rule, "timeline": {"limit": 1}}})
+
+    def members(since: str | None, filter_text: str) -> tuple[set[str], str]:
+        query = {"filter": filter_text, **({"since": since} if since else {})}
+        answer = alice.must("GET", "/sync", **query)
+        return {key for event_type, key in state_of(answer, room) if event_type == "m.room.member"}, answer[
+            "next_batch"
+        ]
+
+    room = alice.create_room(preset="public_chat", name="Kitchen")
+    bob.join(room)
+    carol.join(room)
+    found, begin = members(None, lazy())
+    assert found == {alice.user_id}  # Carol's own coming is the timeline
+    bob.send(room, "one")
+    found, first = members(begin, lazy())
+    assert found == {bob.user_id}
+    # The answer was lost and is asked for again.
+    assert members(begin, lazy())[0] == {bob.user_id}
+    bob.send(room, "two")
+    assert members(begin, lazy())[0] == {bob.user_id}
+    found, second = members(first, lazy())
+    bob.send(room, "three")
+    assert members(second, lazy())[0] == set()
+    assert members(second, lazy(include_redundant_members=True))[0] == {bob.user_id}
+    bob.must("PUT", f"/profile/{seg(bob.user_id)}/displayname", {"displayname": "Bob"})
+    alice.sync_until(lambda sync: any(event["type"] == "m.room.member" for event in timeline(sync, room)))
+    bob.send(room, "four")
+    found, third = members(second, lazy())
+    assert found == {bob.user_id}
+    bob.send(room, "five")
+    assert members(third, lazy())[0] == set()
+    # Another first sync knows nothing of the other's.
+    carol.send(room, "six")
+    _, other = members(None, lazy())
+    bob.send(room, "seven")
+    assert members(other, lazy())[0] == {bob.user_id}
+
+
+def test_a_summary_when_the_name_goes(alice: Client, bob: Client) -> None:
+    """The heroes are told as soon as the room has no name of its own."""
+    room = alice.create_room(preset="public_chat", name="Kitchen")
+    bob.join(room)
+    assert "m.heroes" not in summary(alice.sync(), room)
+    alice.send(room, "x")
+    assert "summary" not in joined(alice.sync(), room)
+    alice.set_state(room, "m.room.name", {})
+    assert summary(alice.sync(), room)["m.heroes"] == [bob.user_id]
+
+
+def test_account_data_of_a_left_room(alice: Client) -> None:
+    """What was kept about a room that one has left is told with it."""
+    room = alice.create_room()
+    alice.sync()
+    alice.leave(room)
+    alice.must("PUT", f"/user/{seg(alice.user_id)}/rooms/{seg(room)}/account_data/a.type", {"a": 1})
+    section = alice.sync()["rooms"]["leave"][room]
+    assert section["account_data"]["events"] == [{"type": "a.type", "content": {"a": 1}}]

@@ -192,3 +192,39 @@ def test_patterns_cost_no_time(alice: Client, part: str) -> None:
     alice.send(room, "x", event_type="a" * 200 + "b")
     text = json.dumps({"room": {"timeline": {"types": [part + "c"]}}})
     assert timeline(alice.sync(filter=text), room) == []
+
+
+def test_event_fields(alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the fields that are asked for, by their paths."""
+    monkeypatch.setattr(Client, "witness", None)  # such events are not what the schema of an event says
+    room = alice.create_room()
+    path = f"/rooms/{seg(room)}/send/m.room.message/fields"
+    alice.must("PUT", path, {"msgtype": "m.text", "body": "hello", "a.b": {"c": 1, "d": 2}})
+
+    def last(*fields: str) -> Json:
+        return timeline(alice.must("GET", "/sync", filter=json.dumps({"event_fields": list(fields)})), room)[-1]
+
+    assert last("content.body") == {"content": {"body": "hello"}}
+    assert last("type", "content.a\\.b.c", "content.nothing", "state_key") == {
+        "type": "m.room.message",
+        "content": {"a.b": {"c": 1}},
+    }
+    assert last("content.body", "content") == {
+        "content": {"msgtype": "m.text", "body": "hello", "a.b": {"c": 1, "d": 2}}
+    }
+    assert last("content.body.more", "sender") == {"sender": alice.user_id}
+    assert last()["content"]["body"] == "hello"
+
+
+def test_event_format(alice: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events as servers send them to each other, where that is asked for."""
+    monkeypatch.setattr(Client, "witness", None)
+    room = alice.create_room()
+    alice.send(room, "hello")
+    answer = alice.must("GET", "/sync", filter=json.dumps({"event_format": "federation"}))
+    event = timeline(answer, room)[-1]
+    assert {"auth_events", "prev_events", "depth", "hashes", "signatures", "room_id", "event_id"} <= event.keys()
+    assert event["room_id"] == room
+    assert event["unsigned"].keys() == {"age", "membership", "transaction_id"}
+    fields = {"event_format": "federation", "event_fields": ["depth"]}
+    assert timeline(alice.must("GET", "/sync", filter=json.dumps(fields)), room)[-1].keys() == {"depth"}

@@ -57,7 +57,7 @@ class Follower:
         """
         query = {**self.query, **({"since": self.token} if self.token else {})}
         answer = self.device.must("GET", "/sync", **query)
-        assert without_age(self.device.must("GET", "/sync", **query)) == without_age(answer)
+        assert self._comparable(self.device.must("GET", "/sync", **query)) == self._comparable(answer)
         anew, self.comings = self.token is None or comings != self.comings, comings
         for membership, rooms in answer.get("rooms", {}).items():
             if self.room in rooms:
@@ -68,6 +68,17 @@ class Follower:
                     self.knows |= membership == "join" or (anew and self.token is not None)
                     self._take(rooms[self.room], anew=anew)
         self.token = answer["next_batch"]
+
+    def _comparable(self, answer: Json) -> Any:
+        """What of an answer must be the same when it is asked for again: where members are lazily loaded, whoever was
+        told of one may be told again.
+        """
+        found = without_age(answer)
+        if self.lazy:
+            for section in found.get("rooms", {}).get("join", {}).values():
+                state = section["state_after" if self.after else "state"]
+                state["events"] = [event for event in state["events"] if event["type"] != MEMBER]
+        return found
 
     def _take(self, section: Json, *, anew: bool) -> None:
         timeline = section["timeline"]
@@ -99,7 +110,7 @@ class Follower:
 def without_age(value: Any) -> Any:
     """JSON without what changes from one moment to the next."""
     if isinstance(value, dict):
-        return {key: without_age(inner) for key, inner in value.items() if key != "age"}
+        return {key: without_age(inner) for key, inner in value.items() if key not in ("age", "next_batch")}
     return [without_age(inner) for inner in value] if isinstance(value, list) else value
 
 

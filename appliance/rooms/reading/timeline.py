@@ -9,6 +9,7 @@ from appliance.rooms.reading.visibility import Visibility
 from appliance.rooms.standings import Standings
 from appliance.rooms.store import ClientEvent, EventStore
 from appliance.storage import events as rows
+from appliance.storage import gaps
 from appliance.storage.database import Database
 from appliance.storage.relations import related_to
 from appliance.storage.tokens import HistoryToken, SyncToken
@@ -89,12 +90,14 @@ class Timeline:
             until: a point to stop at.
             rule: which events are wanted; others are passed over.
             upto: the last position that counts; the published one where none is given.
-            unbroken: end before an event that the asker may not see, as if there were no place for more.
+            unbroken: end before an event that the asker may not see, and after one before which there is a hole, as if
+                there were no place for more.
         """
         upto = self._database.position if upto is None else upto
         open_to_all = self._sees_all(room_nid, user_id)
         found: list[ClientEvent] = []
         here: HistoryToken | None = start
+        holes = set(gaps.of_room(self._database, room_nid)) if unbroken else set()
         for size in _sizes(limit):
             if here is None or len(found) >= limit:
                 break
@@ -117,6 +120,8 @@ class Timeline:
                 here = HistoryToken(row.ordering, (row.position or 0) - backwards)
                 if visible and (wanted is None or client.nid in wanted):
                     found.append(client)
+                if point in holes:
+                    return Page(found, start, here)
             if not more:
                 here = None
         return Page(found, start, here)
@@ -124,11 +129,20 @@ class Timeline:
     def arrived(
         self, room_nid: int, user_id: str, since: int, upto: int, limit: int, rule: RoomEventRule
     ) -> tuple[list[ClientEvent], bool]:
-        """The latest events that arrived in ``since < position <= upto``, earliest first.
+        """The latest events that arrived in ``since < position <= upto``, earliest first, without those before a hole.
 
         Returns:
-            the events, and whether there are earlier ones for which there was no place.
+            the events, and whether there are earlier ones for which there was no place, or that are not here.
         """
+        hole = max((position for _, position in gaps.of_room(self._database, room_nid) if position <= upto), default=0)
+        if hole > since:
+            events, _ = self._arrived(room_nid, user_id, hole - 1, upto, limit, rule)
+            return events, True
+        return self._arrived(room_nid, user_id, since, upto, limit, rule)
+
+    def _arrived(
+        self, room_nid: int, user_id: str, since: int, upto: int, limit: int, rule: RoomEventRule
+    ) -> tuple[list[ClientEvent], bool]:
         open_to_all = self._sees_all(room_nid, user_id)
         found: list[ClientEvent] = []
         here = upto

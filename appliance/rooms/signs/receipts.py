@@ -13,14 +13,12 @@ import orjson
 from appliance.accounts.account_data import AccountData
 from appliance.errors import invalid_param
 from appliance.rooms.room import Room, Rooms
+from appliance.rooms.signs.threads import MAIN, MOST_HOPS
 from appliance.rooms.store import EventStore
 from appliance.storage.database import Database, Tx
 from appliance.storage.receipts import PRIVATE, Receipt, is_later, put_receipt
 
 READ, FULLY_READ = "m.read", "m.fully_read"
-MAIN = "main"
-MOST_HOPS = 3
-"""Relations that are followed from an event to the root of its thread (module "Threading")."""
 
 
 class Receipts:
