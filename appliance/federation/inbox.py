@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import orjson
 from msgspec import Struct
 
-from appliance.errors import MatrixError, bad_json, limit_exceeded
+from appliance.errors import bad_json, limit_exceeded
 from appliance.federation.access import RoomAccess
 from appliance.federation.retracting import Retracting
 from appliance.protocol import canonical
 from appliance.protocol.events import Event, InvalidEvent
 from appliance.rooms.graph.appending import Identity
-from appliance.rooms.incoming.accepting import Accepting, Unacceptable, Verdict
+from appliance.rooms.incoming.accepting import Accepting, Verdict
 from appliance.rooms.room import Rooms
 from appliance.storage import inbox as rows
 from appliance.storage.database import Database, Tx
@@ -248,27 +248,28 @@ class Inbox:
     async def _work(self, origin: str, room_id: str, came: Sequence[Came], verdicts: dict[str, dict[str, Any]]) -> None:
         """Look at the events of one room, one after the other."""
         async with self._lock(room_id):
-            for one in came:
-                verdicts[one.event.event_id] = await self._judge(origin, room_id, one.pdu)
+            told = await self._judge(origin, room_id, [one.pdu for one in came])
+            for one, verdict in zip(came, told, strict=True):
+                verdicts[one.event.event_id] = verdict
                 await self._done(one.event.event_id)
 
-    async def _judge(self, origin: str, room_id: str, pdu: dict[str, Any]) -> dict[str, Any]:
-        try:
-            verdict = await self._accepting.accept(room_id, pdu, origin)
-        except (InvalidEvent, Unacceptable) as problem:
-            log.info("An event of %s in %s is not taken: %s", origin, room_id, problem)
-            return {"error": str(problem)}
-        except MatrixError as problem:
-            if problem.status >= 500:
-                raise
-            return {"error": problem.message}
-        if verdict is Verdict.WAITING:
+    async def _judge(self, origin: str, room_id: str, pdus: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Judge events of one room; for each what the transaction is answered."""
+        outcomes = await self._accepting.accept_many(room_id, pdus, origin)
+        if Verdict.WAITING in outcomes:
             self._seeking.seek(room_id, origin)
-        return {}
+        told: list[dict[str, Any]] = []
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                log.info("An event of %s in %s is not taken: %s", origin, room_id, outcome)
+                told.append({"error": str(outcome)})
+            else:
+                told.append({})
+        return told
 
     async def _read(self, one: UnreadEvent) -> None:
         """Look at an event that was taken earlier."""
-        await self._judge(one.origin, one.room_id, canonical.decode(one.json, max_depth=1000))
+        await self._judge(one.origin, one.room_id, [canonical.decode(one.json, max_depth=1000)])
         await self._done(one.event_id, always=True)
 
     async def _done(self, event_id: str, *, always: bool = False) -> None:

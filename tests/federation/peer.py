@@ -4,6 +4,7 @@ It has TLS and keys like a real one, so that a Hearth in a process of its own ca
 up to the test: honest by default, and hostile where a test puts something else into ``answers``.
 """
 
+import contextlib
 import itertools
 import json
 import re
@@ -83,6 +84,7 @@ class Peer:
         self._server.daemon_threads = True
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._gone = False
         self._transactions = itertools.count(1)
         self.http = httpx.Client(verify=False, timeout=40)  # noqa: S501 - the server is asked by its address
         network.names.serve(self.name, self._server.server_address[1])
@@ -99,6 +101,7 @@ class Peer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._gone = True
         self._server.shutdown()
         self._server.server_close()
         self.http.close()
@@ -112,6 +115,10 @@ class Peer:
     def _handle(self, handler: BaseHTTPRequestHandler) -> None:
         length = int(handler.headers.get("content-length") or 0)
         data = handler.rfile.read(length)
+        if self._gone:
+            # Connections that were made before live on in their threads.
+            handler.close_connection = True
+            return
         parts = urlsplit(handler.path)
         body = json.loads(data) if data else None
         status, answer = 404, {"errcode": "M_NOT_FOUND", "error": "Nothing."}
@@ -130,7 +137,8 @@ class Peer:
         handler.send_header("content-type", "application/json")
         handler.send_header("content-length", str(len(content)))
         handler.end_headers()
-        handler.wfile.write(content)
+        with contextlib.suppress(OSError):  # who asked may have left
+            handler.wfile.write(content)
 
     def _keys(self) -> Json:
         document = {

@@ -17,10 +17,12 @@ A server of the test's own making can take part: ``network.certificate(name)`` g
 """
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.client import unique
 from tests.support.hearth import HearthProcess
 from tests.support.names import Names
 from tests.tls.parts import Maker, pem
@@ -80,7 +82,30 @@ class Network:
             more: more lines for ``[federation]`` in its answers file.
             start: whether to start it.
         """
-        chain, key = self.certificate(name)
+        server = HearthProcess(self.folder / name.replace(".", "-"), "", federates=True)
+        self._stack.callback(server.end)
+        self._set_up(server, name, notaries, more)
+        self.names.serve(name, server.federation)
+        return server.start() if start else server
+
+    def hearth_by_address(self) -> HearthProcess:
+        """A new server that is named by its address and port, for servers that do not ask this network's DNS."""
+        server = HearthProcess(self.folder / unique("hearth"), "", federates=True)
+        self._stack.callback(server.end)
+        self._set_up(server, self.name_of(server), (), "")
+        return server.start()
+
+    @staticmethod
+    def name_of(server: HearthProcess) -> str:
+        """The name of such a server."""
+        return f"127.0.0.1:{server.federation}"
+
+    def ends_with(self, end: Callable[[], None]) -> None:
+        """Have something done when the network ends."""
+        self._stack.callback(end)
+
+    def _set_up(self, server: HearthProcess, name: str, notaries: tuple[str, ...], more: str) -> None:
+        chain, key = self.certificate(name.partition(":")[0])
         answers = ANSWERS.format(
             name=name,
             chain=chain,
@@ -90,10 +115,7 @@ class Network:
             notaries=list(notaries),
             more=more,
         ).replace("'", '"')
-        server = HearthProcess(self.folder / name.replace(".", "-"), answers, federates=True)
-        self._stack.callback(server.end)
-        self.names.serve(name, server.federation)
-        return server.start() if start else server
+        server.setup(answers)
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self.names)
