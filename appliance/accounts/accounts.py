@@ -30,6 +30,7 @@ class Accounts:
         clock: the time in milliseconds since 1970.
 
     Attributes:
+        deactivating: called in the unit that ends an account, with the user's id, to delete what is kept about them.
         deactivated: called on the loop with the id of a user whose account was just ended, after the commit.
         locked: the same of a user who was just locked out.
     """
@@ -47,6 +48,7 @@ class Accounts:
         self._passwords = passwords
         self._sessions = sessions or Sessions(database, clock)
         self._clock = clock
+        self.deactivating: list[Callable[[Tx, str], None]] = []
         self.deactivated: list[Callable[[str], None]] = []
         self.locked: list[Callable[[str], None]] = []
 
@@ -251,6 +253,8 @@ class Accounts:
 
         def work(tx: Tx) -> "list[str]":
             accounts.mark_deactivated(tx, user_id, erased=erase)
+            for delete in self.deactivating:
+                delete(tx, user_id)
             return self._sessions.end_all(tx, user_id)
 
         def published(gone: "list[str]") -> None:

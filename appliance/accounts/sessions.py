@@ -269,6 +269,10 @@ class Sessions:
             lambda tx: self._delete(tx, user_id, wanted), published=lambda gone: self.ended(user_id, gone)
         )
 
+    def delete(self, tx: Tx, user_id: str, device_ids: Iterable[str]) -> list[str]:
+        """Delete some of a user's devices, as a part of somebody else's unit, who then calls ``ended``."""
+        return self._delete(tx, user_id, device_ids)
+
     def end_all(self, tx: Tx, user_id: str, keep: str | None = None) -> list[str]:
         """Delete a user's devices but for one, as a part of somebody else's unit, who then calls ``ended``."""
         return self._delete(tx, user_id, [one for one in devices.device_ids(tx, user_id) if one != keep])

@@ -4,13 +4,17 @@ from litestar import Controller
 
 from appliance.accounts.interactive import Interactive
 from appliance.api.client.cross_signing import CrossSigningApi
+from appliance.api.client.dehydrated_devices import DehydratedDevicesApi
+from appliance.api.client.key_backup import KeyBackupApi
 from appliance.api.client.keys import DeviceKeysApi
 from appliance.api.client.to_device import ToDeviceApi
 from appliance.app.clock import now_ms
 from appliance.app.owning import Owning
+from appliance.encryption.backups import Backups
 from appliance.encryption.claims import Claims
 from appliance.encryption.counts import Counts
 from appliance.encryption.cross_signing import CrossSigning
+from appliance.encryption.dehydration import Dehydration
 from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.devices import Devices
 from appliance.encryption.inbox import Inbox
@@ -56,10 +60,14 @@ class Encrypting:
         self.signatures = Signatures(database, self.lists)
         self.claims = Claims(database, self.counts, self.remote)
         self.to_device = ToDevice(database, self.inbox, self.remote, now_ms)
+        self.backups = Backups(database)
+        self.dehydration = Dehydration(database, owning.sessions, self.lists, self.counts, self.inbox, now_ms)
         self.parts = EncryptionParts(self.inbox, self.lists, self.counts)
         devices = Devices(database, self.lists, self.queries, self.counts, self.inbox)
         owning.sessions.listeners.append(devices)
         owning.sessions.change_listeners.append(devices)
+        owning.accounts.deactivating.append(devices.deactivating)
+        owning.accounts.deactivated.append(devices.deactivated)
         self.lists.listeners.append(self.queries.forget)
         self.lists.listeners.append(lambda user_id: notifier.devices(user_id, company))
         self.lists.signers.append(self.queries.forget)
@@ -84,5 +92,7 @@ def encryption_controllers(encrypting: Encrypting, interactive: Interactive) -> 
             signatures=encrypting.signatures,
             interactive=interactive,
         ),
+        bind(DehydratedDevicesApi, dehydration=encrypting.dehydration),
+        bind(KeyBackupApi, backups=encrypting.backups),
         bind(ToDeviceApi, to_device=encrypting.to_device),
     ]

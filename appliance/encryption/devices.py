@@ -5,7 +5,7 @@ from appliance.encryption.cross_signing import ED25519, without_signature
 from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.inbox import Inbox
 from appliance.encryption.queries import Queries
-from appliance.storage import cross_signing
+from appliance.storage import cross_signing, key_backups
 from appliance.storage import to_device as messages
 from appliance.storage.database import Database, Tx
 from appliance.storage.device_lists import last_change, note_update
@@ -30,6 +30,17 @@ class Devices:
         self._queries = queries
         self._counts = counts
         self._inbox = inbox
+
+    @staticmethod
+    def deactivating(tx: Tx, user_id: str) -> None:
+        """Delete, in the unit that ends an account, its keys, signatures and backups; its devices go by themselves."""
+        cross_signing.delete_of_user(tx, user_id)
+        key_backups.delete(tx, user_id)
+        note_update(tx, user_id, "")
+
+    def deactivated(self, user_id: str) -> None:
+        """Publish that an account has ended."""
+        self.changed(user_id, "")
 
     def changing(self, tx: Tx, user_id: str, device_id: str) -> None:
         """Note, in the unit that makes or renames a device, that the list changes."""

@@ -54,6 +54,12 @@ def put_signature(
     )
 
 
+def delete_of_user(tx: Tx, user_id: str) -> None:
+    """Delete a user's keys, and what they signed of others."""
+    tx.execute("DELETE FROM cross_signing_keys WHERE user_id = ?", (user_id,))
+    tx.execute("DELETE FROM user_signatures WHERE signer = ?", (user_id,))
+
+
 def delete_signatures_by(tx: Tx, signer: str, key_id: str) -> None:
     """Delete what was signed with a user-signing key that is no more."""
     tx.execute("DELETE FROM user_signatures WHERE signer = ? AND key_id = ?", (signer, key_id))

@@ -92,6 +92,28 @@ TO_DEVICE_MESSAGES = Kind(
     " (SELECT 1 FROM devices d WHERE d.user_id = m.user_id AND d.device_id = m.device_id) LIMIT ?2",
     "DELETE FROM to_device_messages WHERE user_id = ? AND device_id = ? AND position = ?",
 )
+SENT_TO_DEVICE = Kind(
+    # As with transaction ids: nobody repeats such a request after a week.
+    "sent_to_device",
+    7 * DAY_MS,
+    "SELECT user_id, device_id, type, transaction_id FROM sent_to_device WHERE sent_ts < ? ORDER BY sent_ts LIMIT ?",
+    "DELETE FROM sent_to_device WHERE user_id = ? AND device_id = ? AND type = ? AND transaction_id = ?",
+)
+RECEIVED_TO_DEVICE = Kind(
+    # Another server repeats a message until it hears that it arrived: for days, where it does not reach us.
+    "received_to_device",
+    30 * DAY_MS,
+    "SELECT origin, message_id FROM received_to_device WHERE received_ts < ? ORDER BY received_ts LIMIT ?",
+    "DELETE FROM received_to_device WHERE origin = ? AND message_id = ?",
+)
+BACKED_UP_KEYS = Kind(
+    # Of backups that were deleted: nobody can ask for them.
+    "backed_up_keys",
+    0,
+    "SELECT k.user_id, k.version, k.room_id, k.session_id FROM key_backups b CROSS JOIN backed_up_keys k"
+    " USING (user_id, version) WHERE ?1 AND b.deleted = 1 LIMIT ?2",
+    "DELETE FROM backed_up_keys WHERE user_id = ? AND version = ? AND room_id = ? AND session_id = ?",
+)
 KINDS = (
     TRANSACTION_IDS,
     REFRESH_TOKENS,
@@ -99,6 +121,9 @@ KINDS = (
     REDACTED_ORIGINALS,
     DEVICE_LIST_CHANGES,
     TO_DEVICE_MESSAGES,
+    SENT_TO_DEVICE,
+    RECEIVED_TO_DEVICE,
+    BACKED_UP_KEYS,
 )
 
 

@@ -16,6 +16,8 @@ sync token, and what the connection had told by then. It means its position wher
 
 A token of notifications, ``e1_<position>``, is a place in the list of what a user was notified of.
 
+A token of an inbox, ``d1_<position>``, is how far the messages to a dehydrated device were read.
+
 A directory token, ``n1_<joined>_<room number>`` or ``p1_…``, is a place in the list of published rooms, ordered by how
 many are in them: what comes after it (n) or before it (p).
 """
@@ -29,8 +31,8 @@ from appliance.errors import invalid_param
 _SYNC = re.compile(r"s1_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})(?:_(\d{1,18}))?", re.ASCII)
 _HISTORY = re.compile(r"t1_(\d{1,18})_(-?\d{1,18})", re.ASCII)
 _CONNECTION = re.compile(r"c1_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})", re.ASCII)
-
 _NOTIFICATIONS = re.compile(r"e1_(\d{1,18})", re.ASCII)
+_INBOX = re.compile(r"d1_(\d{1,18})", re.ASCII)
 _DIRECTORY = re.compile(r"([np])1_(\d{1,18})_(\d{1,18})", re.ASCII)
 
 
@@ -77,6 +79,16 @@ class ConnectionToken(Struct, frozen=True):
     def __str__(self) -> str:
         """The token as sent."""
         return f"c1_{self.connection_nid}_{self.generation}_{self.position}_{self.boot}_{self.serial}"
+
+
+class InboxToken(Struct, frozen=True):
+    """How far the messages of a device were told that does not sync: a position."""
+
+    position: int
+
+    def __str__(self) -> str:
+        """The token as sent."""
+        return f"d1_{self.position}"
 
 
 class DirectoryToken(Struct, frozen=True):
@@ -142,3 +154,11 @@ def read_directory(token: str) -> DirectoryToken:
     if match is None:
         raise invalid_param("This token was not made by this server. Start again without it.")
     return DirectoryToken(int(match[2]), int(match[3]), match[1] == "p")
+
+
+def read_inbox(token: str) -> InboxToken:
+    """Read a token of a dehydrated device's messages; raises as ``read``."""
+    match = _INBOX.fullmatch(token)
+    if match is None:
+        raise invalid_param("This token was not made by this server. Start again without it.")
+    return InboxToken(int(match[1]))

@@ -61,6 +61,24 @@ async def test_messages_to_devices_that_are_gone_go(database: Database) -> None:
     assert database.read("SELECT position FROM to_device_messages ORDER BY 1") == [(1,), (3,)]
 
 
+async def test_what_was_sent_to_devices_and_deleted_from_backups_is_forgotten_in_time(database: Database) -> None:
+    async def put(sql: str, rows: list[tuple[object, ...]]) -> None:
+        await database.write(lambda tx: tx.execute_many(sql, rows))
+
+    await put("INSERT INTO sent_to_device VALUES (?, 'D', 't', ?, ?)", [(ALICE, "1", OLD), (ALICE, "2", RECENT)])
+    assert await prune(database, pruning.SENT_TO_DEVICE) == 1
+    assert database.read("SELECT transaction_id FROM sent_to_device") == [("2",)]
+    received = [("x", "1", NOW - 31 * DAY_MS), ("x", "2", RECENT)]
+    await put("INSERT INTO received_to_device VALUES (?, ?, ?)", received)
+    assert await prune(database, pruning.RECEIVED_TO_DEVICE) == 1
+    assert database.read("SELECT message_id FROM received_to_device") == [("2",)]
+    await put("INSERT INTO key_backups VALUES (?, ?, 'a', '{}', 0, 0, ?)", [(ALICE, 1, 1), (ALICE, 2, 0), (BOB, 1, 0)])
+    keys = [(ALICE, 1), (ALICE, 2), (BOB, 1)]
+    await put("INSERT INTO backed_up_keys VALUES (?, ?, '!r', 's', 0, 0, 0, '{}')", list(keys))
+    assert await prune(database, pruning.BACKED_UP_KEYS) == 1
+    assert database.read("SELECT user_id, version FROM backed_up_keys ORDER BY 1, 2") == sorted(keys[1:])
+
+
 # Tokens -----------------------------------------------------------------------------------------------------------
 
 

@@ -24,6 +24,10 @@ def password(client: Client, session: str, text: str = "wonderland") -> Json:
     return {"type": "m.login.password", "identifier": identifier, "password": text, "session": session}
 
 
+def _session(client: Client, path: str) -> str:
+    return str(client.ask("POST", path, {}).json()["session"])
+
+
 def replace(client: Client, keys: Json, *, auth_alone: bool = False) -> None:
     """Upload keys for which the server wants a proof."""
     asked = client.ask("POST", UPLOAD, keys)
@@ -124,6 +128,18 @@ def test_keys_must_be_the_users_own_and_well_signed(alice: Client, bob: Client) 
     named = alice.login(device_id=own.master.public_key)
     named.refused("M_FORBIDDEN", 403, "POST", UPLOAD, own.all())
     assert query(bob, alice)["master_keys"] == {}
+
+
+def test_an_account_takes_its_keys_with_it(alice: Client, bob: Client) -> None:
+    bob.join(alice.create_room(preset="public_chat"))
+    with_cross_signing(alice)
+    with_keys(alice, "A")
+    bob.sync()
+    alice.must("POST", "/account/deactivate", {"auth": password(alice, _session(alice, "/account/deactivate"))})
+    assert changed(bob.sync_until(changed)) == {alice.user_id}
+    seen = query(bob, alice)
+    assert seen["master_keys"] == seen["self_signing_keys"] == {}
+    assert seen["device_keys"] == {alice.user_id: {}}
 
 
 def test_changed_keys_are_told(alice: Client, bob: Client) -> None:
