@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.support.hearth import ANSWERS, HearthProcess
 from tests.support.nio_chat import Person, chat, find_again
+from tests.support.nio_session import session
 
 OWNER = """
 [owner]
@@ -25,5 +26,17 @@ def test_two_people_chat_and_find_it_again_after_a_kill(tmp_path: Path) -> None:
         server.kill()
         server.start()
         asyncio.run(find_again(server.url, bob, room, words))
+    finally:
+        server.end()
+
+
+def test_two_people_live_a_session(tmp_path: Path) -> None:
+    """A space with rooms, a thread, an edit, a reaction, a redaction, receipts, leaving and forgetting."""
+    server = HearthProcess(tmp_path / "data", ANSWERS.format(name="hearth.example") + OWNER).start()
+    try:
+        server.command("user", "add", "bob", "--ask-password", text="another long password\n")
+        alice = Person("@alice:hearth.example", "correct horse battery")
+        bob = Person("@bob:hearth.example", "another long password")
+        asyncio.run(session(server.url, alice, bob))
     finally:
         server.end()
