@@ -60,12 +60,13 @@ class PublishedKeys:
     def document(self) -> dict[str, Any]:
         """The signed list of this server's keys."""
         key = self._identity.key
+        # In canonical order, for those who check the signature on what came without bringing it into that order.
         document = {
+            "old_verify_keys": {
+                ended.key_id: {"expired_ts": ended.ended_ts, "key": ended.public_key} for ended in self._keys.ended()
+            },
             "server_name": self._identity.server_name,
             "valid_until_ts": self._now_ms() + VALID_FOR_MS,
             "verify_keys": {key.key_id: {"key": key.public_key}},
-            "old_verify_keys": {
-                ended.key_id: {"key": ended.public_key, "expired_ts": ended.ended_ts} for ended in self._keys.ended()
-            },
         }
         return key.sign_json(document, self._identity.server_name)

@@ -80,7 +80,8 @@ class Listeners:
                 if door not in wanted or wanted[door].tls != server.listener.tls
             ]
             await asyncio.gather(*(self._running.pop(door).stop(DRAIN_SECONDS) for door in gone))
-            for door, listener in wanted.items():
+            # The plain door opens last: whoever asks there whether all is well finds the others open.
+            for door, listener in sorted(wanted.items(), key=lambda each: each[1].role == "http"):
                 if door in self._running:
                     self._running[door].listener = listener
                 else:
