@@ -56,6 +56,7 @@ class Running:
         hearth.living.departures.look()
         hearth.living.housekeeping.start()
         hearth.between.start()
+        hearth.living.delayed.start()
         await self.socket.start()
         self._greet()
 
@@ -70,6 +71,7 @@ class Running:
             [
                 self.socket.close,
                 hearth.living.housekeeping.stop,
+                hearth.living.delayed.stop,
                 hearth.issuance.stop,
                 hearth.living.profiles.settled,
                 hearth.living.departures.settled,

@@ -14,6 +14,7 @@ from appliance.api.client.admin import AdminApi
 from appliance.api.client.calls import CallsApi
 from appliance.api.client.capabilities import Capabilities
 from appliance.api.client.context import ContextApi
+from appliance.api.client.delayed_events import DelayedEventsApi
 from appliance.api.client.devices import DevicesApi
 from appliance.api.client.directory import DirectoryApi
 from appliance.api.client.filters import FiltersApi
@@ -86,6 +87,7 @@ def client_controllers(
         bind(CallsApi, settings=settings),
         bind(Capabilities, settings=settings),
         bind(ContextApi, context=living.context, reading=living.reading, serving=living.serving),
+        bind(DelayedEventsApi, delayed=living.delayed),
         bind(DevicesApi, devices=devices, sessions=sessions, interactive=interactive),
         bind(DirectoryApi, aliases=living.aliases),
         bind(FiltersApi, filters=filters),
@@ -132,7 +134,7 @@ def client_controllers(
         bind(RelationsApi, related=living.related, serving=living.serving),
         bind(ReportingApi, reading=living.reading, reports=owning.reports, rooms=living.rooms),
         bind(RoomsApi, creation=living.creation, membership=living.membership, upgrading=living.upgrading),
-        bind(SendingApi, sending=living.sending),
+        bind(SendingApi, delayed=living.delayed, sending=living.sending),
         bind(SessionsApi, sessions=sessions),
         bind(
             SharedSecretApi,
@@ -144,7 +146,14 @@ def client_controllers(
         ),
         bind(SlidingSyncApi, notifier=living.notifier, sliding=living.sliding.sync, waiting=waiting),
         bind(SpacesApi, aliases=living.aliases, facts=living.facts, outlook=living.outlook, spaces=living.spaces),
-        bind(StateApi, reading=living.reading, sending=living.sending, serving=living.serving, store=living.store),
+        bind(
+            StateApi,
+            delayed=living.delayed,
+            reading=living.reading,
+            sending=living.sending,
+            serving=living.serving,
+            store=living.store,
+        ),
         bind(
             SyncApi,
             filters=filters,

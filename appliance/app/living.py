@@ -16,6 +16,7 @@ from appliance.push.notifications import Notifications
 from appliance.rooms.acts.admitting import Admitting
 from appliance.rooms.acts.aliases import Aliases
 from appliance.rooms.acts.creation import Creation
+from appliance.rooms.acts.delayed import Delayed
 from appliance.rooms.acts.departures import Departures
 from appliance.rooms.acts.knocking import Knocking
 from appliance.rooms.acts.membership import Membership
@@ -105,6 +106,7 @@ class Living:
         self.counts = Counts(database, self.push_rules, self.ignored, self.standings)
         judge = Judge(self.store, Audiences(self.push_rules, lambda: self.identity.server_name), self.counts)
         redactions.emptied.append(judge.emptied)
+        self.delayed = Delayed(database, self.rooms, now_ms)
         contributors = (
             self.standings,
             self.transactions,
@@ -118,6 +120,7 @@ class Living:
             self.typing,
             self.company,
             self.presence,
+            self.delayed,
             self.facts,
             self.directory,
             self.children,
@@ -145,6 +148,7 @@ class Living:
             self.identity,
             self.profiles,
         )
+        self.delayed.sending = self.sending
         self.timeline = Timeline(database, self.store, self.standings, self.visibility, self.ignored)
         self.serving = Serving(
             self.store, self.standings, self.transactions, self.visibility, aggregations, self.ignored, now_ms

@@ -60,7 +60,9 @@ class Contract:
             if response.headers.get(header) != value:
                 raise Broken(f"{name}: {header} is {response.headers.get(header)!r}")
         body = response.json()
-        if response.status_code == 200 and "/unstable/" not in path:
+        # What is asked for in the words of a proposal is answered in those.
+        proposed = "/unstable/" in path or b"org.matrix.msc4140.delay=" in response.request.url.raw_path
+        if response.status_code == 200 and not proposed:
             schema = self.answers(method, path)
             if schema is not None:
                 self.check(name, schema, body)

@@ -6,6 +6,7 @@ from litestar import Controller
 from litestar.types import ASGIApp
 
 from appliance.protocol.versions import VERSIONS
+from appliance.rooms.acts.delayed import LONGEST_MS, MOST_OF_USER
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
@@ -40,6 +41,7 @@ class Capabilities(Controller):
             "uk.tcpip.msc4133.profile_fields": user,
             "m.3pid_changes": {"enabled": False},
             "m.get_login_token": {"enabled": self.settings.login_tokens and not requester.guest},
+            "org.matrix.msc4140.delayed_events": {"max_delay_ms": LONGEST_MS, "max_scheduled": MOST_OF_USER},
             "m.forget_forced_upon_leave": {"enabled": False},
         }
         if requester.admin:

@@ -3,6 +3,8 @@
 from litestar import Controller
 from litestar.types import ASGIApp
 
+from appliance.api.client.delayed_events import scheduled
+from appliance.rooms.acts.delayed import Delayed
 from appliance.rooms.acts.sending import Sending
 from appliance.rooms.snapshot import Transaction
 from appliance.server.answers import answer
@@ -16,14 +18,18 @@ ROOM = "/_matrix/client/v3/rooms/{room_id:str}"
 class SendingApi(Controller):
     """What the asker says."""
 
+    delayed: Delayed
     sending: Sending
 
     @endpoint("PUT", ROOM + "/send/{event_type:str}/{txn_id:str}", guests=True, limit=Limit.SEND)
     async def send(self, request: Asked, room_id: str, event_type: str, txn_id: str) -> ASGIApp:
         """PUT /_matrix/client/v3/rooms/{roomId}/send/{eventType}/{txnId}
 
-        Sends an event that is no state, once for each transaction id.
+        Sends an event that is no state, once for each transaction id; later, where a delay is asked for (MSC4140).
         """
+        later = await scheduled(request, self.delayed, room_id, event_type, None, txn_id)
+        if later is not None:
+            return later
         content = await request.object()
         asker = request.requester
         transaction = Transaction(asker.user_id, asker.device_id, f"send/{room_id}/{event_type}", txn_id)

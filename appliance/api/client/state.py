@@ -4,7 +4,9 @@ import orjson
 from litestar import Controller
 from litestar.types import ASGIApp
 
+from appliance.api.client.delayed_events import scheduled
 from appliance.errors import not_found
+from appliance.rooms.acts.delayed import Delayed
 from appliance.rooms.acts.sending import Sending
 from appliance.rooms.reading.lookup import Reading
 from appliance.rooms.reading.serving import Asker, Serving
@@ -22,6 +24,7 @@ WITH_KEY = STATE + "/{event_type:str}/{state_key:str}"
 class StateApi(Controller):
     """A room's state."""
 
+    delayed: Delayed
     reading: Reading
     sending: Sending
     serving: Serving
@@ -83,6 +86,9 @@ class StateApi(Controller):
         return answer(orjson.dumps(self.serving.serve((client,), asker, room_id)[0]))
 
     async def _set(self, request: Asked, room_id: str, event_type: str, state_key: str) -> ASGIApp:
+        later = await scheduled(request, self.delayed, room_id, event_type, state_key, None)
+        if later is not None:
+            return later
         content = await request.object()
         event_id = await self.sending.set_state(request.requester.user_id, room_id, event_type, state_key, content)
         return answer({"event_id": event_id})

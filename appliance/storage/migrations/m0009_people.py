@@ -8,4 +8,16 @@ STATEMENTS: tuple[str, ...] = (
     """CREATE TABLE login_tokens (
         hash BLOB PRIMARY KEY, user_id TEXT NOT NULL, expires_ts INTEGER NOT NULL
     ) WITHOUT ROWID""",
+    # Events that are to be sent later (MSC4140). send_ts: when, unless started anew before; finalised_ts: when that was
+    # settled, by sending (event_id), by a refusal (error), or by being cancelled. A transaction makes one.
+    """CREATE TABLE delayed_events (
+        delay_id TEXT PRIMARY KEY, user_id TEXT NOT NULL, device_id TEXT NOT NULL, room_id TEXT NOT NULL,
+        type TEXT NOT NULL, state_key TEXT, content TEXT NOT NULL, delay_ms INTEGER NOT NULL, since_ts INTEGER NOT NULL,
+        send_ts INTEGER NOT NULL, scope TEXT, transaction_id TEXT, finalised_ts INTEGER, event_id TEXT, error TEXT
+    ) WITHOUT ROWID""",
+    "CREATE INDEX delayed_events_pending ON delayed_events (send_ts, delay_id) WHERE finalised_ts IS NULL",
+    "CREATE INDEX delayed_events_by_room ON delayed_events (room_id)",
+    "CREATE INDEX delayed_events_done ON delayed_events (finalised_ts) WHERE finalised_ts IS NOT NULL",
+    """CREATE UNIQUE INDEX delayed_events_by_transaction ON delayed_events (user_id, device_id, scope, transaction_id)
+        WHERE transaction_id IS NOT NULL""",
 )
