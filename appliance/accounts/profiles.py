@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from appliance.accounts.accounts import Accounts
+from appliance.accounts.invite_rules import InviteRules
 from appliance.errors import MatrixError, bad_json, invalid_param, missing_param, not_found
 from appliance.protocol import canonical
 from appliance.protocol.identifiers import MAX_ID_BYTES, is_namespaced_id, is_server_name
@@ -40,14 +41,16 @@ class Profiles:
     Args:
         database: hearth.db.
         accounts: knows who there is.
+        invite_rules: by whom they want to be invited.
 
     Attributes:
         listeners: told of every change of a display name or an avatar.
     """
 
-    def __init__(self, database: Database, accounts: Accounts) -> None:
+    def __init__(self, database: Database, accounts: Accounts, invite_rules: InviteRules) -> None:
         self._database = database
         self._accounts = accounts
+        self._invite_rules = invite_rules
         self.listeners: list[ProfileListener] = []
         self._telling: set[asyncio.Task[None]] = set()
 
@@ -55,6 +58,10 @@ class Profiles:
         """Whether there is such a user here, not deactivated."""
         account = self._accounts.get(user_id)
         return account is not None and not account.deactivated
+
+    def check_invitation(self, user_id: str, sender: str) -> None:
+        """Refuse an invitation that a local user does not want, with 403 ``M_INVITE_BLOCKED``."""
+        self._invite_rules.check(user_id, sender)
 
     def member_fields(self, user_id: str) -> dict[str, Any]:
         """Display name and avatar, as far as they are set, as membership events repeat them."""

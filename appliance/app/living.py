@@ -2,6 +2,7 @@
 
 from appliance.accounts.account_data import AccountData
 from appliance.accounts.ignored import Ignored
+from appliance.accounts.invite_rules import InviteRules
 from appliance.accounts.profiles import Profiles
 from appliance.accounts.push_rules import PushRules
 from appliance.app.clock import now_ms
@@ -70,7 +71,9 @@ class Living:
     def __init__(self, owning: Owning) -> None:
         database = owning.database
         self.identity = ServerIdentity(owning.settings, owning.keys)
-        self.profiles = Profiles(database, owning.accounts)
+        self.ignored = Ignored(database)
+        self.invite_rules = InviteRules(database, self.ignored)
+        self.profiles = Profiles(database, owning.accounts, self.invite_rules)
         self.numbers = Numbers(database)
         self.store = EventStore(database)
         self.rooms = Rooms(database, self.store)
@@ -99,7 +102,6 @@ class Living:
         aggregations = Aggregations(database, self.store)
         relations.changed.append(aggregations.forget)
         redactions.emptied.append(relations.emptied)
-        self.ignored = Ignored(database)
         self.bumps = Bumps(database)
         self.account_data = AccountData(database)
         self.push_rules = PushRules(database, self.account_data)
@@ -172,7 +174,7 @@ class Living:
             self.ephemeral,
             PresenceStream(self.presence),
             self.encrypting.parts,
-            self.ignored,
+            self.invite_rules,
         )
         self.receipts = Receipts(database, self.rooms, self.store, self.account_data, now_ms)
         self.receipts.changed.append(self.ephemeral.note)
@@ -182,6 +184,7 @@ class Living:
         self.account_data.changed.append(self.stream.note)
         self.account_data.changed.append(self.ignored.changed)
         self.sliding = Sliding(owning, self)
+        self.account_data.changed.append(self.invite_rules.changed)
         self.account_data.changed.append(lambda user_id, position: self.notifier.concern(user_id))
         self.upgrading = Upgrading(database, self.rooms, self.appender, self.creation)
         self.membership.joined_listeners.append(Inheritance(self.rooms, self.account_data, self.push_rules).joined)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import orjson
 from msgspec import Struct
 
-from appliance.accounts.ignored import Ignored
+from appliance.accounts.invite_rules import InviteRules
 from appliance.rooms.reading.serving import Asker
 from appliance.rooms.room import Rooms
 from appliance.rooms.standings import History, Standings, UserRooms
@@ -72,7 +72,7 @@ class Sync:
         ephemeral: tells receipts and typing.
         presence: tells who is online.
         encryption: tells messages to devices and what concerns keys.
-        ignored: whom users ignore.
+        invite_rules: by whom users want to be invited.
     """
 
     def __init__(
@@ -86,9 +86,9 @@ class Sync:
         ephemeral: Ephemeral,
         presence: PresenceStream,
         encryption: EncryptionParts,
-        ignored: Ignored,
+        invite_rules: InviteRules,
     ) -> None:
-        self._ignored = ignored
+        self._invite_rules = invite_rules
         self._chains = Chains()
         self._database = database
         self._rooms = rooms
@@ -222,9 +222,9 @@ class Sync:
         return rooms
 
     def _is_ignored(self, window: Window, asker: Asker, membership: str) -> bool:
-        """Whether an invitation comes from somebody whom the asker ignores."""
-        ignored = self._ignored.of(asker.user_id) if membership == "invite" else frozenset()
-        return bool(ignored) and self._sections.sender_of_own(window) in ignored
+        """Whether an invitation comes from somebody whom the asker ignores or does not want to be invited by."""
+        sender = self._sections.sender_of_own(window) if membership == "invite" else None
+        return sender is not None and self._invite_rules.hides_invite(asker.user_id, sender)
 
     def _data(
         self, user_id: str, since: int | None, upto: int, options: Options

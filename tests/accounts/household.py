@@ -12,7 +12,9 @@ from appliance.accounts.account_data import AccountData
 from appliance.accounts.accounts import Accounts
 from appliance.accounts.devices import Devices
 from appliance.accounts.filters import Filters
+from appliance.accounts.ignored import Ignored
 from appliance.accounts.interactive import Interactive
+from appliance.accounts.invite_rules import InviteRules
 from appliance.accounts.passwords import Passwords
 from appliance.accounts.profiles import Profiles
 from appliance.accounts.push_rules import PushRules
@@ -61,7 +63,7 @@ class Household:
         self.tokens = RegistrationTokens(database, self.clock)
         self.interactive = Interactive(self.accounts, self.tokens, settings, self.clock)
         self.registration = Registration(self.accounts, self.sessions, self.interactive, self.tokens, settings)
-        self.profiles = Profiles(database, self.accounts)
+        self.profiles = Profiles(database, self.accounts, InviteRules(database, Ignored(database)))
         self.filters = Filters(database)
         self.account_data = AccountData(database)
         self.push_rules = PushRules(database, self.account_data)

@@ -39,6 +39,10 @@ class People(Protocol):
         """``displayname`` and ``avatar_url`` as the profile has them, for membership events."""
         ...
 
+    def check_invitation(self, user_id: str, sender: str) -> None:
+        """Refuse an invitation that a user does not want, with 403 ``M_INVITE_BLOCKED``."""
+        ...
+
 
 class Creation:
     """Makes rooms.
@@ -100,7 +104,7 @@ class Creation:
         if version is None:
             raise MatrixError("M_UNSUPPORTED_ROOM_VERSION", f"Hearth knows no room version {wanted}.")
         alias = self._alias(request)
-        self._check_invites(request)
+        self._check_invites(creator, request)
 
         def fill(draft: Draft) -> None:
             self._fill(draft, creator, request, version, alias)
@@ -225,13 +229,14 @@ class Creation:
             raise _in_use(alias)
         return alias
 
-    def _check_invites(self, request: CreateRoom) -> None:
+    def _check_invites(self, creator: str, request: CreateRoom) -> None:
         if request.invite_3pid:
             raise forbidden("Invitations by e-mail or telephone number need an identity server, which Hearth has not.")
         if len(request.invite) > MOST_INVITES:
             raise invalid_param(f"At most {MOST_INVITES} people can be invited at once.")
         for user_id in request.invite:
             check_invitee(user_id, self._identity, self._people, self.elsewhere)
+            self._people.check_invitation(user_id, creator)
 
 
 def check_invitee(user_id: str, identity: Identity, people: People, elsewhere: Elsewhere) -> None:

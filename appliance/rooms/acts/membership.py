@@ -107,6 +107,7 @@ class Membership:
         """
         room = await self._rooms.joined(room_id, sender)
         check_invitee(user_id, self._identity, self._people, self.elsewhere)
+        self._people.check_invitation(user_id, sender)
         if room.published.members.of(user_id) == "ban":
             raise forbidden(f"{user_id} is banned from this room; lift the ban before inviting.")
         content = {"membership": "invite", **self._people.member_fields(user_id), **_reason(reason)}

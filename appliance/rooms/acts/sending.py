@@ -103,6 +103,7 @@ class Sending:
             room = await self._rooms.joined(room_id, sender)
         if event_type == MEMBER and content.get("membership") == "invite":
             check_invitee(state_key, self._identity, self._people, self.elsewhere)
+            self._people.check_invitation(state_key, sender)
             if server_of(state_key) != self._identity.server_name:
                 return await self.elsewhere.invite(sender, room_id, state_key, content)
         if event_type == "m.room.canonical_alias" and not state_key:
