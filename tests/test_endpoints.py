@@ -9,7 +9,7 @@ from tests.support import endpoints
 from tests.support.endpoints import Specified, declarations, plain
 
 ACCESS = {
-    "no": {Access.NOBODY},
+    "no": {Access.NOBODY, Access.OPTIONAL},  # a setting may make a difference between users and others
     "access_token": {Access.USER},
     "optional_access_token": {Access.OPTIONAL, Access.NOBODY},  # the same answer for everybody is allowed
     "openid_token_query": {Access.NOBODY},  # the token is the question, not the asker's

@@ -15,6 +15,10 @@ from appliance.storage import account_data
 from appliance.storage.database import Database, Tx
 
 PUSH_RULES = "m.push_rules"
+LOCAL_NOTIFICATIONS = "org.matrix.msc3890.local_notification_settings."
+"""With a device's id: whether that device is silent."""
+DELETED = "{}"
+"""What is stored of a piece that was deleted, so that devices are told."""
 SERVERS_OWN = frozenset({PUSH_RULES, "m.fully_read"})
 
 
@@ -31,6 +35,7 @@ class AccountData:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.changed: list[Callable[[str, int], None]] = []
+        self._deleted: dict[tuple[str, str], int] = {}
 
     def get(self, user_id: str, type_: str, room_id: str = "") -> bytes:
         """The content of one piece as JSON; ``room_id`` is empty for what is about all rooms.
@@ -42,12 +47,12 @@ class AccountData:
         content = account_data.find_account_data(self._database, user_id, room_id, type_)
         if type_ == PUSH_RULES and not room_id:
             return push_rules_content(user_id, content)
-        if content is None:
+        if content is None or content == DELETED:
             raise not_found("Nothing is kept under this type.")
         return content.encode()
 
     async def put(self, user_id: str, type_: str, content: dict[str, Any], room_id: str = "") -> None:
-        """Keep one piece as its user asks.
+        """Keep one piece as its user asks; an empty content deletes it (MSC3391).
 
         Raises:
             MatrixError: 405 ``M_BAD_JSON`` for a type that is the server's own; 400 ``M_INVALID_PARAM`` for what is no
@@ -59,6 +64,24 @@ class AccountData:
         if not fits(type_):
             raise invalid_param("A type may have at most 255 bytes.")
         await self.keep(user_id, type_, content, room_id)
+
+    async def delete(self, user_id: str, type_: str, room_id: str = "") -> None:
+        """Delete one piece: the user's devices are told of an empty content once. Raises as ``put``."""
+        await self.put(user_id, type_, {}, room_id)
+
+    def deleting(self, tx: Tx, user_id: str, device_id: str) -> None:
+        """Delete what is kept about a device, in the unit that deletes it (MSC3890)."""
+        type_ = LOCAL_NOTIFICATIONS + device_id
+        text = account_data.find_account_data(tx, user_id, "", type_)
+        if text is not None and text != DELETED:
+            position = account_data.put_account_data(tx, user_id, "", type_, DELETED)
+            self._deleted[user_id, device_id] = position
+
+    def deleted(self, user_id: str, device_id: str) -> None:
+        """A device is gone."""
+        position = self._deleted.pop((user_id, device_id), None)
+        if position is not None:
+            self.announce(user_id, position)
 
     async def keep(self, user_id: str, type_: str, content: dict[str, Any], room_id: str = "") -> None:
         """Keep one piece, whatever its type: for the server's own ones."""

@@ -33,6 +33,7 @@ class Accounts:
         deactivating: called in the unit that ends an account, with the user's id, to delete what is kept about them.
         deactivated: called on the loop with the id of a user whose account was just ended, after the commit.
         locked: the same of a user who was just locked out.
+        erased: the ids of those whose messages are hidden from newcomers.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Accounts:
         self.deactivating: list[Callable[[Tx, str], None]] = []
         self.deactivated: list[Callable[[str], None]] = []
         self.locked: list[Callable[[str], None]] = []
+        self.erased: set[str] = set(accounts.erased_users(database))
 
     # Names -----------------------------------------------------------------------------------------------------------
 
@@ -258,6 +260,8 @@ class Accounts:
             return self._sessions.end_all(tx, user_id)
 
         def published(gone: "list[str]") -> None:
+            if erase:
+                self.erased.add(user_id)
             self._sessions.ended(user_id, gone)
             for listener in self.deactivated:
                 listener(user_id)

@@ -69,6 +69,7 @@ class _Session(Struct):
     completed: list[str]
     user_id: str
     registration_token: str | None = None
+    flows: Flows = ()
 
 
 class Interactive:
@@ -109,23 +110,57 @@ class Interactive:
             raise bad_json("auth must be an object.")
         fields = {name: value for name, value in body.items() if name != "auth"}
         session = self._session(endpoint, asker, fields, auth)
-        if auth is None or "type" not in auth:
-            raise self._unfinished(session, flows, None)
-        stage = auth["type"]
-        if stage not in session.completed:
-            if not _is_next(stage, session.completed, flows):
-                raise self._unfinished(session, flows, "This stage of authentication is not the next one.")
-            failure = await self._attempt(stage, auth, session)
+        session.flows = flows
+        if auth is not None and "type" in auth:
+            failure = await self._go_through(auth["type"], auth, session)
             if failure is not None:
                 raise self._unfinished(session, flows, failure)
-            # Not kept twice, should two requests with the same stage have been under way at once.
-            if stage not in session.completed:
-                session.completed.append(stage)
+        # Without a type the client asks whether what was done on the fallback pages is enough.
         if not any(list(flow) == session.completed for flow in flows):
             raise self._unfinished(session, flows, None)
         if self._sessions.pop(session.session_id, None) is None:
             raise _unknown_session()
         return Proof(session.body, session.user_id, session.registration_token)
+
+    def fallback(self, session_id: str, stage: str) -> str | None:
+        """Whether a stage of a session can be gone through on a page: what hinders that, or None.
+
+        Args:
+            session_id: the session, as the client's browser names it.
+            stage: the type of the stage.
+        """
+        self._drop_ended()
+        session = self._sessions.get(session_id)
+        if session is None:
+            return "This authentication session is unknown or has ended: please begin again in the app."
+        if stage not in session.completed and not _is_next(stage, session.completed, session.flows):
+            return "This step is not the next one: please go back to the app."
+        return None
+
+    async def go_through(self, session_id: str, stage: str, fields: dict[str, Any]) -> str | None:
+        """Go through a stage on its page; answers what went wrong, or None.
+
+        Raises:
+            MatrixError: 401 ``M_USER_LOCKED``.
+        """
+        hindrance = self.fallback(session_id, stage)
+        if hindrance is not None:
+            return hindrance
+        return await self._go_through(stage, fields, self._sessions[session_id])
+
+    async def _go_through(self, stage: object, fields: dict[str, Any], session: _Session) -> str | None:
+        """Try a stage, unless it is done; answers what went wrong, or None."""
+        if not isinstance(stage, str):
+            return "type must be a string."
+        if stage in session.completed:
+            return None
+        if not _is_next(stage, session.completed, session.flows):
+            return "This stage of authentication is not the next one."
+        failure = await self._attempt(stage, fields, session)
+        # Not kept twice, should two requests with the same stage have been under way at once.
+        if failure is None and stage not in session.completed:
+            session.completed.append(stage)
+        return failure
 
     def _unfinished(self, session: _Session, flows: Flows, failure: str | None) -> UnfinishedError:
         """What is still needed, with the terms where they must be accepted."""

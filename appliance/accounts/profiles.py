@@ -5,15 +5,17 @@ Client-server API, "Profiles". A profile holds named fields, each any JSON, 64 K
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
 
 from appliance.accounts.accounts import Accounts
 from appliance.accounts.invite_rules import InviteRules
-from appliance.errors import MatrixError, bad_json, invalid_param, missing_param, not_found
+from appliance.errors import MatrixError, bad_json, forbidden, invalid_param, missing_param, not_found
 from appliance.protocol import canonical
 from appliance.protocol.identifiers import MAX_ID_BYTES, is_namespaced_id, is_server_name
+from appliance.settings import Settings
 from appliance.storage import profiles
 from appliance.storage.database import Database, Tx
 
@@ -42,15 +44,17 @@ class Profiles:
         database: hearth.db.
         accounts: knows who there is.
         invite_rules: by whom they want to be invited.
+        settings: who may look, read at use.
 
     Attributes:
         listeners: told of every change of a display name or an avatar.
     """
 
-    def __init__(self, database: Database, accounts: Accounts, invite_rules: InviteRules) -> None:
+    def __init__(self, database: Database, accounts: Accounts, invite_rules: InviteRules, settings: Settings) -> None:
         self._database = database
         self._accounts = accounts
         self._invite_rules = invite_rules
+        self._settings = settings
         self.listeners: list[ProfileListener] = []
         self._telling: set[asyncio.Task[None]] = set()
 
@@ -82,6 +86,29 @@ class Profiles:
         if not self.exists(user_id):
             raise not_found("There is no such user, or nothing is known about them.")
         return self.fields(user_id)
+
+    def check_reader(self, asker: str, user_id: str, shares: Callable[[str, str], bool]) -> None:
+        """Refuse somebody who may not look at a user's profile, as the owner's setting says.
+
+        Args:
+            asker: the user who asks; empty for nobody known.
+            user_id: whose profile.
+            shares: whether the two are in a room together, asked only where that matters.
+
+        Raises:
+            MatrixError: 403 ``M_FORBIDDEN``.
+        """
+        readers = self._settings.profiles_readers
+        if asker == user_id or readers == "everybody":
+            return
+        if not asker:
+            raise forbidden("Only users may look at profiles here: log in first.")
+        if readers == "roommates" and not shares(asker, user_id):
+            raise forbidden("You may look at the profiles of those alone with whom you share a room.")
+
+    def tells_servers(self) -> bool:
+        """Whether other servers may look at any profile, and not only at those of users in rooms of theirs."""
+        return self._settings.profiles_readers != "roommates"
 
     def field(self, user_id: str, name: str) -> Any:
         """The value of one field.

@@ -8,7 +8,6 @@ from appliance.app.federating import Federating
 from appliance.app.living import Living
 from appliance.app.owning import Owning
 from appliance.federation.access import RoomAccess
-from appliance.federation.blocking import InviteBlocking
 from appliance.federation.catching import Catching
 from appliance.federation.digging import Digging
 from appliance.federation.elsewhere import ThroughOthers
@@ -58,8 +57,9 @@ class Between:
         self.past = Past(database, self.access, sight, lambda: identity.server_name, now_ms)
         self.templates = Templates(self.access, living.appender, living.admitting)
         self.handshakes = Handshakes(database, self.access, accepting, living.admitting, identity)
-        blocking = InviteBlocking(living.account_data)
-        self.invitations = Invitations(rooms, self.access, self.outside, keyring, identity, living.profiles, blocking)
+        self.invitations = Invitations(
+            rooms, self.access, self.outside, keyring, identity, living.profiles, living.invite_rules
+        )
         self.spaces = SpacesForServers(rooms, self.access, living.facts, living.children, identity)
         self.lookups = Lookups(self.remote, federating.policy.reaches)
         self.catching = Catching(

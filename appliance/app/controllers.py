@@ -58,6 +58,7 @@ from appliance.app.living import Living
 from appliance.app.owning import Owning
 from appliance.server.endpoints import bind
 from appliance.server.waiting import Waiting
+from web.fallback import FallbackPage
 
 
 def client_controllers(
@@ -90,6 +91,7 @@ def client_controllers(
         bind(DelayedEventsApi, delayed=living.delayed),
         bind(DevicesApi, devices=devices, sessions=sessions, interactive=interactive),
         bind(DirectoryApi, aliases=living.aliases),
+        bind(FallbackPage, interactive=interactive, settings=settings),
         bind(FiltersApi, filters=filters),
         bind(KeysApi, published=federating.published, notary=federating.notary),
         bind(KnockingApi, aliases=living.aliases, knocking=living.knocking),
@@ -114,8 +116,14 @@ def client_controllers(
         bind(OpenIdApi, settings=settings, short_tokens=short_tokens),
         bind(PresenceApi, presence=living.presence),
         bind(NotificationsApi, notifications=living.notifications),
+        bind(
+            Profile,
+            company=living.company,
+            profiles=living.profiles,
+            lookups=between.lookups,
+            settings=settings,
+        ),
         bind(PushRulesApi, push_rules=living.push_rules),
-        bind(Profile, profiles=living.profiles, lookups=between.lookups, settings=settings),
         bind(PublicRoomsApi, directory=living.directory, lookups=between.lookups, settings=settings),
         bind(ReceiptsApi, receipts=living.receipts),
         bind(Register, accounts=accounts, registration=registration),

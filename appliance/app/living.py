@@ -73,7 +73,7 @@ class Living:
         self.identity = ServerIdentity(owning.settings, owning.keys)
         self.ignored = Ignored(database)
         self.invite_rules = InviteRules(database, self.ignored)
-        self.profiles = Profiles(database, owning.accounts, self.invite_rules)
+        self.profiles = Profiles(database, owning.accounts, self.invite_rules, owning.settings)
         self.numbers = Numbers(database)
         self.store = EventStore(database)
         self.rooms = Rooms(database, self.store)
@@ -153,7 +153,14 @@ class Living:
         self.delayed.sending = self.sending
         self.timeline = Timeline(database, self.store, self.standings, self.visibility, self.ignored)
         self.serving = Serving(
-            self.store, self.standings, self.transactions, self.visibility, aggregations, self.ignored, now_ms
+            self.store,
+            self.standings,
+            self.transactions,
+            self.visibility,
+            aggregations,
+            self.ignored,
+            owning.accounts.erased,
+            now_ms,
         )
         self.reading = Reading(database, self.rooms, self.store, self.standings, self.timeline)
         self.context = Context(database, self.store, self.reading, self.timeline)
@@ -176,6 +183,9 @@ class Living:
             self.encrypting.parts,
             self.invite_rules,
         )
+        self.account_data = AccountData(database)
+        owning.sessions.listeners.append(self.account_data)
+        self.push_rules = PushRules(database, self.account_data)
         self.receipts = Receipts(database, self.rooms, self.store, self.account_data, now_ms)
         self.receipts.changed.append(self.ephemeral.note)
         self.receipts.changed.append(lambda receipt, room, position: self.counts.forget(receipt.user_id, room.nid))

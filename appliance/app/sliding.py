@@ -28,7 +28,16 @@ class Sliding:
         database = owning.database
         own = OwnData(database)
         living.account_data.changed.append(own.note)
-        lists = Lists(database, living.standings, living.activity, living.facts, living.children, own, living.store)
+        lists = Lists(
+            database,
+            living.standings,
+            living.activity,
+            living.facts,
+            living.children,
+            own,
+            living.store,
+            living.invite_rules,
+        )
         results = RoomResults(database, living.store, living.timeline, living.serving, living.sections, living.bumps)
         self.connections = Connections(database, now_ms)
         owning.sessions.listeners.append(self.connections)

@@ -77,6 +77,11 @@ async def all_accounts(database: Database) -> list[Account]:
     return [_account(tuple(row.values())) for row in rows]
 
 
+def erased_users(database: Database) -> list[str]:
+    """Those who asked for their messages to be hidden from newcomers when their account ended."""
+    return [row[0] for row in database.read("SELECT user_id FROM accounts WHERE erased = 1")]
+
+
 def is_taken(tx: Tx, user_id: str) -> bool:
     """Whether an id was given before, within a unit."""
     return bool(tx.read("SELECT 1 FROM accounts WHERE user_id = ?", (user_id,)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from appliance.accounts.account_data import PUSH_RULES, push_rules_content
+from appliance.accounts.account_data import DELETED, PUSH_RULES, push_rules_content
 from appliance.storage.account_data import AccountDatum, account_data_between
 from appliance.storage.database import Database
 from appliance.storage.lru import Lru
@@ -39,6 +39,8 @@ class AccountDataStream:
         if first and not any(datum.type == PUSH_RULES for datum in found):
             yield "", PUSH_RULES, push_rules_content(user_id, None)
         for datum in found:
+            if first and datum.content == DELETED:
+                continue
             content = datum.content.encode()
             if datum.type == PUSH_RULES and not datum.room_id:
                 content = push_rules_content(user_id, datum.content)

@@ -36,6 +36,7 @@ from appliance.api.client.versions import Versions
 from appliance.api.client.well_known import WellKnown
 from appliance.federation.lookups import Lookups
 from appliance.federation.remote import Remote
+from appliance.rooms.signs.company import Company
 from appliance.server.application import build_litestar
 from appliance.server.authentication import Authentication, NoSignedRequests
 from appliance.server.endpoints import bind
@@ -43,6 +44,7 @@ from appliance.server.limits import Limits
 from appliance.settings import Settings
 from appliance.storage.database import Database
 from appliance.storage.registration_tokens import RegistrationToken, insert_registration_token
+from web.fallback import FallbackPage
 
 START = 1_700_000_000_000
 V3 = "/_matrix/client/v3"
@@ -63,7 +65,9 @@ class Household:
         self.tokens = RegistrationTokens(database, self.clock)
         self.interactive = Interactive(self.accounts, self.tokens, settings, self.clock)
         self.registration = Registration(self.accounts, self.sessions, self.interactive, self.tokens, settings)
-        self.profiles = Profiles(database, self.accounts, InviteRules(database, Ignored(database)))
+        rules = InviteRules(database, Ignored(database))
+        self.profiles = Profiles(database, self.accounts, rules, settings)
+        self.company = Company(database)
         self.filters = Filters(database)
         self.account_data = AccountData(database)
         self.push_rules = PushRules(database, self.account_data)
@@ -145,10 +149,11 @@ def application() -> Litestar:
         bound(SessionsApi, "sessions"),
         bound(Register, "accounts", "registration"),
         bound(DevicesApi, "devices", "sessions", "interactive"),
-        bound(Profile, "profiles", "lookups", "settings"),
+        bound(Profile, "company", "profiles", "lookups", "settings"),
         bound(FiltersApi, "filters"),
         bound(AccountDataApi, "account_data"),
         bound(Account, "accounts", "interactive"),
+        bound(FallbackPage, "interactive", "settings"),
     ]
     sessions: Any = Present("sessions")
     limits = Limits(Settings(limits_enabled=False))

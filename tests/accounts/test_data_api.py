@@ -11,6 +11,7 @@ import pytest
 from appliance.accounts.filters import MAX_FILTERS
 from appliance.api.client.well_known import with_port
 from appliance.protocol.push_rules import KINDS, default_rules
+from appliance.rooms.signs.company import Company
 from appliance.storage.account_data import account_data_between
 from tests.accounts.household import V3, Household, bearer
 
@@ -312,3 +313,24 @@ async def test_well_known(house: Household, client: httpx.AsyncClient) -> None:
 )
 def test_a_port_is_always_named(authority: str, told: str) -> None:
     assert with_port(authority) == told
+
+
+async def test_who_may_look_at_profiles(house: Household, client: httpx.AsyncClient) -> None:
+    alice, bob = await house.login("alice"), await house.login("bob")
+    await house.profiles.put(alice.user_id, "displayname", {"displayname": "Alice"})
+    paths = (f"{V3}/profile/{alice.user_id}", f"{V3}/profile/{alice.user_id}/displayname")
+
+    async def seen(login: Any) -> set[int]:
+        headers = {} if login is None else bearer(login)
+        return {(await client.get(path, headers=headers)).status_code for path in paths}
+
+    for readers, anybody, user in (("everybody", 200, 200), ("users", 403, 200), ("roommates", 403, 403)):
+        house.settings.profiles_readers = readers
+        assert await seen(None) == {anybody}
+        assert await seen(bob) == {user}
+        assert await seen(alice) == {200}
+    sql = "INSERT INTO memberships (room_nid, user_id, membership, event_nid, sender, position) VALUES (?,?,?,?,?,?)"
+    rows = [(1, each.user_id, "join", 1, each.user_id, 1) for each in (alice, bob)]
+    await house.database.write(lambda tx: tx.execute_many(sql, rows))
+    house.company = Company(house.database)
+    assert await seen(bob) == {200}

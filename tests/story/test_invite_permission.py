@@ -84,6 +84,9 @@ def test_whoever_is_ignored_invites_in_vain(hearth: HearthProcess, alice: Client
     room = carol.create_room(invite=[bob.user_id])
     assert invited(bob.sync()) == {room}
     assert invited(bob.login().sync()) == {room}
+    wish = {"lists": {"all": {"ranges": [[0, 10]], "timeline_limit": 1, "required_state": []}}}
+    path = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
+    assert set(bob.must("POST", path, wish)["rooms"]) == {room}
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ async def test_files_are_kept_for_ever_under_the_name_of_their_content(stage: St
     browser = stage.browser()
     page = await browser.open("/setup")
     named = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text))
+    named.add(static_files()["fallback.js"].url)
     assert named == {file.url for file in static_files().values()}
     for url in named:
         answer = await browser.client.get(url)

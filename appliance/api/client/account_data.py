@@ -12,6 +12,10 @@ from appliance.server.request import Asked
 _GLOBAL = "/_matrix/client/v3/user/{user_id:str}/account_data/{type_:str}"
 _ROOM = "/_matrix/client/v3/user/{user_id:str}/rooms/{room_id:str}/account_data/{type_:str}"
 
+_UNSTABLE = "/_matrix/client/unstable/org.matrix.msc3391"
+_UNSTABLE_GLOBAL = _UNSTABLE + "/user/{user_id:str}/account_data/{type_:str}"
+_UNSTABLE_ROOM = _UNSTABLE + "/user/{user_id:str}/rooms/{room_id:str}/account_data/{type_:str}"
+
 
 class AccountDataApi(Controller):
     """What clients keep here for their user."""
@@ -55,6 +59,26 @@ class AccountDataApi(Controller):
         """
         _check_own(request, user_id, room_id)
         return answer(self.account_data.get(user_id, type_, room_id))
+
+    @endpoint("DELETE", _UNSTABLE_GLOBAL, suspended=True)
+    async def delete(self, request: Asked, user_id: str, type_: str) -> ASGIApp:
+        """DELETE /_matrix/client/unstable/org.matrix.msc3391/user/{userId}/account_data/{type}
+
+        Deletes something that was kept for all rooms (MSC3391).
+        """
+        _check_own(request, user_id)
+        await self.account_data.delete(user_id, type_)
+        return answer()
+
+    @endpoint("DELETE", _UNSTABLE_ROOM, suspended=True)
+    async def delete_for_room(self, request: Asked, user_id: str, room_id: str, type_: str) -> ASGIApp:
+        """DELETE /_matrix/client/unstable/org.matrix.msc3391/user/{userId}/rooms/{roomId}/account_data/{type}
+
+        Deletes something that was kept for one room (MSC3391).
+        """
+        _check_own(request, user_id, room_id)
+        await self.account_data.delete(user_id, type_, room_id)
+        return answer()
 
 
 def _check_own(request: Asked, user_id: str, room_id: str = "!") -> None:

@@ -8,6 +8,7 @@ from appliance.errors import MatrixError, forbidden
 from appliance.federation.lookups import Lookups
 from appliance.protocol import canonical
 from appliance.protocol.identifiers import is_user_id, server_of
+from appliance.rooms.signs.company import Company
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
@@ -26,25 +27,28 @@ class Profile(Controller):
     """What users tell about themselves."""
 
     profiles: Profiles
+    company: Company
     lookups: Lookups
     settings: Settings
 
-    @endpoint("GET", _WHOLE, _UNSTABLE_WHOLE, access=Access.NOBODY)
+    @endpoint("GET", _WHOLE, _UNSTABLE_WHOLE, access=Access.OPTIONAL)
     async def whole(self, request: Asked, user_id: str) -> ASGIApp:
         """GET /_matrix/client/v3/profile/{userId}
 
         Every field of a user's profile; an empty object for a user who has set none.
         """
+        self._check_reader(request, user_id)
         if self._is_elsewhere(user_id):
             return answer(await self.lookups.profile(user_id))
         return answer(canonical.encode(self.profiles.profile(user_id)))
 
-    @endpoint("GET", _FIELD, _UNSTABLE_FIELD, access=Access.NOBODY)
+    @endpoint("GET", _FIELD, _UNSTABLE_FIELD, access=Access.OPTIONAL)
     async def field(self, request: Asked, user_id: str, field: str) -> ASGIApp:
         """GET /_matrix/client/v3/profile/{userId}/{keyName}
 
         One field of a user's profile.
         """
+        self._check_reader(request, user_id)
         if self._is_elsewhere(user_id):
             return answer(await self.lookups.profile(user_id, field))
         return answer(canonical.encode({field: self.profiles.field(user_id, field)}))
@@ -71,6 +75,9 @@ class Profile(Controller):
 
     def _is_elsewhere(self, user_id: str) -> bool:
         return is_user_id(user_id) and server_of(user_id) != self.settings.server_name
+
+    def _check_reader(self, request: Asked, user_id: str) -> None:
+        self.profiles.check_reader(request.requester.user_id, user_id, self.company.share)
 
 
 def _check_own(requester: Requester, user_id: str, field: str) -> None:

@@ -4,7 +4,7 @@ from litestar import Controller
 from litestar.types import ASGIApp
 
 from appliance.accounts.profiles import Profiles
-from appliance.errors import invalid_param, missing_param, not_found
+from appliance.errors import forbidden, invalid_param, missing_param, not_found
 from appliance.protocol.identifiers import is_room_alias, is_user_id, server_of
 from appliance.rooms.acts.aliases import Aliases
 from appliance.server.answers import answer
@@ -46,6 +46,8 @@ class QueriesApi(Controller):
             raise missing_param("user_id is missing.")
         if not is_user_id(user_id) or server_of(user_id) != self.settings.server_name:
             raise invalid_param("This is no user of this server.")
+        if not self.profiles.tells_servers():
+            raise forbidden("This server shows profiles only to those who share a room with their users.")
         profile = self.profiles.profile(user_id)
         if field is None:
             return answer(profile)

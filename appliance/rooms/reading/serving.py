@@ -6,11 +6,14 @@ where the endpoint is one that tells it, ``m.relations``: what the event's child
 """
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
+import msgspec
 import orjson
 from msgspec import Struct
 
+from appliance.protocol.redaction import redact
 from appliance.rooms.graph.transactions import Transactions
 from appliance.rooms.reading.aggregations import Aggregations, Bundle
 from appliance.rooms.reading.visibility import Visibility
@@ -43,6 +46,7 @@ class Serving:
         visibility: the rooms' settings.
         aggregations: what events' children come to.
         ignored: whom users ignore.
+        erased: those whose messages are hidden from whoever was not in the room then.
         now_ms: the time, milliseconds since 1970.
     """
 
@@ -54,11 +58,13 @@ class Serving:
         visibility: Visibility,
         aggregations: Aggregations,
         ignored: Ignores,
+        erased: AbstractSet[str],
         now_ms: Callable[[], int],
     ) -> None:
         self._store = store
         self._aggregations = aggregations
         self._ignored = ignored
+        self._erased = erased
         self._standings = standings
         self._transactions = transactions
         self._visibility = visibility
@@ -84,14 +90,25 @@ class Serving:
         sent = self._transactions.of_events(asker.user_id, asker.device_id, own) if own and asker.device_id else {}
         before = self._store.clients(event.replaces_nid for event in events if event.replaces_nid is not None)
         sees = self._visibility.sees
-        hidden = {nid for nid, previous in before.items() if not sees(previous, asker.user_id, history)}
+        hidden = {
+            nid
+            for nid, previous in before.items()
+            if not sees(previous, asker.user_id, history)
+            or (previous.sender in self._erased and self._membership(previous, asker, history) != "join")
+        }
         reasons = self._store.clients(event.redacted_by for event in events if event.redacted_by is not None)
         relations = self._relations(events, asker, room_id) if bundled else {}
+        memberships = [self._membership(event, asker, history) for event in events]
+        if self._erased:
+            events = [
+                self._emptied(event) if event.sender in self._erased and membership != "join" else event
+                for event, membership in zip(events, memberships, strict=True)
+            ]
         return [
             self._one(
                 event,
                 now_ms,
-                self._membership(event, asker, history),
+                membership,
                 sent.get(event.nid),
                 before,
                 hidden,
@@ -99,13 +116,19 @@ class Serving:
                 relations.get(event.nid),
                 room_id,
             )
-            for event in events
+            for event, membership in zip(events, memberships, strict=True)
         ]
 
     def visible(self, event: ClientEvent, user_id: str) -> bool:
         """Whether a user may see an event."""
         history = self._standings.of(user_id).remembered(event.room_nid)
         return self._visibility.sees(event, user_id, history)
+
+    def _emptied(self, client: ClientEvent) -> ClientEvent:
+        """An event as if it had been redacted: its sender asked to be forgotten."""
+        event = self._store.event(client.nid)
+        form = {**orjson.loads(client.body), "content": redact(event.version, event.pdu)["content"]}
+        return msgspec.structs.replace(client, body=orjson.dumps(form))
 
     def _relations(self, events: Sequence[ClientEvent], asker: Asker, room_id: str | None) -> dict[int, dict[str, Any]]:
         """``m.relations`` by the numbers of the events that have any. The last event of a thread has its own again,

@@ -11,6 +11,7 @@ from appliance.rooms.standings import Change, History, Standings
 from appliance.rooms.store import EventStore
 from appliance.storage.database import Database
 from appliance.sync.activity import Activity
+from appliance.sync.sections import Invitations
 from appliance.sync.sliding.own import Own, OwnData
 from appliance.sync.sliding.wishes import Filters, ListWish, RoomConfig, Wishes
 
@@ -60,6 +61,7 @@ class Lists:
         children: the rooms of spaces.
         own: what users keep about their rooms.
         store: the events in memory.
+        invitations: which invitations somebody wants to see.
     """
 
     def __init__(
@@ -71,7 +73,9 @@ class Lists:
         children: Children,
         own: OwnData,
         store: EventStore,
+        invitations: Invitations,
     ) -> None:
+        self._invitations = invitations
         self._database = database
         self._standings = standings
         self._activity = activity
@@ -102,6 +106,10 @@ class Lists:
                 continue
             if change.membership == "join":
                 found[nid] = Candidate(history, change, max(self._activity.since(nid), change.position))
+                continue
+            if change.membership == "invite" and self._invitations.hides_invite(
+                user_id, self._store.event(change.event_nid).sender
+            ):
                 continue
             lasting = change.membership in STAYING or (
                 nid not in user.forgotten and self._was_removed(user_id, history, change)
