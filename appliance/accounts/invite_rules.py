@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from appliance.accounts.ignored import Ignored
 from appliance.errors import MatrixError
+from appliance.protocol.globs import matches_whole
 from appliance.protocol.identifiers import server_of
 from appliance.storage.account_data import find_account_data
 from appliance.storage.database import Database
@@ -28,7 +29,7 @@ class _Rules(Struct, frozen=True):
     """One user's rules: whether everybody is blocked, and the lists in the order in which they are asked."""
 
     blocks_all: bool
-    lists: tuple[tuple[str, Callable[[str], str], tuple[str, ...]], ...]
+    lists: tuple[tuple[str, Callable[[str], str], tuple[Callable[[str], bool], ...]], ...]
 
 
 class InviteRules:
@@ -76,44 +77,26 @@ class InviteRules:
             return "block"
         for verdict, aspect, globs in rules.lists:
             subject = aspect(sender)
-            if any(matches(glob, subject) for glob in globs):
+            if any(fits(subject.lower()) for fits in globs):
                 return verdict
         return "allow"
 
     def _read(self, user_id: str) -> _Rules:
         permission, config = self._datum(user_id, PERMISSION), self._datum(user_id, LISTS)
-        lists: list[tuple[str, Callable[[str], str], tuple[str, ...]]] = []
+        lists: list[tuple[str, Callable[[str], str], tuple[Callable[[str], bool], ...]]] = []
         if config.get("enabled") is not False:
             for kind, aspect in (("users", _itself), ("servers", server_of)):
                 for verdict, name in (("allow", "allowed"), ("ignore", "ignored"), ("block", "blocked")):
                     named = config.get(f"{name}_{kind}")
                     globs = [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
                     if globs:
-                        lists.append((verdict, aspect, tuple(globs[:MOST_GLOBS])))
+                        lists.append((verdict, aspect, tuple(matches_whole(glob) for glob in globs[:MOST_GLOBS])))
         return _Rules(permission.get("default_action") == "block", tuple(lists))
 
     def _datum(self, user_id: str, type_: str) -> dict[str, Any]:
         text = find_account_data(self._database, user_id, "", type_)
         found = orjson.loads(text) if text else {}
         return found if isinstance(found, dict) else {}
-
-
-def matches(glob: str, text: str) -> bool:
-    """Whether a text fits a glob: ``*`` stands for any characters, ``?`` for one. Takes linear steps back alone, so
-    that no glob can keep the server busy.
-    """
-    star, mark, at, position = -1, 0, 0, 0
-    while position < len(text):
-        if at < len(glob) and glob[at] == "*":
-            star, mark, at = at, position, at + 1
-        elif at < len(glob) and (glob[at] == "?" or glob[at] == text[position]):
-            at, position = at + 1, position + 1
-        elif star >= 0:
-            mark += 1
-            at, position = star + 1, mark
-        else:
-            return False
-    return not glob[at:].strip("*")
 
 
 def _itself(user_id: str) -> str:

@@ -44,6 +44,7 @@ from appliance.api.client.state import StateApi
 from appliance.api.client.sync import SyncApi
 from appliance.api.client.tags import TagsApi
 from appliance.api.client.third_party import ThirdPartyApi
+from appliance.api.client.thread_subscriptions import ThreadSubscriptionsApi
 from appliance.api.client.threepids import ThreepidsApi
 from appliance.api.client.typing import TypingApi
 from appliance.api.client.versions import Versions
@@ -173,6 +174,7 @@ def client_controllers(
         bind(TagsApi, account_data=living.account_data),
         bind(ThirdPartyApi),
         bind(ThreepidsApi),
+        bind(ThreadSubscriptionsApi, database=database, following=living.following),
         bind(TypingApi, typing=living.typing),
         bind(UserInfoApi, short_tokens=short_tokens),
         bind(VersionApi),

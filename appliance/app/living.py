@@ -42,6 +42,7 @@ from appliance.rooms.shown.directory import Directory
 from appliance.rooms.shown.facts import Outlook, RoomFacts
 from appliance.rooms.shown.spaces import Children, Spaces
 from appliance.rooms.signs.company import Company
+from appliance.rooms.signs.following import Following
 from appliance.rooms.signs.presence import Presence
 from appliance.rooms.signs.receipts import Receipts
 from appliance.rooms.signs.serial import Serial
@@ -164,6 +165,8 @@ class Living:
         )
         self.reading = Reading(database, self.rooms, self.store, self.standings, self.timeline)
         self.context = Context(database, self.store, self.reading, self.timeline)
+        self.following = Following(database, self.reading)
+        self.following.changed.append(lambda user_id, position: self.notifier.concern(user_id))
         self.related = Related(database, self.store, self.reading, self.timeline, self.ignored)
         self.notifications = Notifications(
             *(database, self.push_rules, self.ignored, self.standings, self.counts, self.store, self.serving)

@@ -11,6 +11,8 @@ from appliance.sync.sliding.lists import Lists
 from appliance.sync.sliding.own import OwnData
 from appliance.sync.sliding.rooms import RoomResults
 from appliance.sync.sliding.service import SlidingSync
+from appliance.sync.sliding.subscriptions import NAME as SUBSCRIPTIONS
+from appliance.sync.sliding.subscriptions import ThreadSubscriptionsExtension
 
 if TYPE_CHECKING:
     from appliance.app.living import Living
@@ -47,6 +49,7 @@ class Sliding:
             "typing": TypingExtension(),
             "to_device": ToDeviceExtension(living.encrypting.parts),
             "e2ee": EncryptionExtension(living.encrypting.parts),
+            SUBSCRIPTIONS: ThreadSubscriptionsExtension(living.following),
         }
         self.sync = SlidingSync(
             database,

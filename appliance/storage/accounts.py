@@ -144,3 +144,4 @@ def mark_deactivated(tx: Tx, user_id: str, *, erased: bool) -> None:
     tx.execute("DELETE FROM filters WHERE user_id = ?", (user_id,))
     tx.execute("DELETE FROM openid_tokens WHERE user_id = ?", (user_id,))
     tx.execute("DELETE FROM login_tokens WHERE user_id = ?", (user_id,))
+    tx.execute("DELETE FROM thread_subscriptions WHERE user_id = ?", (user_id,))

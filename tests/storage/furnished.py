@@ -51,6 +51,7 @@ def furnish(tx: Tx, room_nid: int, room_id: str, events: int = 4) -> None:
     tx.execute("INSERT INTO aliases VALUES (?, ?, ?)", (f"#{room_nid}:here.example", room_id, ALICE))
     tx.execute("INSERT INTO receipts VALUES (?, ?, 'm.read', '', '$1', '{}', 1)", (room_id, REMOTE))
     tx.execute("INSERT INTO account_data VALUES (?, ?, 'm.tag', '{}', 1)", (ALICE, room_id))
+    tx.execute("INSERT INTO thread_subscriptions VALUES (?, ?, '$1', 1, 0, 1)", (ALICE, room_id))
     tx.execute(
         "INSERT INTO delayed_events (delay_id, user_id, device_id, room_id, type, content, delay_ms, since_ts, send_ts)"
         " VALUES (?, ?, 'D', ?, 'm.text', '{}', 1, 1, 2)",

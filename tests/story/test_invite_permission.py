@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from appliance.accounts.invite_rules import matches
 from tests.support.client import Client, Json, seg
 from tests.support.hearth import HearthProcess
 
@@ -87,25 +86,3 @@ def test_whoever_is_ignored_invites_in_vain(hearth: HearthProcess, alice: Client
     wish = {"lists": {"all": {"ranges": [[0, 10]], "timeline_limit": 1, "required_state": []}}}
     path = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
     assert set(bob.must("POST", path, wish)["rooms"]) == {room}
-
-
-@pytest.mark.parametrize(
-    ("glob", "text", "fits"),
-    [
-        ("*", "", True),
-        ("", "", True),
-        ("", "a", False),
-        ("a?c", "abc", True),
-        ("a?c", "ac", False),
-        ("a*c", "ac", True),
-        ("a*b*c", "a-b-b-c", True),
-        ("a*b*c", "a-c-b", False),
-        ("**a", "bca", True),
-        ("?*", "", False),
-        ("a.c", "abc", False),
-        ("*a*a*a*a*a*a*a*a*b", "a" * 5000, False),
-    ],
-)
-def test_globs(glob: str, text: str, fits: bool) -> None:
-    """Many stars take no longer than few."""
-    assert matches(glob, text) is fits

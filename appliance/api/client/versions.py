@@ -23,6 +23,7 @@ UNSTABLE_FEATURES: dict[str, bool] = {
     "uk.half-shot.msc2666.query_mutual_rooms.stable": True,
     "org.matrix.msc4140": True,
     "org.matrix.msc4143": True,
+    "org.matrix.msc3391": True,
     "org.matrix.msc4155": True,
     "org.matrix.msc4380": True,
     "org.matrix.msc4380.stable": True,

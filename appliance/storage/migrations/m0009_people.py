@@ -20,4 +20,12 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE INDEX delayed_events_done ON delayed_events (finalised_ts) WHERE finalised_ts IS NOT NULL",
     """CREATE UNIQUE INDEX delayed_events_by_transaction ON delayed_events (user_id, device_id, scope, transaction_id)
         WHERE transaction_id IS NOT NULL""",
+    # Threads that users follow, or follow no more (MSC4306). automatic: their client did so. Rows of the stream;
+    # what ended keeps its row, since an event of before must not begin it anew.
+    """CREATE TABLE thread_subscriptions (
+        user_id TEXT NOT NULL, room_id TEXT NOT NULL, root_id TEXT NOT NULL, subscribed INTEGER NOT NULL,
+        automatic INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (user_id, room_id, root_id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX thread_subscriptions_by_position ON thread_subscriptions (user_id, position)",
+    "CREATE INDEX thread_subscriptions_by_room ON thread_subscriptions (room_id)",
 )

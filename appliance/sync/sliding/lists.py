@@ -5,13 +5,13 @@ from typing import Any
 
 from msgspec import Struct
 
+from appliance.accounts.invite_rules import InviteRules
 from appliance.rooms.shown.facts import Facts, RoomFacts
 from appliance.rooms.shown.spaces import Children
 from appliance.rooms.standings import Change, History, Standings
 from appliance.rooms.store import EventStore
 from appliance.storage.database import Database
 from appliance.sync.activity import Activity
-from appliance.sync.sections import Invitations
 from appliance.sync.sliding.own import Own, OwnData
 from appliance.sync.sliding.wishes import Filters, ListWish, RoomConfig, Wishes
 
@@ -73,7 +73,7 @@ class Lists:
         children: Children,
         own: OwnData,
         store: EventStore,
-        invitations: Invitations,
+        invitations: InviteRules,
     ) -> None:
         self._invitations = invitations
         self._database = database
