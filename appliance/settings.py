@@ -13,7 +13,7 @@ TlsMode = Literal["acme", "files", "proxy", "lan"]
 RegistrationMode = Literal["closed", "token", "open"]
 NewRoomVersion = Literal["9", "10", "11", "12"]
 
-LimitName = Literal["login", "register", "send", "join", "invite", "search", "read"]
+LimitName = Literal["login", "register", "send", "join", "invite", "search", "write", "read"]
 ProfileReaders = Literal["everybody", "users", "roommates"]
 
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"

@@ -58,12 +58,13 @@ from appliance.app.federating import Federating
 from appliance.app.living import Living
 from appliance.app.owning import Owning
 from appliance.server.endpoints import bind
+from appliance.server.limits import Limits
 from appliance.server.waiting import Waiting
 from web.fallback import FallbackPage
 
 
 def client_controllers(
-    owning: Owning, living: Living, federating: Federating, between: Between, waiting: Waiting
+    owning: Owning, living: Living, federating: Federating, between: Between, waiting: Waiting, limits: Limits
 ) -> list[type[Controller]]:
     """The controllers of the client-server API, and of what else is asked over the same listeners.
 
@@ -73,6 +74,7 @@ def client_controllers(
         federating: other servers.
         between: rooms that they share.
         waiting: the long polls in flight.
+        limits: how often anybody may ask.
     """
     accounts, sessions, settings = owning.accounts, owning.sessions, owning.settings
     database = owning.database
@@ -100,6 +102,7 @@ def client_controllers(
             LogIn,
             accounts=accounts,
             interactive=interactive,
+            limits=limits,
             sessions=sessions,
             settings=settings,
             short_tokens=short_tokens,

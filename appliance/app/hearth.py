@@ -48,6 +48,7 @@ class Hearth:
         self.owning.sessions.replaced.append(ended.deleted)
         self.owning.accounts.locked.append(ended.locked)
         settings = self.owning.settings
+        self.limits = Limits(settings)
         self.challenges = Challenges()
         self.certificates = Certificates(database, settings)
         self.issuance = Issuance(database, settings, self.certificates, self.challenges)
@@ -57,7 +58,7 @@ class Hearth:
     def controllers(self) -> list[type[Controller]]:
         """Every controller, bound to what it needs."""
         return [
-            *client_controllers(self.owning, self.living, self.federating, self.between, self.waiting),
+            *client_controllers(self.owning, self.living, self.federating, self.between, self.waiting, self.limits),
             *federation_controllers(self.owning, self.living, self.between),
             *pages(self.wizard),
         ]
@@ -69,7 +70,7 @@ class Hearth:
             settings=owning.settings,
             sessions=owning.sessions,
             gate=Gate(owning.settings, owning.setup, self.challenges),
-            limits=Limits(owning.settings),
+            limits=self.limits,
             signed=self.federating.signed,
         )
 

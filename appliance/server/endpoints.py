@@ -74,7 +74,7 @@ def endpoint(
     guests: bool = False,
     locked: bool = False,
     suspended: bool | None = None,
-    limit: Limit = Limit.NONE,
+    limit: Limit | None = None,
     max_body: int = MAX_BODY,
 ) -> Callable[[Callable[..., Any]], HTTPRouteHandler]:
     """Make a controller's method the handler of an endpoint.
@@ -86,12 +86,14 @@ def endpoint(
         guests: whether guest users may ask.
         locked: whether a locked user may ask.
         suspended: whether a suspended user may ask; by default what only reads.
-        limit: the bucket of the rate limits.
+        limit: the bucket of the rate limits; by default that of reading or of writing, and none for other servers.
         max_body: the most bytes that the body may have.
 
     Raises:
         ValueError: where the docstring does not begin with the method and one of the paths' endpoint.
     """
+    if limit is None:
+        limit = Limit.NONE if access is Access.SERVER else Limit.READ if method == "GET" else Limit.WRITE
     declaration = Declaration(
         method=method,
         paths=paths,

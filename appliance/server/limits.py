@@ -1,4 +1,4 @@
-"""Rate limits: token buckets by kind of request, for a user or for an address."""
+"""Rate limits: token buckets by kind of request, for a user or for an address; and for wrong passwords by account."""
 
 import time
 from collections import OrderedDict
@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from appliance.errors import limit_exceeded
+from appliance.errors import MatrixError, limit_exceeded
 from appliance.server.requester import Limit
 from appliance.settings import Settings
 
 MOST_BUCKETS = 10_000
+_FAILURES = "failures"
 
 
 class Rate(Struct, frozen=True):
@@ -25,8 +26,13 @@ RATES: Mapping[Limit, Rate] = {
     Limit.REGISTER: Rate(10, 0.1),
     Limit.SEND: Rate(200, 20),
     Limit.JOIN: Rate(40, 1),
+    Limit.INVITE: Rate(100, 1),
+    Limit.SEARCH: Rate(60, 5),
+    Limit.WRITE: Rate(300, 30),
     Limit.READ: Rate(600, 100),
 }
+FAILURES = Rate(20, 0.1)
+"""Wrong passwords for one account, from wherever they come; the right one is let in all the same until then."""
 """Generous: they are for programs that run wild and for guessing passwords, not for people."""
 
 
@@ -34,7 +40,7 @@ class Limits:
     """The buckets of everybody who asked lately; the ones longest unused are forgotten first.
 
     Args:
-        settings: ``limits_enabled``, read at each use.
+        settings: ``limits_enabled`` and ``limits_rates``, read at each use.
         rates: by kind; a kind that is missing is not limited.
         clock: seconds, monotonic.
     """
@@ -48,7 +54,7 @@ class Limits:
         self._settings = settings
         self._rates = rates
         self._clock = clock
-        self._buckets: OrderedDict[tuple[Limit, str], tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -63,17 +69,43 @@ class Limits:
         Raises:
             MatrixError: 429 ``M_LIMIT_EXCEEDED`` with the time until one more is allowed; the request does not count.
         """
-        rate = self._rates.get(limit)
-        if rate is None or not self._settings.limits_enabled:
+        if not self._settings.limits_enabled:
             return
-        key = (limit, who)
+        chosen = next((rate for name, rate in self._settings.limits_rates.items() if name == limit.value), None)
+        rate = self._rates.get(limit) if chosen is None else Rate(*chosen)
+        if rate is None:
+            return
+        key = (limit.value, who)
+        level = self._level(key, rate)
+        allowed = level >= 1
+        self._put(key, level - 1 if allowed else level)
+        if not allowed:
+            raise _exceeded(level, rate)
+
+    def check_failures(self, account: str) -> None:
+        """Refuse to try a password of an account for which too many were wrong; raises as ``take``."""
+        if self._settings.limits_enabled:
+            level = self._level((_FAILURES, account), FAILURES)
+            if level < 1:
+                raise _exceeded(level, FAILURES)
+
+    def count_failure(self, account: str) -> None:
+        """Count a wrong password for an account."""
+        if self._settings.limits_enabled:
+            key = (_FAILURES, account)
+            self._put(key, max(0.0, self._level(key, FAILURES) - 1))
+
+    def _level(self, key: tuple[str, str], rate: Rate) -> float:
         now = self._clock()
         level, since = self._buckets.get(key, (rate.burst, now))
-        level = min(rate.burst, level + (now - since) * rate.per_second)
-        allowed = level >= 1
-        self._buckets[key] = (level - 1 if allowed else level, now)
+        return min(rate.burst, level + (now - since) * rate.per_second)
+
+    def _put(self, key: tuple[str, str], level: float) -> None:
+        self._buckets[key] = (level, self._clock())
         self._buckets.move_to_end(key)
         if len(self._buckets) > MOST_BUCKETS:
             self._buckets.popitem(last=False)
-        if not allowed:
-            raise limit_exceeded(max(1, int((1 - level) / rate.per_second * 1000) + 1))
+
+
+def _exceeded(level: float, rate: Rate) -> MatrixError:
+    return limit_exceeded(max(1, int((1 - level) / rate.per_second * 1000) + 1))

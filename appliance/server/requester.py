@@ -22,11 +22,23 @@ class Limit(enum.Enum):
     """Which bucket of the rate limits a request counts against."""
 
     NONE = "none"
+    """None: what other servers send is bounded by how much of it is worked on at once."""
     LOGIN = "login"
+    """Whatever a password or a token can be guessed at."""
     REGISTER = "register"
+    """Making accounts."""
     SEND = "send"
+    """Events."""
     JOIN = "join"
+    """Coming into rooms, and making them."""
+    INVITE = "invite"
+    """Asking others in."""
+    SEARCH = "search"
+    """What takes a look at much to answer little."""
+    WRITE = "write"
+    """Whatever else changes something."""
     READ = "read"
+    """Whatever else reads."""
 
 
 class Requester(Struct, frozen=True, kw_only=True):

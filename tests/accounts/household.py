@@ -61,6 +61,7 @@ class Household:
         self.sessions = Sessions(database, self.clock)
         self.accounts = Accounts(database, settings, self.passwords, self.sessions, self.clock)
         self.devices = Devices(database, self.sessions)
+        self.limits = Limits(settings, clock=lambda: self.now / 1000)
         self.short_tokens = ShortTokens(database, self.clock)
         self.tokens = RegistrationTokens(database, self.clock)
         self.interactive = Interactive(self.accounts, self.tokens, settings, self.clock)
@@ -145,7 +146,7 @@ def application() -> Litestar:
         bound(Capabilities, "settings"),
         bound(PushRulesApi, "push_rules"),
         bound(WellKnown, "settings", "accounts"),
-        bound(LogIn, "accounts", "interactive", "sessions", "settings", "short_tokens"),
+        bound(LogIn, "accounts", "interactive", "limits", "sessions", "settings", "short_tokens"),
         bound(SessionsApi, "sessions"),
         bound(Register, "accounts", "registration"),
         bound(DevicesApi, "devices", "sessions", "interactive"),

@@ -16,6 +16,7 @@ from appliance.errors import MatrixError, missing_param, unrecognized
 from appliance.protocol.identifiers import server_of
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
+from appliance.server.limits import Limits
 from appliance.server.request import Asked
 from appliance.server.requester import Access, Limit
 from appliance.settings import Settings
@@ -62,6 +63,7 @@ class LogIn(Controller):
 
     accounts: Accounts
     interactive: Interactive
+    limits: Limits
     sessions: Sessions
     settings: Settings
     short_tokens: ShortTokens
@@ -106,7 +108,13 @@ class LogIn(Controller):
             raise missing_param("identifier is missing: who wants to log in?")
         if asked.password is None:
             raise missing_param("password is missing.")
-        return await self.accounts.admit(user_id, asked.password)
+        self.limits.check_failures(user_id)
+        try:
+            return await self.accounts.admit(user_id, asked.password)
+        except MatrixError as error:
+            if error.errcode == "M_FORBIDDEN":
+                self.limits.count_failure(user_id)
+            raise
 
     @endpoint(
         "POST",

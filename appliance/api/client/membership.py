@@ -54,7 +54,7 @@ class MembershipApi(Controller):
         room_id, servers = await self.aliases.resolve(room)
         return await self._join(request, room_id, (*via(request), *servers))
 
-    @endpoint("POST", ROOM + "/invite", limit=Limit.JOIN)
+    @endpoint("POST", ROOM + "/invite", limit=Limit.INVITE)
     async def invite(self, request: Asked, room_id: str) -> ASGIApp:
         """POST /_matrix/client/v3/rooms/{roomId}/invite
 

@@ -28,7 +28,7 @@ class MutualRoomsApi(Controller):
         "GET",
         "/_matrix/client/v1/mutual_rooms",
         "/_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms",
-        limit=Limit.READ,
+        limit=Limit.SEARCH,
     )
     async def mutual_rooms(self, request: Asked) -> ASGIApp:
         """GET /_matrix/client/v1/mutual_rooms

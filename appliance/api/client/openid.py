@@ -8,7 +8,6 @@ from appliance.errors import forbidden
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
-from appliance.server.requester import Limit
 from appliance.settings import Settings
 
 
@@ -18,7 +17,7 @@ class OpenIdApi(Controller):
     short_tokens: ShortTokens
     settings: Settings
 
-    @endpoint("POST", "/_matrix/client/v3/user/{user_id:str}/openid/request_token", guests=True, limit=Limit.LOGIN)
+    @endpoint("POST", "/_matrix/client/v3/user/{user_id:str}/openid/request_token", guests=True)
     async def request_token(self, request: Asked, user_id: str) -> ASGIApp:
         """POST /_matrix/client/v3/user/{userId}/openid/request_token
 

@@ -9,7 +9,6 @@ from appliance.rooms.signs.presence import Presence
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
-from appliance.server.requester import Limit
 
 _STATUS = "/_matrix/client/v3/presence/{user_id:str}/status"
 
@@ -34,7 +33,7 @@ class PresenceApi(Controller):
         """
         return answer(self.presence.of(request.requester.user_id, user_id))
 
-    @endpoint("PUT", _STATUS, suspended=True, limit=Limit.READ)
+    @endpoint("PUT", _STATUS, suspended=True)
     async def put(self, request: Asked, user_id: str) -> ASGIApp:
         """PUT /_matrix/client/v3/presence/{userId}/status
 

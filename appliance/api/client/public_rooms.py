@@ -47,7 +47,7 @@ class PublicRoomsApi(Controller):
     lookups: Lookups
     settings: Settings
 
-    @endpoint("GET", LIST, access=Access.NOBODY, limit=Limit.READ)
+    @endpoint("GET", LIST, access=Access.NOBODY, limit=Limit.SEARCH)
     async def all(self, request: Asked) -> ASGIApp:
         """GET /_matrix/client/v3/publicRooms
 
@@ -56,7 +56,7 @@ class PublicRoomsApi(Controller):
         query = Query(request.query_int("limit", 0), request.query_text("since"))
         return await self._list(request, query)
 
-    @endpoint("POST", LIST, guests=True, suspended=True, limit=Limit.READ)
+    @endpoint("POST", LIST, guests=True, suspended=True, limit=Limit.SEARCH)
     async def some(self, request: Asked) -> ASGIApp:
         """POST /_matrix/client/v3/publicRooms
 

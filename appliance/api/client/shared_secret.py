@@ -52,7 +52,7 @@ class SharedSecretApi(Controller):
     sessions: Sessions
     settings: Settings
 
-    @endpoint("GET", _PATH, access=Access.NOBODY, limit=Limit.REGISTER)
+    @endpoint("GET", _PATH, access=Access.NOBODY, limit=Limit.NONE)
     async def nonce(self, request: Asked) -> ASGIApp:
         """GET /_synapse/admin/v1/register
 
@@ -61,7 +61,7 @@ class SharedSecretApi(Controller):
         self._secret()
         return answer({"nonce": self.nonces.make()})
 
-    @endpoint("POST", _PATH, access=Access.NOBODY, limit=Limit.REGISTER)
+    @endpoint("POST", _PATH, access=Access.NOBODY, limit=Limit.NONE)
     async def register(self, request: Asked) -> ASGIApp:
         """POST /_synapse/admin/v1/register
 

@@ -31,7 +31,7 @@ class SpacesApi(Controller):
     outlook: Outlook
     spaces: Spaces
 
-    @endpoint("GET", "/_matrix/client/v1/room_summary/{room:str}", access=Access.OPTIONAL, limit=Limit.READ)
+    @endpoint("GET", "/_matrix/client/v1/room_summary/{room:str}", access=Access.OPTIONAL, limit=Limit.SEARCH)
     async def summary(self, request: Asked, room: str) -> ASGIApp:
         """GET /_matrix/client/v1/room_summary/{roomIdOrAlias}
 
@@ -44,7 +44,7 @@ class SpacesApi(Controller):
         UNSTABLE + "/summary/{room:str}",
         UNSTABLE + "/rooms/{room:str}/summary",
         access=Access.OPTIONAL,
-        limit=Limit.READ,
+        limit=Limit.SEARCH,
     )
     async def old_summary(self, request: Asked, room: str) -> ASGIApp:
         """GET /_matrix/client/unstable/im.nheko.summary/summary/{roomIdOrAlias}
@@ -54,7 +54,7 @@ class SpacesApi(Controller):
         told = await self._summary(request.requester.user_id, room)
         return answer({**told, **{old: told[new] for new, old in OLD_NAMES if new in told}})
 
-    @endpoint("GET", "/_matrix/client/v1/rooms/{room_id:str}/hierarchy", guests=True, limit=Limit.READ)
+    @endpoint("GET", "/_matrix/client/v1/rooms/{room_id:str}/hierarchy", guests=True, limit=Limit.SEARCH)
     async def hierarchy(self, request: Asked, room_id: str) -> ASGIApp:
         """GET /_matrix/client/v1/rooms/{roomId}/hierarchy
 
