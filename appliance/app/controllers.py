@@ -156,7 +156,13 @@ def client_controllers(
             sessions=sessions,
             settings=settings,
         ),
-        bind(SlidingSyncApi, notifier=living.notifier, sliding=living.sliding.sync, waiting=waiting),
+        bind(
+            SlidingSyncApi,
+            notifier=living.notifier,
+            presence=living.presence,
+            sliding=living.sliding.sync,
+            waiting=waiting,
+        ),
         bind(SpacesApi, aliases=living.aliases, facts=living.facts, outlook=living.outlook, spaces=living.spaces),
         bind(
             StateApi,

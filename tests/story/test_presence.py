@@ -4,6 +4,7 @@ import pytest
 
 from tests.support.client import Client, Json, seg
 from tests.support.hearth import HearthProcess
+from tests.support.sliding import DEPLOYED
 
 
 @pytest.fixture
@@ -57,6 +58,15 @@ def test_whoever_syncs_is_online_unless_they_say_otherwise(pair: tuple[Client, C
     bob.sync(set_presence="unavailable")
     assert alice.must("GET", status(bob))["presence"] == "unavailable"
     bob.refused("M_INVALID_PARAM", 400, "GET", "/sync", set_presence="asleep")
+
+
+def test_sliding_sync_says_it_too(pair: tuple[Client, Client, str]) -> None:
+    """As a parameter of the request; there is no extension that would tell of others."""
+    alice, bob, _ = pair
+    for wanted, state in (("unavailable", "unavailable"), ("online", "online")):
+        bob.must("POST", DEPLOYED, {"lists": {}}, set_presence=wanted)
+        assert alice.must("GET", status(bob))["presence"] == state
+    bob.refused("M_INVALID_PARAM", 400, "POST", DEPLOYED, {"lists": {}}, set_presence="asleep")
 
 
 def test_sending_something_makes_one_active(pair: tuple[Client, Client, str]) -> None:

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 
 from litestar import Controller
 from litestar.types import ASGIApp
 
+from appliance.errors import invalid_param
 from appliance.rooms.reading.serving import Asker
+from appliance.rooms.signs.presence import STATES, Presence
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
@@ -26,6 +29,7 @@ class SlidingSyncApi(Controller):
     """What happened since, in the rooms that a client looks at."""
 
     notifier: Notifier
+    presence: Presence
     sliding: SlidingSync
     waiting: Waiting
 
@@ -40,7 +44,8 @@ class SlidingSyncApi(Controller):
         wait_ms = request.query_int("timeout", 0, highest=LONGEST_WAIT_MS)
         wishes = deployed.wishes(body, request.requester.user_id)
         token = _token(request.query_text("pos"))
-        return await self._answer(request, token, wishes, wait_ms, lambda answered: deployed.render(answered, body))
+        with self._syncing(request, request.query_text("set_presence")):
+            return await self._answer(request, token, wishes, wait_ms, lambda answered: deployed.render(answered, body))
 
     @endpoint("POST", "/_matrix/client/unstable/org.matrix.msc4186/sync", "/_matrix/client/v4/sync", suspended=True)
     async def accepted(self, request: Asked) -> ASGIApp:
@@ -50,7 +55,15 @@ class SlidingSyncApi(Controller):
         """
         body = await request.struct(accepted.AcceptedRequest)
         wait_ms = min(body.timeout or 0, LONGEST_WAIT_MS)
-        return await self._answer(request, _token(body.pos), accepted.wishes(body), wait_ms, accepted.render)
+        with self._syncing(request, body.set_presence):
+            return await self._answer(request, _token(body.pos), accepted.wishes(body), wait_ms, accepted.render)
+
+    def _syncing(self, request: Asked, wanted: str | None) -> AbstractContextManager[None]:
+        """Say by the request what its user is: online, unless it says otherwise."""
+        state = next((known for known in STATES if known == (wanted or "online")), None)
+        if state is None:
+            raise invalid_param(f"set_presence must be one of {', '.join(STATES)}.")
+        return self.presence.syncing(request.requester.user_id, request.requester.device_id, state)
 
     async def _answer(
         self,
