@@ -41,10 +41,11 @@ class Person:
         serial: the number of the last change.
         told: when other servers were last told.
         timer: looks again when the state may change by itself.
+        looks: when it does.
         until: of another server's user: when what is known ends. None for our own.
     """
 
-    __slots__ = ("_devices", "last_active", "serial", "state", "status", "timer", "told", "until")
+    __slots__ = ("_devices", "last_active", "looks", "serial", "state", "status", "timer", "told", "until")
 
     def __init__(self) -> None:
         self.state: State = "offline"
@@ -53,6 +54,7 @@ class Person:
         self.serial = 0
         self.told = 0
         self.timer: TimerHandle | None = None
+        self.looks = 0
         self.until: int | None = None
         self._devices: dict[str, _Device] = {}
 
@@ -96,12 +98,19 @@ class Person:
         """What the state is now."""
         if self.until is not None:
             return self.state if now < self.until else "offline"
-        for device_id in [key for key, one in self._devices.items() if not one.syncing and one.until <= now]:
-            del self._devices[device_id]
-        if not self._devices:
-            return "offline"
+        state: State = "offline"
         recent = self.last_active is not None and now - self.last_active < IDLE_MS
-        return "online" if recent and any(one.wants == "online" for one in self._devices.values()) else "unavailable"
+        gone: list[str] = []
+        for device_id, device in self._devices.items():
+            if not device.syncing and device.until <= now:
+                gone.append(device_id)
+            elif recent and device.wants == "online":
+                state = "online"
+            elif state == "offline":
+                state = "unavailable"
+        for device_id in gone:
+            del self._devices[device_id]
+        return state
 
     def next_look(self, now: int) -> int | None:
         """When the state may be another, or others have to be told again; None for never."""
@@ -109,11 +118,13 @@ class Person:
             return None
         if self.until is not None:
             return self.until
-        moments = [one.until for one in self._devices.values() if not one.syncing]
+        moment = self.told + REFRESH_MS
         if self.state == "online" and self.last_active is not None:
-            moments.append(self.last_active + IDLE_MS)
-        moments.append(self.told + REFRESH_MS)
-        return max(now, min(moments))
+            moment = min(moment, self.last_active + IDLE_MS)
+        for device in self._devices.values():
+            if not device.syncing and device.until < moment:
+                moment = device.until
+        return max(now, moment)
 
     def content(self, now: int) -> dict[str, Any]:
         """The content of an ``m.presence`` event."""

@@ -267,12 +267,23 @@ class Presence:
         elif person.until is None and person.state != "offline" and now - person.told >= REFRESH_MS:
             self._tell_others(user_id, person, now)
             self._gather(now)
+        self._look_again(user_id, person, now)
+
+    def _look_again(self, user_id: str, person: Person, now: int) -> None:
+        """Look again in time; a look that comes too early arranges the next one, which is cheaper than moving it."""
+        moment = person.next_look(now)
         if person.timer is not None:
+            if moment is not None and person.looks <= moment:
+                return
             person.timer.cancel()
             person.timer = None
-        moment = person.next_look(now)
         if moment is not None:
-            person.timer = self._call((moment - now) / 1000 + 0.001, lambda: self._look(user_id, person))
+            person.looks = moment
+            person.timer = self._call((moment - now) / 1000 + 0.001, lambda: self._on_time(user_id, person))
+
+    def _on_time(self, user_id: str, person: Person) -> None:
+        person.timer = None
+        self._look(user_id, person)
 
     def _tell_others(self, user_id: str, person: Person, now: int) -> None:
         if person.until is None:
