@@ -18,8 +18,10 @@ from appliance.encryption.dehydration import Dehydration
 from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.devices import Devices
 from appliance.encryption.inbox import Inbox
+from appliance.encryption.local_lists import LocalLists
 from appliance.encryption.queries import Queries
-from appliance.encryption.remote import NoRemote, RemoteKeys
+from appliance.encryption.remote import RemoteWay
+from appliance.encryption.remote_lists import RemoteLists
 from appliance.encryption.signatures import Signatures
 from appliance.encryption.to_device import ToDevice
 from appliance.encryption.uploads import Uploads
@@ -38,7 +40,6 @@ class Encrypting:
         standings: who is where.
         company: who shares a room with whom.
         notifier: wakes those who wait.
-        remote: asks other servers; None where there is no way to them.
     """
 
     def __init__(
@@ -47,14 +48,15 @@ class Encrypting:
         standings: Standings,
         company: Company,
         notifier: Notifier,
-        remote: RemoteKeys | None = None,
     ) -> None:
         self.database = database = owning.database
-        self.remote = remote or NoRemote(lambda: owning.settings.server_name)
+        self.remote = RemoteWay(lambda: owning.settings.server_name)
         self.lists = DeviceLists(database, standings)
         self.counts = Counts(database)
         self.inbox = Inbox(database)
-        self.queries = Queries(database, self.remote)
+        self.remote_lists = RemoteLists(database, self.lists, self.remote, now_ms)
+        self.queries = Queries(database, self.remote.is_local, self.remote_lists)
+        self.local_lists = LocalLists(database, self.queries)
         self.uploads = Uploads(database, self.lists, self.counts)
         self.cross_signing = CrossSigning(database, self.lists)
         self.signatures = Signatures(database, self.lists)

@@ -128,6 +128,7 @@ class Living:
             self.directory,
             self.children,
             self.encrypting.lists,
+            self.encrypting.remote_lists,
             self.notifier,
         )
         self.appender = Appender(self.numbers, self.rooms, self.store, self.identity, now_ms, contributors)
@@ -208,9 +209,8 @@ class Living:
         self.purging.gone.extend(
             (self.facts.forget, self.children.forget, self.directory.forget, aggregations.forget_room)
         )
-        self.housekeeping = Housekeeping(
-            database, self.purging, now_ms, others=(self.holding.prune, self.sliding.connections.prune)
-        )
+        chores = (self.holding.prune, self.sliding.connections.prune, self.encrypting.remote_lists.chase)
+        self.housekeeping = Housekeeping(database, self.purging, now_ms, others=chores)
         self.membership.forgotten.append(self.housekeeping.look)
         owning.accounts.deactivated.append(lambda user_id: self.departures.look())
         database.on_published.append(self.notifier.wake_soon)

@@ -7,7 +7,7 @@ import orjson
 from msgspec import Struct
 
 from appliance.encryption.counts import Counts
-from appliance.encryption.remote import Failures, RemoteKeys, by_server, each_server
+from appliance.encryption.remote import Failures, RemoteWay, by_server, each_server
 from appliance.errors import bad_json, too_large
 from appliance.storage import device_keys as rows
 from appliance.storage.database import Database, Tx
@@ -38,7 +38,7 @@ class Claims:
         remote: asks other servers.
     """
 
-    def __init__(self, database: Database, counts: Counts, remote: RemoteKeys) -> None:
+    def __init__(self, database: Database, counts: Counts, remote: RemoteWay) -> None:
         self._database = database
         self._counts = counts
         self._remote = remote

@@ -4,14 +4,14 @@ What is served of a local user is made once, as bytes, and kept until something 
 users joins them.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import orjson
 from msgspec import Struct
 
 from appliance.encryption.key_objects import with_signatures
-from appliance.encryption.remote import Failures, RemoteKeys, by_server, each_server
+from appliance.encryption.remote import Failures, by_server
 from appliance.errors import bad_json
 from appliance.storage import cross_signing as cross_rows
 from appliance.storage import device_keys as rows
@@ -64,17 +64,29 @@ class KeysOf(Struct):
         return b"{" + b",".join(parts) + b"}"
 
 
+class Elsewhere(Protocol):
+    """Knows the keys of users of other servers."""
+
+    async def query(
+        self, asks: Mapping[str, Mapping[str, list[str]]], timeout_ms: int
+    ) -> tuple[dict[str, dict[str, dict[str, Any]]], Failures]:
+        """For servers, their users and devices: what each server's users have, and the servers that failed."""
+        ...
+
+
 class Queries:
     """Knows the keys of users and devices.
 
     Args:
         database: where they are.
-        remote: asks other servers.
+        is_local: whether a user belongs to this server.
+        elsewhere: knows those of other servers.
     """
 
-    def __init__(self, database: Database, remote: RemoteKeys) -> None:
+    def __init__(self, database: Database, is_local: Callable[[str], bool], elsewhere: Elsewhere) -> None:
         self._database = database
-        self._remote = remote
+        self._is_local = is_local
+        self._elsewhere = elsewhere
         self._known: Lru[str, UserKeys] = Lru(USERS_KEPT)
         self._signatures: Lru[str, Signatures] = Lru(SIGNERS_KEPT)
 
@@ -99,7 +111,7 @@ class Queries:
             wanted: whose keys; see ``read_wanted``.
             timeout_ms: how long other servers may take.
         """
-        local, others = by_server(wanted, self._remote.is_local)
+        local, others = by_server(wanted, self._is_local)
         found = KeysOf({}, {}, {}, {})
         signed = self._signed_by(asker)
         for user_id, device_ids in local.items():
@@ -116,7 +128,7 @@ class Queries:
         """
         found = KeysOf({}, {}, {}, {})
         for user_id, device_ids in wanted.items():
-            if self._remote.is_local(user_id):
+            if self._is_local(user_id):
                 self._add(found, user_id, device_ids, {})
         return {
             name: {user_id: orjson.Fragment(value) for user_id, value in getattr(found, name).items()}
@@ -128,7 +140,7 @@ class Queries:
         if not others:
             return {}
         asks = {server: {user: list(ids) for user, ids in users.items()} for server, users in others.items()}
-        answers, failures = await each_server(asks, lambda server, users: self._remote.query(server, users, timeout_ms))
+        answers, failures = await self._elsewhere.query(asks, timeout_ms)
         for server, told in answers.items():
             for name in ("device_keys", "master_keys", "self_signing_keys"):
                 users = told.get(name)

@@ -22,10 +22,6 @@ class RemoteKeys(Protocol):
     Every method raises ``Unreachable`` where there is no good answer in time.
     """
 
-    def is_local(self, user_id: str) -> bool:
-        """Whether a user belongs to this server."""
-        ...
-
     async def query(self, server: str, users: Mapping[str, list[str]], timeout_ms: int) -> dict[str, Any]:
         """POST /_matrix/federation/v1/user/keys/query: its answer, for users to device ids (none for all)."""
         ...
@@ -39,31 +35,40 @@ class RemoteKeys(Protocol):
         ...
 
 
-class NoRemote:
-    """Stands for the way to other servers while there is none.
+class RemoteWay:
+    """The way to other servers, which is found after what goes by it.
 
     Args:
         server_name: the name of this server, asked at each use.
+
+    Attributes:
+        way: asks other servers; None while there is no way to them.
     """
 
     def __init__(self, server_name: Callable[[], str]) -> None:
         self._server_name = server_name
+        self.way: RemoteKeys | None = None
 
     def is_local(self, user_id: str) -> bool:
         """Whether a user belongs to this server."""
         return user_id.partition(":")[2] == self._server_name()
 
     async def query(self, server: str, users: Mapping[str, list[str]], timeout_ms: int) -> dict[str, Any]:
-        """Raises ``Unreachable``."""
-        raise Unreachable("This server does not talk to others.")
+        """As ``RemoteKeys``."""
+        return await self._found().query(server, users, timeout_ms)
 
     async def claim(self, server: str, users: Mapping[str, Mapping[str, str]], timeout_ms: int) -> dict[str, Any]:
-        """Raises ``Unreachable``."""
-        raise Unreachable("This server does not talk to others.")
+        """As ``RemoteKeys``."""
+        return await self._found().claim(server, users, timeout_ms)
 
     async def devices(self, user_id: str) -> dict[str, Any]:
-        """Raises ``Unreachable``."""
-        raise Unreachable("This server does not talk to others.")
+        """As ``RemoteKeys``."""
+        return await self._found().devices(user_id)
+
+    def _found(self) -> RemoteKeys:
+        if self.way is None:
+            raise Unreachable("This server does not talk to others.")
+        return self.way
 
 
 def by_server(users: Mapping[str, T], is_local: Callable[[str], bool]) -> tuple[dict[str, T], dict[str, dict[str, T]]]:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from appliance.encryption.inbox import Inbox
 from appliance.encryption.key_objects import encoded
-from appliance.encryption.remote import RemoteKeys, by_server
+from appliance.encryption.remote import RemoteWay, by_server
 from appliance.errors import MatrixError, bad_json, invalid_param, too_large
 from appliance.protocol.identifiers import fits
 from appliance.storage import to_device as rows
@@ -51,7 +51,7 @@ class ToDevice:
             nobody is here to carry them, messages to other servers are dropped.
     """
 
-    def __init__(self, database: Database, inbox: Inbox, remote: RemoteKeys, now_ms: Callable[[], int]) -> None:
+    def __init__(self, database: Database, inbox: Inbox, remote: RemoteWay, now_ms: Callable[[], int]) -> None:
         self._database = database
         self._inbox = inbox
         self._remote = remote
@@ -90,7 +90,7 @@ class ToDevice:
 
         await self._database.write(work, published=self._published)
 
-    async def receive(self, origin: str, content: dict[str, Any]) -> None:
+    async def receive(self, origin: str, content: Mapping[str, Any]) -> None:
         """Take in an ``m.direct_to_device`` of another server, once.
 
         Args:

@@ -67,6 +67,12 @@ def find_keys(reads: Reads, user_id: str, device_id: str) -> str | None:
     return rows[0][0] if rows else None
 
 
+def device_name(reads: Reads, user_id: str, device_id: str) -> tuple[bool, str | None]:
+    """Whether a local user has a device, and its name."""
+    rows = reads.read("SELECT display_name FROM devices WHERE user_id = ? AND device_id = ?", (user_id, device_id))
+    return bool(rows), rows[0][0] if rows else None
+
+
 def put_keys(tx: Tx, user_id: str, device_id: str, json: str) -> None:
     """Replace the identity keys of a device that has a number."""
     tx.execute("UPDATE keyed_devices SET json = ? WHERE user_id = ? AND device_id = ?", (json, user_id, device_id))

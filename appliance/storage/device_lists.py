@@ -17,7 +17,7 @@ class DeviceUpdate(Struct, frozen=True):
         user_id: whose.
         device_id: which device; empty for the user's cross-signing keys.
         position: when.
-        previous: the position of the user's change before it, 0 for none.
+        previous: the position of the change of the user's devices before it, 0 for none.
     """
 
     user_id: str
@@ -38,10 +38,16 @@ def note_update(tx: Tx, user_id: str, device_id: str) -> int:
     position = note_change(tx, user_id)
     tx.execute(
         "INSERT OR REPLACE INTO device_updates (user_id, device_id, position, previous)"
-        " SELECT ?1, ?2, ?3, ifnull(max(position), 0) FROM device_updates WHERE user_id = ?1",
+        " SELECT ?1, ?2, ?3, ifnull(max(position), 0) FROM device_updates WHERE user_id = ?1 AND device_id <> ''",
         (user_id, device_id, position),
     )
     return position
+
+
+def last_update(reads: Reads, user_id: str) -> int:
+    """The position of the last change of a local user's devices, cross-signing keys aside; 0 for none."""
+    rows = reads.read("SELECT max(position) FROM device_updates WHERE user_id = ? AND device_id <> ''", (user_id,))
+    return int(rows[0][0] or 0)
 
 
 def last_change(reads: Reads, user_id: str) -> int:

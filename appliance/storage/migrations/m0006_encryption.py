@@ -40,7 +40,7 @@ STATEMENTS: tuple[str, ...] = (
         signature TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (signer, target, target_key, key_id)
     ) WITHOUT ROWID""",
     # The last change of each device of local users, for other servers; device_id '' for cross-signing keys. previous:
-    # the position of the change of the same user before it, 0 for none.
+    # the position of the change of the same user's devices before it, 0 for none.
     """CREATE TABLE device_updates (
         user_id TEXT NOT NULL, device_id TEXT NOT NULL, position INTEGER NOT NULL, previous INTEGER NOT NULL,
         PRIMARY KEY (user_id, device_id)

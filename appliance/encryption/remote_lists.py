@@ -1,0 +1,308 @@
+"""Devices of users of other servers: asked for once, then followed by what their servers tell of changes.
+
+Server-server API, "Device Management". A list is followed while its user shares a room with somebody of this server,
+since only so long does their server tell of changes. Where one was missed the list is *stale*, which is durable: it is
+asked for before it is used again, and now and then until the other server answers.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from msgspec import Struct
+
+from appliance.encryption.cross_signing import read_key
+from appliance.encryption.device_lists import DeviceLists
+from appliance.encryption.key_objects import encoded, read_device_keys
+from appliance.encryption.remote import Failures, RemoteWay, Unreachable, each_server
+from appliance.errors import MatrixError, bad_json, forbidden
+from appliance.protocol.identifiers import server_of
+from appliance.rooms.graph.appending import Statement
+from appliance.rooms.snapshot import Step
+from appliance.storage import cross_signing as cross_rows
+from appliance.storage import remote_devices as rows
+from appliance.storage.database import Database, Tx
+from appliance.storage.device_lists import note_change
+from appliance.storage.remote_devices import RemoteDevice
+
+log = logging.getLogger(__name__)
+
+MOST_DEVICES = 1_000
+"""Devices of one user that are kept."""
+FEW = 20
+"""Users of one server whose lists are asked for one by one, which follows them from then on; more are asked for all at
+once, and followed when there is time."""
+CHASED, CHASE_MS = 50, 30_000
+"""Stale lists that are asked for in one round, and how long that may take."""
+
+Users = Mapping[str, list[str]]
+PARTS = ("device_keys", "master_keys", "self_signing_keys")
+
+
+class RemoteList(Struct, frozen=True):
+    """A user's list of devices as their server tells it: where it stands, the devices, the keys that all may see."""
+
+    stream_id: int
+    devices: list[RemoteDevice]
+    keys: dict[str, cross_rows.CrossSigningKey]
+
+
+class RemoteLists:
+    """Follows the devices of users of other servers; told of events as a contributor.
+
+    Args:
+        database: where they are kept.
+        lists: tells local users of changes.
+        remote: asks other servers.
+        now_ms: the time, milliseconds since 1970.
+    """
+
+    def __init__(self, database: Database, lists: DeviceLists, remote: RemoteWay, now_ms: Callable[[], int]) -> None:
+        self._database = database
+        self._lists = lists
+        self._remote = remote
+        self._now_ms = now_ms
+        self._asking: dict[str, asyncio.Task[bool]] = {}
+
+    # Asking --------------------------------------------------------------------------------------------------------
+
+    async def query(
+        self, asks: Mapping[str, Users], timeout_ms: int
+    ) -> tuple[dict[str, dict[str, dict[str, Any]]], Failures]:
+        """What there is to know of users of other servers.
+
+        Args:
+            asks: server to user to the devices that are asked for; none for all.
+            timeout_ms: how long other servers may take.
+
+        Returns:
+            server to ``device_keys``, ``master_keys`` and ``self_signing_keys``, each by user; and the servers that
+            could not be asked.
+        """
+        return await each_server(asks, lambda server, users: self._of_server(server, users, timeout_ms))
+
+    async def _of_server(self, server: str, users: Users, timeout_ms: int) -> dict[str, dict[str, Any]]:
+        answer: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
+        unknown = [user for user in users if not self._is_known(user)]
+        needed = [user for user in unknown if rows.is_needed(self._database, user)]
+        if len(needed) <= FEW:
+            fetched = await asyncio.gather(*(self._fetch(user, timeout_ms) for user in needed))
+            unknown = [user for user in unknown if user not in needed]
+            if not all(fetched) and len(needed) == len(users):
+                raise Unreachable("The other server does not answer.")
+        elif needed:
+            await self._database.write(lambda tx: rows.mark_stale(tx, needed))
+        if unknown:
+            told = await self._remote.query(server, {user: list(users[user]) for user in unknown}, timeout_ms)
+            for part in PARTS:
+                found = told.get(part)
+                for user in unknown:
+                    value = found.get(user) if isinstance(found, Mapping) else None
+                    if isinstance(value, dict):
+                        answer[part][user] = value
+        for user, device_ids in users.items():
+            if user not in unknown:
+                self._add_known(answer, user, device_ids)
+        return answer
+
+    def _is_known(self, user_id: str) -> bool:
+        found = rows.find(self._database, user_id)
+        return found is not None and not found.stale
+
+    def _add_known(self, answer: dict[str, dict[str, Any]], user_id: str, device_ids: Sequence[str]) -> None:
+        if rows.find(self._database, user_id) is None:
+            return
+        # A stale list whose server does not answer is still the best that there is.
+        devices: dict[str, Any] = {}
+        for device in rows.devices_of(self._database, user_id):
+            if device.json is not None and (not device_ids or device.device_id in device_ids):
+                devices[device.device_id] = keys = orjson.loads(device.json)
+                if device.display_name is not None:
+                    keys["unsigned"] = {"device_display_name": device.display_name}
+        answer["device_keys"][user_id] = devices
+        for usage, key in cross_rows.keys_of(self._database, user_id).items():
+            if usage != "user_signing":
+                answer[f"{usage}_keys"][user_id] = orjson.loads(key.json)
+
+    async def _fetch(self, user_id: str, timeout_ms: int) -> bool:
+        """Ask for a list and follow it; whether that succeeded. Those who want the same at once ask once."""
+        task = self._asking.get(user_id)
+        if task is None:
+            task = asyncio.ensure_future(self._take(user_id))
+            self._asking[user_id] = task
+            task.add_done_callback(lambda _: self._asking.pop(user_id, None))
+        done, _ = await asyncio.wait((task,), timeout=timeout_ms / 1000)
+        return bool(done) and task.result()
+
+    async def _take(self, user_id: str) -> bool:
+        try:
+            told = read_list(user_id, await self._remote.devices(user_id))
+        except (Unreachable, MatrixError) as error:
+            log.info("The devices of %s cannot be asked for: %s", user_id, error)
+            return False
+
+        def work(tx: Tx) -> bool:
+            if not rows.is_needed(tx, user_id):
+                rows.forget(tx, [user_id])
+                return False
+            rows.replace(tx, user_id, told.stream_id, told.devices, self._now_ms())
+            _replace_keys(tx, user_id, told.keys)
+            return True
+
+        return await self._database.write(work)
+
+    async def chase(self) -> int:
+        """Ask for lists that are stale, as many as one round takes; how many are right now."""
+        users = rows.stale(self._database, CHASED)
+        return sum(await asyncio.gather(*(self._fetch(user_id, CHASE_MS) for user_id in users)))
+
+    # Being told ----------------------------------------------------------------------------------------------------
+
+    async def receive_update(self, origin: str, content: Mapping[str, Any]) -> None:
+        """Take in an ``m.device_list_update``; what was missed before it makes the list stale.
+
+        Args:
+            origin: the server that sent it, authenticated.
+            content: the content of the EDU.
+
+        Raises:
+            MatrixError: for what is no such update, or about another server's user.
+        """
+        user_id, stream_id = _about(origin, content), content.get("stream_id")
+        previous, device_id = content.get("prev_id") or [], content.get("device_id")
+        if not isinstance(stream_id, int) or not isinstance(previous, list) or not isinstance(device_id, str):
+            raise bad_json("An update must have a stream_id, a device_id and a list of prev_id.")
+        device = None if content.get("deleted") is True else _read_device(user_id, device_id, content)
+
+        def work(tx: Tx) -> tuple[int | None, bool]:
+            if not rows.is_needed(tx, user_id):
+                return None, False
+            there = rows.find(tx, user_id)
+            if there is not None and not there.stale and stream_id <= there.stream_id:
+                return None, False
+            known = there is not None and not there.stale
+            if there is not None and known and there.stream_id in previous:
+                rows.change(tx, user_id, stream_id, device, device_id)
+            elif there is not None:
+                rows.mark_stale(tx, [user_id])
+                known = False
+            return note_change(tx, user_id), there is not None and not known
+
+        def published(outcome: tuple[int | None, bool]) -> None:
+            if outcome[0] is not None:
+                self._lists.changed(user_id, outcome[0])
+
+        _, missed = await self._database.write(work, published=published)
+        if missed:
+            self._begin(user_id)
+
+    async def receive_keys(self, origin: str, content: Mapping[str, Any]) -> None:
+        """Take in an ``m.signing_key_update``; raises as ``receive_update``."""
+        user_id = _about(origin, content)
+        keys = _read_keys(user_id, content)
+
+        def work(tx: Tx) -> int | None:
+            if not rows.is_needed(tx, user_id):
+                return None
+            if rows.find(tx, user_id) is not None:
+                for usage, key in keys.items():
+                    cross_rows.put_key(tx, user_id, usage, key.key_id, key.json)
+            return note_change(tx, user_id)
+
+        def published(position: int | None) -> None:
+            if position is not None:
+                self._lists.changed(user_id, position)
+
+        await self._database.write(work, published=published)
+
+    def _begin(self, user_id: str) -> None:
+        """Ask for a list, with nobody waiting for it."""
+        if user_id not in self._asking and len(self._asking) < CHASED:
+            task = asyncio.ensure_future(self._take(user_id))
+            self._asking[user_id] = task
+            task.add_done_callback(lambda _: self._asking.pop(user_id, None))
+
+    # Contributor ---------------------------------------------------------------------------------------------------
+
+    def prepare(self, step: Step) -> Statement | None:
+        """Follow no more whoever shares a room with nobody here now."""
+        before, after = step.before.members.memberships, step.after.members.memberships
+        went = [user for user in step.members_changed if before.get(user) == "join" and after.get(user) != "join"]
+        concerned = [user for user in went if not self._remote.is_local(user)]
+        if len(concerned) < len(went) and not any(
+            membership == "join" and self._remote.is_local(user) for user, membership in after.items()
+        ):
+            # The last one here went: of those who stay nothing is told to this server any more.
+            concerned += [
+                user for user, membership in after.items() if membership == "join" and not self._remote.is_local(user)
+            ]
+        if not concerned:
+            return None
+        return lambda tx, position: rows.forget(tx, concerned)
+
+    def published(self, step: Step, position: int) -> None:
+        """Nothing is in memory."""
+
+
+# What other servers say -------------------------------------------------------------------------------------------
+
+
+def read_list(user_id: str, value: Mapping[str, Any]) -> RemoteList:
+    """A list of devices as ``GET /user/devices`` answers it; devices that are malformed are left out.
+
+    Raises:
+        MatrixError: for what is no such answer.
+    """
+    devices, stream_id = value.get("devices"), value.get("stream_id")
+    if value.get("user_id") != user_id or not isinstance(devices, list) or not isinstance(stream_id, int):
+        raise bad_json("This is no list of the user's devices.")
+    found: list[RemoteDevice] = []
+    for device in devices[:MOST_DEVICES]:
+        device_id = device.get("device_id") if isinstance(device, Mapping) else None
+        if isinstance(device_id, str):
+            try:
+                found.append(_read_device(user_id, device_id, device))
+            except MatrixError:
+                continue
+    return RemoteList(stream_id, found, _read_keys(user_id, value))
+
+
+def _read_device(user_id: str, device_id: str, value: Mapping[str, Any]) -> RemoteDevice:
+    keys, name = value.get("keys"), value.get("device_display_name")
+    json = None
+    if isinstance(keys, Mapping) and keys:
+        json = encoded(read_device_keys(dict(keys), user_id, device_id))
+    return RemoteDevice(device_id, json, name[:255] if isinstance(name, str) else None)
+
+
+def _read_keys(user_id: str, value: Mapping[str, Any]) -> dict[str, cross_rows.CrossSigningKey]:
+    """The master and self-signing keys that another server tells; malformed ones are left out."""
+    found = {}
+    for usage in ("master", "self_signing"):
+        given = value.get(f"{usage}_key")
+        if given is not None:
+            try:
+                key = read_key(given, user_id, usage, f"{usage}_key")
+            except MatrixError:
+                continue
+            found[usage] = cross_rows.CrossSigningKey(key.key_id, encoded(key.key))
+    return found
+
+
+def _replace_keys(tx: Tx, user_id: str, keys: Mapping[str, cross_rows.CrossSigningKey]) -> None:
+    for usage in ("master", "self_signing"):
+        if usage in keys:
+            cross_rows.put_key(tx, user_id, usage, keys[usage].key_id, keys[usage].json)
+        else:
+            cross_rows.delete_key(tx, user_id, usage)
+
+
+def _about(origin: str, content: Mapping[str, Any]) -> str:
+    user_id = content.get("user_id")
+    if not isinstance(user_id, str) or not user_id.startswith("@") or ":" not in user_id:
+        raise bad_json("user_id must be the id of a user.")
+    if server_of(user_id) != origin:
+        raise forbidden("A server tells of its own users alone.")
+    return user_id

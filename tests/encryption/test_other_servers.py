@@ -1,0 +1,242 @@
+"""Encryption with users of other servers: their devices are asked for once and followed, messages come in once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pytest
+
+from appliance.encryption.remote import Unreachable
+from appliance.errors import MatrixError
+from appliance.storage import remote_devices
+from appliance.storage import to_device as to_device_rows
+from tests.federation.house import ALICE, ELSEWHERE, MALLORY, House
+
+pytestmark = pytest.mark.anyio
+Json = dict[str, Any]
+
+
+def keys(device_id: str, curve: str = "c") -> Json:
+    """Identity keys of a device of Mallory's."""
+    return {
+        "user_id": MALLORY,
+        "device_id": device_id,
+        "algorithms": ["m.olm.v1.curve25519-aes-sha2"],
+        "keys": {f"curve25519:{device_id}": curve},
+        "signatures": {},
+    }
+
+
+def master(letter: str) -> Json:
+    """A master key of Mallory's."""
+    public = letter * 42 + "A"
+    return {"user_id": MALLORY, "usage": ["master"], "keys": {f"ed25519:{public}": public}}
+
+
+class OtherServer:
+    """What the other server answers, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.gone = False
+        self.stream_id = 5
+        self.list = [{"device_id": "D", "keys": keys("D"), "device_display_name": "Phone"}, {"device_id": 1}]
+        self.master = master("a")
+
+    async def query(self, server: str, users: Mapping[str, list[str]], timeout_ms: int) -> Json:
+        """Keys of users whom it was asked for, and of one more that it has no say about."""
+        self._ask(f"query {server}")
+        return {"device_keys": {user: {} for user in users} | {ALICE: {"X": {}}}, "master_keys": []}
+
+    async def claim(self, server: str, users: Mapping[str, Mapping[str, str]], timeout_ms: int) -> Json:
+        """A key for each device, and more than was asked for."""
+        self._ask(f"claim {server}")
+        key = {"signed_curve25519:A": {"key": "x"}, "other:B": "y"}
+        return {**{user: dict.fromkeys([*own, "MORE"], key) for user, own in users.items()}, ALICE: {"D": key}}
+
+    async def devices(self, user_id: str) -> Json:
+        """The list."""
+        self._ask(f"devices {user_id}")
+        return {"user_id": user_id, "stream_id": self.stream_id, "devices": self.list, "master_key": self.master}
+
+    def _ask(self, what: str) -> None:
+        self.asked.append(what)
+        if self.gone:
+            raise Unreachable("gone")
+
+
+@pytest.fixture
+def other(home: House) -> OtherServer:
+    """The other server, which can be asked."""
+    found = OtherServer()
+    home.living.encrypting.remote.way = found
+    return found
+
+
+async def queried(home: House) -> Json:
+    """What Alice is told of Mallory."""
+    found: Json = orjson.loads(await home.living.encrypting.queries.query(ALICE, {MALLORY: []}, 1_000))
+    return found
+
+
+async def devices(home: House) -> Json:
+    """Mallory's devices, as Alice is told."""
+    answer = await queried(home)
+    assert answer["failures"] == {}
+    found: Json = answer["device_keys"][MALLORY]
+    return found
+
+
+async def update(home: House, stream_id: int, previous: list[int], **more: Any) -> None:
+    """Mallory's server tells of a change."""
+    content = {"user_id": MALLORY, "device_id": "E", "stream_id": stream_id, "prev_id": previous, **more}
+    await home.living.encrypting.remote_lists.receive_update(ELSEWHERE, content)
+
+
+async def changed(home: House, since: int) -> list[str]:
+    """Whose devices changed for Alice."""
+    return (await home.living.encrypting.lists.between(ALICE, since, home.owning.database.position)).changed
+
+
+async def test_a_list_is_asked_for_once_and_then_followed(home: House, other: OtherServer) -> None:
+    await home.with_mallory()
+    named = {**keys("D"), "unsigned": {"device_display_name": "Phone"}}
+    for _ in range(3):
+        answer = await queried(home)
+        assert answer["device_keys"] == {MALLORY: {"D": named}}
+        assert answer["master_keys"] == {MALLORY: master("a")}
+    assert other.asked == [f"devices {MALLORY}"]
+    since = home.owning.database.position
+    await update(home, 7, [5], keys=keys("E"))
+    assert await changed(home, since) == [MALLORY]
+    assert await devices(home) == {"D": named, "E": keys("E")}
+    await update(home, 8, [7], device_id="D", deleted=True)
+    assert await devices(home) == {"E": keys("E")}
+    # The same again, and what is older, changes nothing.
+    since = home.owning.database.position
+    await update(home, 8, [7], device_id="D", keys=keys("D"))
+    assert await changed(home, since) == []
+    assert await devices(home) == {"E": keys("E")}
+    await home.living.encrypting.remote_lists.receive_keys(ELSEWHERE, {"user_id": MALLORY, "master_key": master("b")})
+    assert await changed(home, since) == [MALLORY]
+    assert (await queried(home))["master_keys"] == {MALLORY: master("b")}
+    assert other.asked == [f"devices {MALLORY}"]
+
+
+async def test_after_a_gap_the_list_is_asked_for_again(home: House, other: OtherServer) -> None:
+    """Before it is used; what is known serves where the other server does not answer, with it named as failed."""
+    await home.with_mallory()
+    await devices(home)
+    other.gone = True
+    since = home.owning.database.position
+    await update(home, 9, [8], keys=keys("E"))
+    assert await changed(home, since) == [MALLORY]
+    assert (await queried(home))["failures"].keys() == {ELSEWHERE}
+    found = remote_devices.find(home.owning.database, MALLORY)
+    assert found is not None
+    assert found.stale
+    other.gone, other.stream_id = False, 9
+    other.list = [{"device_id": "E", "keys": keys("E")}]
+    assert await home.living.encrypting.remote_lists.chase() == 1
+    assert await home.living.encrypting.remote_lists.chase() == 0
+    other.gone = True
+    assert await devices(home) == {"E": keys("E")}
+
+
+async def test_a_list_is_not_followed_once_no_room_is_shared(home: House, other: OtherServer) -> None:
+    """Neither after they left nor after the last of us left; from then on every question is asked anew."""
+    room = await home.with_mallory()
+    await devices(home)
+    leave = home.remote.event(room, "m.room.member", {"membership": "leave"}, MALLORY)
+    await home.accepting.accept(room.room_id, leave.pdu)
+    assert remote_devices.find(home.owning.database, MALLORY) is None
+    since = home.owning.database.position
+    await update(home, 7, [5], keys=keys("E"))
+    assert await changed(home, since) == []
+    assert await devices(home) == {}
+    assert other.asked[-1] == f"query {ELSEWHERE}"
+    second = await home.with_mallory()
+    await devices(home)
+    assert remote_devices.find(home.owning.database, MALLORY) is not None
+    await home.living.membership.leave(ALICE, second.room_id)
+    assert remote_devices.find(home.owning.database, MALLORY) is None
+
+
+async def test_a_server_speaks_for_its_own_users_alone(home: House, other: OtherServer) -> None:
+    await home.with_mallory()
+    lists = home.living.encrypting.remote_lists
+    for content in ({"user_id": ALICE, "device_id": "D", "stream_id": 1}, {"user_id": MALLORY}, {}):
+        with pytest.raises(MatrixError):
+            await lists.receive_update(ELSEWHERE, content)
+    with pytest.raises(MatrixError):
+        await lists.receive_keys(ELSEWHERE, {"user_id": ALICE, "master_key": master("b")})
+    given, failures = await home.living.encrypting.claims.claim({MALLORY: {"D": "signed_curve25519"}}, 1_000)
+    assert given == {MALLORY: {"D": {"signed_curve25519:A": {"key": "x"}}}}
+    assert failures == {}
+
+
+async def test_messages_come_in_once_and_go_out_in_order(home: House) -> None:
+    encrypting, database = home.living.encrypting, home.owning.database
+    device = (await home.owning.sessions.login(ALICE, "D", None)).device_id
+    content = {
+        "sender": MALLORY,
+        "type": "m.x",
+        "message_id": "1",
+        "messages": {ALICE: {"*": {"n": 1}}, MALLORY: {"*": {}}},
+    }
+    for _ in range(3):
+        await encrypting.to_device.receive(ELSEWHERE, content)
+    await encrypting.to_device.receive(ELSEWHERE, {**content, "message_id": "2"})
+    messages, _ = encrypting.inbox.messages(ALICE, device, 0, database.position)
+    assert [orjson.loads(one) for one in messages] == [{"sender": MALLORY, "type": "m.x", "content": {"n": 1}}] * 2
+    for wrong in ({**content, "sender": ALICE}, {**content, "message_id": 3}, {**content, "messages": []}):
+        with pytest.raises(MatrixError):
+            await encrypting.to_device.receive(ELSEWHERE, wrong)
+    # While nobody carries them, messages to others are dropped; else they wait, once for each request.
+    to_mallory = {MALLORY: {"E": {"n": 1}}}
+    await encrypting.to_device.send(ALICE, device, "m.x", "1", to_mallory)
+    assert to_device_rows.destinations(database) == []
+    told: list[str] = []
+    encrypting.to_device.outgoing.append(told.append)
+    for transaction in ("2", "2", "3"):
+        await encrypting.to_device.send(ALICE, device, "m.x", transaction, to_mallory)
+    assert told == [ELSEWHERE] * 2
+    waiting = to_device_rows.outgoing(database, ELSEWHERE, 0, database.position, 10)
+    edus = [orjson.loads(edu) for _, edu in waiting]
+    assert [edu["messages"] for edu in edus] == [to_mallory] * 2
+    assert len({edu["message_id"] for edu in edus}) == 2
+    assert all(len(edu["message_id"]) <= 32 for edu in edus)
+    await database.write(lambda tx: to_device_rows.sent(tx, ELSEWHERE, waiting[0][0]))
+    assert len(to_device_rows.outgoing(database, ELSEWHERE, 0, database.position, 10)) == 1
+
+
+async def test_other_servers_are_told_of_our_devices(home: House) -> None:
+    """The list with its number, and each change with the number before it; a deleted device as such."""
+    encrypting, database = home.living.encrypting, home.owning.database
+    await home.owning.sessions.login(ALICE, "D", "Phone")
+    identity = {**keys("D"), "user_id": ALICE}
+    await encrypting.uploads.upload(ALICE, "D", {"device_keys": identity})
+    await home.owning.sessions.login(ALICE, "E", None)
+    told = orjson.loads(orjson.dumps(encrypting.local_lists.devices(ALICE)))
+    phone = {"device_id": "D", "keys": identity, "device_display_name": "Phone"}
+    (first, second) = encrypting.local_lists.updates(0, database.position)
+    assert told == {"user_id": ALICE, "stream_id": second.position, "devices": [phone]}
+    kind, content = encrypting.local_lists.edu(first)
+    assert (kind, content["keys"], content["device_display_name"]) == ("m.device_list_update", identity, "Phone")
+    assert encrypting.local_lists.edu(second)[1] == {
+        "user_id": ALICE,
+        "device_id": "E",
+        "stream_id": second.position,
+        "prev_id": [first.position],
+    }
+    await home.owning.sessions.delete_devices(ALICE, ["D"])
+    (update,) = encrypting.local_lists.updates(second.position, database.position)
+    assert encrypting.local_lists.edu(update)[1] == {
+        "user_id": ALICE,
+        "device_id": "D",
+        "stream_id": update.position,
+        "prev_id": [second.position],
+        "deleted": True,
+    }
+    local = orjson.loads(orjson.dumps(encrypting.queries.query_local({ALICE: [], MALLORY: []})))
+    assert local == {"device_keys": {ALICE: {}}, "master_keys": {}, "self_signing_keys": {}}
