@@ -71,7 +71,11 @@ def test_messages_are_sent_when_their_time_comes(alice: Client, bob: Client) -> 
     assert heard == ["300", "500", "700"]
     assert pending(alice) == []
     told = alice.must("GET", f"{ALL}/{seg(names[0])}")
-    assert alice.event(room, told["event_id"])["content"] == {"body": "700"}
+    event = alice.event(room, told["event_id"])
+    assert event["content"] == {"body": "700"}
+    assert event["unsigned"]["org.matrix.msc4140.delay_id"] == names[0]
+    assert "transaction_id" not in event["unsigned"]
+    assert "org.matrix.msc4140.delay_id" not in bob.event(room, told["event_id"])["unsigned"]
     assert told["finalised_ts"] >= told["running_since"] + 700
     assert "error" not in told
     bob.refused("M_NOT_FOUND", 404, "GET", f"{ALL}/{seg(names[0])}")

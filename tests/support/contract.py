@@ -23,8 +23,8 @@ EXTRA: Mapping[str, frozenset[str]] = {
     "event": frozenset({"redacts"}),
     # Said by the schema of m.presence, not by that of what sync tells beside rooms.
     "presence": frozenset({"sender"}),
-    # Aggregations of child events, which the text of the specification describes.
-    "unsigned": frozenset({"m.relations"}),
+    # Aggregations of child events, which the text of the specification describes; the name of a delayed event.
+    "unsigned": frozenset({"m.relations", "org.matrix.msc4140.delay_id"}),
 }
 _EVENT = frozenset({"type", "sender", "content", "origin_server_ts"})
 

@@ -21,6 +21,7 @@ from appliance.errors import MatrixError, invalid_param, limit_exceeded, not_fou
 from appliance.protocol import canonical
 from appliance.rooms.acts.sending import Sending
 from appliance.rooms.graph.appending import Statement
+from appliance.rooms.graph.transactions import DELAYED
 from appliance.rooms.room import Rooms
 from appliance.rooms.snapshot import Step, Transaction
 from appliance.storage import delayed_events as rows
@@ -35,8 +36,6 @@ MOST_OF_USER = 100
 """Pending events of one user."""
 KEPT_MS = 24 * 3600 * 1000
 """How long it is remembered what became of one."""
-SCOPE = "org.matrix.msc4140"
-"""The scope of the transactions under which delayed events are sent."""
 
 
 class Wish(Struct, frozen=True):
@@ -320,7 +319,7 @@ class Delayed:
                     event.user_id, event.room_id, event.type, event.state_key, content
                 )
             else:
-                transaction = Transaction(event.user_id, event.device_id, SCOPE, delay_id)
+                transaction = Transaction(event.user_id, event.device_id, DELAYED, delay_id)
                 event_id = await self.sending.send(event.user_id, event.room_id, event.type, content, transaction)
         except MatrixError as error:
             refusal = error
@@ -373,7 +372,7 @@ def _check_delay(delay_ms: int) -> None:
         raise invalid_param("The delay must be a number of milliseconds above 0.")
     if delay_ms > LONGEST_MS:
         # The shape in which clients look for the longest delay, to try again with that.
-        extra = {f"{SCOPE}.errcode": "M_MAX_DELAY_EXCEEDED", f"{SCOPE}.max_delay": LONGEST_MS}
+        extra = {f"{DELAYED}.errcode": "M_MAX_DELAY_EXCEEDED", f"{DELAYED}.max_delay": LONGEST_MS}
         raise MatrixError("M_UNKNOWN", "This delay is too long.", 400, **extra)
 
 
@@ -381,7 +380,10 @@ def _is_sending_of(step: Step, delayed: DelayedEvent) -> bool:
     """Whether an event is the one that is being sent."""
     event, transaction = step.event, step.transaction
     if delayed.state_key is None:
-        return transaction is not None and (transaction.scope, transaction.transaction_id) == (SCOPE, delayed.delay_id)
+        return transaction is not None and (transaction.scope, transaction.transaction_id) == (
+            DELAYED,
+            delayed.delay_id,
+        )
     return (event.sender, event.type, event.state_key) == (delayed.user_id, delayed.type, delayed.state_key)
 
 

@@ -14,6 +14,8 @@ from appliance.storage.database import Database, Tx
 from appliance.storage.lru import Lru
 
 REMEMBERED = 5_000
+DELAYED = "org.matrix.msc4140"
+"""The scope of events that were sent later; in place of a client's id stands the name of the delayed event."""
 DEVICES_KEPT, MOST_OF_DEVICE = 200, 2_000
 """Devices of which all transactions are known, so that a new one need not be looked up, unless they are too many."""
 _TOO_MANY: set[tuple[str, str]] = set()
@@ -65,18 +67,21 @@ class Transactions:
             return None
         return rows.event_of(self._database, user_id, device_id, transaction.scope, transaction.transaction_id)
 
-    def of_events(self, user_id: str, device_id: str, nids: Sequence[int]) -> dict[int, str]:
-        """For those of a user's own events that this device sent: their transaction ids."""
-        found: dict[int, str] = {}
+    def of_events(self, user_id: str, device_id: str, nids: Sequence[int]) -> dict[int, dict[str, str]]:
+        """For those of a user's own events that this device sent: what ``unsigned`` says of that. It is the transaction
+        id, or of an event that was sent later its name (MSC4140).
+        """
+        found: dict[int, dict[str, str]] = {}
         missing: list[int] = []
         for nid in nids:
             recent = self._recent.get(nid)
             if recent is None:
                 missing.append(nid)
             elif (recent.user_id, recent.device_id) == (user_id, device_id):
-                found[nid] = recent.transaction_id
+                found[nid] = _told(recent.scope, recent.transaction_id)
         if missing:
-            found.update(rows.of_events(self._database, user_id, device_id, missing))
+            for nid, scope, transaction_id in rows.of_events(self._database, user_id, device_id, missing):
+                found[nid] = _told(scope, transaction_id)
         return found
 
     def prepare(self, step: Step) -> Statement | None:
@@ -111,3 +116,7 @@ class Transactions:
             known.add((transaction.scope, transaction.transaction_id))
             if len(known) >= MOST_OF_DEVICE:
                 self._devices.put(device, _TOO_MANY)
+
+
+def _told(scope: str, transaction_id: str) -> dict[str, str]:
+    return {"org.matrix.msc4140.delay_id" if scope == DELAYED else "transaction_id": transaction_id}

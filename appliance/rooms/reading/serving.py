@@ -157,7 +157,7 @@ class Serving:
         event: ClientEvent,
         now_ms: int,
         membership: str | None,
-        transaction_id: str | None,
+        sent: dict[str, str] | None,
         before: dict[int, ClientEvent],
         hidden: set[int],
         reasons: dict[int, ClientEvent],
@@ -167,8 +167,8 @@ class Serving:
         unsigned: dict[str, Any] = {"age": now_ms - event.timestamp}
         if membership is not None:
             unsigned["membership"] = membership
-        if transaction_id is not None:
-            unsigned["transaction_id"] = transaction_id
+        if sent is not None:
+            unsigned.update(sent)
         if event.replaces_nid in before:
             previous = before[event.replaces_nid]
             if previous.nid not in hidden:
