@@ -57,6 +57,7 @@ class Running:
         hearth.living.housekeeping.start()
         hearth.between.start()
         hearth.living.delayed.start()
+        hearth.living.profiles.start()
         await self.socket.start()
         self._greet()
 

@@ -142,19 +142,16 @@ class Profiles:
             return
         encoded = canonical.encode(value).decode()
 
-        def work(tx: Tx) -> str:
+        def work(tx: Tx) -> int:
             kept = profiles.profile_in(tx, user_id)
             if kept.get(name) == encoded:
-                return "unchanged"
+                return 0
             if _size({**kept, name: encoded}) >= MAX_PROFILE_BYTES:
-                return "too large"
+                return -1
             profiles.put_field(tx, user_id, name, encoded)
-            return "changed"
+            return _mark(tx, user_id, name)
 
-        outcome = await self._database.write(
-            work, published=lambda outcome: self._changed(user_id, name, outcome == "changed")
-        )
-        if outcome == "too large":
+        if await self._database.write(work, published=lambda serial: self._changed(user_id, serial)) == -1:
             raise MatrixError("M_PROFILE_TOO_LARGE", "A profile may have at most 64 KiB in all.", 400)
 
     async def delete(self, user_id: str, name: str) -> None:
@@ -164,28 +161,41 @@ class Profiles:
             MatrixError: 400 ``M_KEY_TOO_LARGE`` or ``M_INVALID_PARAM``.
         """
         _check_name(name)
-        await self._database.write(
-            lambda tx: profiles.delete_field(tx, user_id, name),
-            published=lambda deleted: self._changed(user_id, name, deleted),
-        )
 
-    def _changed(self, user_id: str, name: str, changed: bool) -> None:
-        if changed and name in MEMBER_FIELDS:
-            for listener in self.listeners:
-                task = asyncio.ensure_future(self._tell(listener, user_id))
-                self._telling.add(task)
-                task.add_done_callback(self._telling.discard)
+        def work(tx: Tx) -> int:
+            return _mark(tx, user_id, name) if profiles.delete_field(tx, user_id, name) else 0
 
-    async def _tell(self, listener: ProfileListener, user_id: str) -> None:
+        await self._database.write(work, published=lambda serial: self._changed(user_id, serial))
+
+    def start(self) -> None:
+        """Tell of what was changed before a kill and did not get everywhere."""
+        for user_id, serial in profiles.untold(self._database):
+            self._changed(user_id, serial)
+
+    def _changed(self, user_id: str, serial: int) -> None:
+        """Tell the listeners of a change; 0 or less stands for none that concerns them."""
+        if serial > 0:
+            task = asyncio.ensure_future(self._tell(user_id, serial))
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, user_id: str, serial: int) -> None:
         try:
-            await listener.profile_changed(user_id)
+            for listener in self.listeners:
+                await listener.profile_changed(user_id)
+            await self._database.write(lambda tx: profiles.mark_told(tx, user_id, serial))
         except Exception:
-            log.exception("The change of a profile did not get everywhere.")
+            log.exception("The change of a profile did not get everywhere; that is tried again at the next start.")
 
     async def settled(self) -> None:
         """Wait until every listener has done what the changes so far asked of it."""
         while self._telling:
             await asyncio.wait(set(self._telling))
+
+
+def _mark(tx: Tx, user_id: str, name: str) -> int:
+    """Note a change that rooms have to say too; 0 for a field that they do not repeat."""
+    return profiles.mark_untold(tx, user_id) if name in MEMBER_FIELDS else 0
 
 
 def _check_name(name: str) -> None:

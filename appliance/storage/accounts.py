@@ -145,3 +145,4 @@ def mark_deactivated(tx: Tx, user_id: str, *, erased: bool) -> None:
     tx.execute("DELETE FROM openid_tokens WHERE user_id = ?", (user_id,))
     tx.execute("DELETE FROM login_tokens WHERE user_id = ?", (user_id,))
     tx.execute("DELETE FROM thread_subscriptions WHERE user_id = ?", (user_id,))
+    tx.execute("DELETE FROM untold_profiles WHERE user_id = ?", (user_id,))

@@ -31,3 +31,23 @@ def put_field(tx: Tx, user_id: str, field: str, value: str) -> None:
 def delete_field(tx: Tx, user_id: str, field: str) -> bool:
     """Remove one field; False where it was not set."""
     return bool(tx.execute("DELETE FROM profiles WHERE user_id = ? AND field = ? RETURNING 1", (user_id, field)))
+
+
+def mark_untold(tx: Tx, user_id: str) -> int:
+    """Note that a user's rooms do not say yet what the profile says; answers the number of the change."""
+    rows = tx.execute(
+        "INSERT INTO untold_profiles VALUES (?, 1) ON CONFLICT (user_id) DO UPDATE SET serial = serial + 1"
+        " RETURNING serial",
+        (user_id,),
+    )
+    return int(rows[0][0])
+
+
+def untold(database: Database) -> list[tuple[str, int]]:
+    """(user id, number of the change) of those whose rooms do not say yet what their profiles say."""
+    return [(row[0], row[1]) for row in database.read("SELECT user_id, serial FROM untold_profiles")]
+
+
+def mark_told(tx: Tx, user_id: str, serial: int) -> None:
+    """Note that a user's rooms say what the profile said at a change, unless there was another one since."""
+    tx.execute("DELETE FROM untold_profiles WHERE user_id = ? AND serial = ?", (user_id, serial))

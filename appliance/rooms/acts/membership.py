@@ -1,5 +1,6 @@
 """Coming and going: join, invite, leave, kick, ban, unban, forget (client-server API, "Room membership")."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from appliance.rooms.snapshot import MEMBER
 from appliance.rooms.standings import Standings
 
 Content = dict[str, Any]
+AT_ONCE = 10
+"""Rooms in which a change of a profile is said at the same time."""
 
 
 class Membership:
@@ -193,12 +196,18 @@ class Membership:
 
     async def profile_changed(self, user_id: str) -> None:
         """Say a user's new name and picture in every room that they are in; a room that refuses is passed over."""
-        for room_id in self.joined_rooms(user_id):
-            try:
-                await self._appender.append(room_id, lambda draft: self._say_profile(draft, user_id))
-            except MatrixError as refusal:
-                if refusal.status >= 500:
-                    raise
+        waiting = self.joined_rooms(user_id)
+        while waiting:
+            # Several at a time share a commit, and leave room for others.
+            some, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+            await asyncio.gather(*(self._say_profile_in(room_id, user_id) for room_id in some))
+
+    async def _say_profile_in(self, room_id: str, user_id: str) -> None:
+        try:
+            await self._appender.append(room_id, lambda draft: self._say_profile(draft, user_id))
+        except MatrixError as refusal:
+            if refusal.status >= 500:
+                raise
 
     def joined_rooms(self, user_id: str) -> list[str]:
         """The ids of the rooms that a user is in."""

@@ -28,4 +28,6 @@ STATEMENTS: tuple[str, ...] = (
     ) WITHOUT ROWID""",
     "CREATE INDEX thread_subscriptions_by_position ON thread_subscriptions (user_id, position)",
     "CREATE INDEX thread_subscriptions_by_room ON thread_subscriptions (room_id)",
+    # Users whose name or picture has changed and whose rooms do not all say so yet; serial grows with each change.
+    "CREATE TABLE untold_profiles (user_id TEXT PRIMARY KEY, serial INTEGER NOT NULL) WITHOUT ROWID",
 )
