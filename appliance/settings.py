@@ -65,6 +65,10 @@ class Settings(Struct, kw_only=True):
     profiles_readers: Annotated[
         ProfileReaders, Meta(description="Who may look at profiles: everybody, users, or roommates alone.")
     ] = "everybody"
+    user_directory_all: Annotated[
+        bool,
+        Meta(description="Whether people find everybody here, not only whom they meet in rooms or could meet."),
+    ] = False
     calls_turn_uris: Annotated[
         list[str], Meta(description="Addresses of a TURN server that calls go through, such as turn:turn.example.org.")
     ] = []

@@ -67,6 +67,11 @@ class Profiles:
         """Refuse an invitation that a local user does not want, with 403 ``M_INVITE_BLOCKED``."""
         self._invite_rules.check(user_id, sender)
 
+    def is_guest(self, user_id: str) -> bool:
+        """Whether that is a guest of this server."""
+        account = self._accounts.get(user_id)
+        return account is not None and account.guest
+
     def member_fields(self, user_id: str) -> dict[str, Any]:
         """Display name and avatar, as far as they are set, as membership events repeat them."""
         return {name: value for name, value in self.fields(user_id).items() if name in MEMBER_FIELDS}

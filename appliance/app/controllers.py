@@ -35,6 +35,7 @@ from appliance.api.client.register import Register
 from appliance.api.client.relations import RelationsApi
 from appliance.api.client.reporting import ReportingApi
 from appliance.api.client.rooms import RoomsApi
+from appliance.api.client.search import SearchApi
 from appliance.api.client.sending import SendingApi
 from appliance.api.client.sessions import SessionsApi
 from appliance.api.client.shared_secret import Nonces, SharedSecretApi
@@ -47,6 +48,7 @@ from appliance.api.client.third_party import ThirdPartyApi
 from appliance.api.client.thread_subscriptions import ThreadSubscriptionsApi
 from appliance.api.client.threepids import ThreepidsApi
 from appliance.api.client.typing import TypingApi
+from appliance.api.client.user_directory import UserDirectoryApi
 from appliance.api.client.versions import Versions
 from appliance.api.client.well_known import WellKnown
 from appliance.api.federation.keys import KeysApi
@@ -147,6 +149,15 @@ def client_controllers(
         bind(ReportingApi, reading=living.reading, reports=owning.reports, rooms=living.rooms),
         bind(RoomsApi, creation=living.creation, membership=living.membership, upgrading=living.upgrading),
         bind(SendingApi, delayed=living.delayed, sending=living.sending),
+        bind(
+            SearchApi,
+            context=living.context,
+            reading=living.reading,
+            rooms=living.rooms,
+            searching=living.searching,
+            serving=living.serving,
+            store=living.store,
+        ),
         bind(SessionsApi, sessions=sessions),
         bind(
             SharedSecretApi,
@@ -186,6 +197,7 @@ def client_controllers(
         bind(ThreadSubscriptionsApi, database=database, following=living.following),
         bind(TypingApi, typing=living.typing),
         bind(UserInfoApi, short_tokens=short_tokens),
+        bind(UserDirectoryApi, people=living.people),
         bind(VersionApi),
         bind(Versions),
         bind(WellKnown, settings=settings, accounts=accounts),

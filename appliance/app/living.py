@@ -25,6 +25,7 @@ from appliance.rooms.acts.relating import Relating
 from appliance.rooms.acts.sending import Sending
 from appliance.rooms.acts.upgrading import Inheritance, Upgrading
 from appliance.rooms.graph.appending import Appender
+from appliance.rooms.graph.indexing import Index
 from appliance.rooms.graph.redactions import Redactions
 from appliance.rooms.graph.relations import Relations
 from appliance.rooms.graph.times import Times
@@ -34,12 +35,14 @@ from appliance.rooms.reading.aggregations import Aggregations
 from appliance.rooms.reading.context import Context
 from appliance.rooms.reading.lookup import Reading
 from appliance.rooms.reading.related import Related
+from appliance.rooms.reading.searching import Searching
 from appliance.rooms.reading.serving import Serving
 from appliance.rooms.reading.timeline import Timeline
 from appliance.rooms.reading.visibility import Visibility
 from appliance.rooms.room import Rooms
 from appliance.rooms.shown.directory import Directory
 from appliance.rooms.shown.facts import Outlook, RoomFacts
+from appliance.rooms.shown.people import PeopleDirectory
 from appliance.rooms.shown.spaces import Children, Spaces
 from appliance.rooms.signs.company import Company
 from appliance.rooms.signs.following import Following
@@ -102,7 +105,8 @@ class Living:
         relations = Relations(self.store)
         aggregations = Aggregations(database, self.store)
         relations.changed.append(aggregations.forget)
-        redactions.emptied.append(relations.emptied)
+        index = Index(database)
+        redactions.emptied.extend((relations.emptied, index.emptied))
         self.bumps = Bumps(database)
         self.account_data = AccountData(database)
         self.push_rules = PushRules(database, self.account_data)
@@ -110,6 +114,7 @@ class Living:
         judge = Judge(self.store, Audiences(self.push_rules, lambda: self.identity.server_name), self.counts)
         redactions.emptied.append(judge.emptied)
         self.delayed = Delayed(database, self.rooms, now_ms)
+        self.people = PeopleDirectory(database, self.store, self.identity, self.profiles, owning.settings)
         contributors = (
             self.standings,
             self.transactions,
@@ -117,6 +122,7 @@ class Living:
             relations,
             Times(),
             redactions,
+            index,
             self.visibility,
             self.activity,
             self.bumps,
@@ -126,6 +132,7 @@ class Living:
             self.delayed,
             self.facts,
             self.directory,
+            self.people,
             self.children,
             self.encrypting.lists,
             self.encrypting.remote_lists,
@@ -168,6 +175,16 @@ class Living:
         self.context = Context(database, self.store, self.reading, self.timeline)
         self.following = Following(database, self.reading)
         self.following.changed.append(lambda user_id, position: self.notifier.concern(user_id))
+        self.searching = Searching(
+            database,
+            self.store,
+            self.rooms,
+            self.standings,
+            self.timeline,
+            aggregations,
+            self.ignored,
+            index,
+        )
         self.related = Related(database, self.store, self.reading, self.timeline, self.ignored)
         self.notifications = Notifications(
             *(database, self.push_rules, self.ignored, self.standings, self.counts, self.store, self.serving)

@@ -99,6 +99,7 @@ _KEYS: Mapping[str, tuple[_Kind, str]] = {
     "login.tokens": (_FLAG, "login_tokens"),
     "presence.enabled": (_FLAG, "presence_enabled"),
     "profiles.readers": (_one_of("everybody", "users", "roommates"), "profiles_readers"),
+    "user_directory.all": (_FLAG, "user_directory_all"),
     "calls.turn_uris": (_TEXTS, "calls_turn_uris"),
     "calls.turn_secret": (_TEXT, "calls_turn_secret"),
     "calls.livekit": (_TEXT, "calls_livekit"),

@@ -140,6 +140,7 @@ def mark_deactivated(tx: Tx, user_id: str, *, erased: bool) -> None:
         (erased, erased, user_id),
     )
     tx.execute("DELETE FROM profiles WHERE user_id = ?", (user_id,))
+    tx.execute("DELETE FROM user_names WHERE room_nid = 0 AND user_id = ?", (user_id,))
     tx.execute("DELETE FROM account_data WHERE user_id = ?", (user_id,))
     tx.execute("DELETE FROM filters WHERE user_id = ?", (user_id,))
     tx.execute("DELETE FROM openid_tokens WHERE user_id = ?", (user_id,))

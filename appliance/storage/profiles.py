@@ -1,6 +1,11 @@
-"""Profiles: one row a field, the value as JSON."""
+"""Profiles: one row a field, the value as JSON. A display name can be searched for (``user_directory.py``)."""
 
+import msgspec
+
+from appliance.storage import user_directory
 from appliance.storage.database import Database, Tx
+
+DISPLAY_NAME = "displayname"
 
 
 def find_profile(database: Database, user_id: str) -> dict[str, str]:
@@ -26,10 +31,15 @@ def put_field(tx: Tx, user_id: str, field: str, value: str) -> None:
         " ON CONFLICT (user_id, field) DO UPDATE SET value = excluded.value",
         (user_id, field, value),
     )
+    if field == DISPLAY_NAME:
+        name = msgspec.json.decode(value)
+        user_directory.put(tx, [(user_id, 0, f"{user_id} {name}".casefold())])
 
 
 def delete_field(tx: Tx, user_id: str, field: str) -> bool:
     """Remove one field; False where it was not set."""
+    if field == DISPLAY_NAME:
+        user_directory.drop(tx, [(user_id, 0)])
     return bool(tx.execute("DELETE FROM profiles WHERE user_id = ? AND field = ? RETURNING 1", (user_id, field)))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from appliance.storage import search
 from appliance.storage.database import Reads, Tx
 
 ROWS = 500
@@ -165,6 +166,7 @@ def _events(tx: Tx, room: MarkedRoom) -> int:
         )
         if rows:
             break
+    search.take_out(tx, [nid for nid, _ in rows])
     for sql in _OF_EVENT:
         tx.execute_many(sql, [(nid,) for nid, _ in rows])
     tx.execute_many("DELETE FROM redactions WHERE target_event_id = ?", [(event_id,) for _, event_id in rows])
@@ -259,6 +261,8 @@ _STAGES: tuple[Callable[[Tx, MarkedRoom], int], ...] = (
     _rows("state_changes", "room_nid, position, slot_nid"),
     _rows("membership_changes", "user_id, position, room_nid"),
     _rows("memberships", "room_nid, user_id"),
+    _rows("user_names", "room_nid, user_id"),
+    _rows("open_rooms", "room_nid"),
     _rows("event_times", "room_nid, timestamp, position"),
     _rows("thread_senders", "room_nid, root_id, sender"),
     _rows("threads", "room_nid, root_id"),
@@ -283,6 +287,7 @@ TABLES = frozenset(
         "events",
         "forward_extremities",
         "gaps",
+        "open_rooms",
         "membership_changes",
         "memberships",
         "notifications",
@@ -302,6 +307,7 @@ TABLES = frozenset(
         "thread_subscriptions",
         "threads",
         "transaction_ids",
+        "user_names",
         "unread_events",
         "waiting_events",
         "waiting_for",

@@ -19,7 +19,7 @@ A token of notifications, ``e1_<position>``, is a place in the list of what a us
 A token of an inbox, ``d1_<position>``, is how far the messages to a dehydrated device were read.
 
 A directory token, ``n1_<joined>_<room number>`` or ``p1_…``, is a place in the list of published rooms, ordered by how
-many are in them: what comes after it (n) or before it (p).
+many are in them: what comes after it (n) or before it (p). A search token, ``f1_…``, is a place in what was found.
 """
 
 import re
@@ -34,6 +34,7 @@ _CONNECTION = re.compile(r"c1_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,
 _NOTIFICATIONS = re.compile(r"e1_(\d{1,18})", re.ASCII)
 _INBOX = re.compile(r"d1_(\d{1,18})", re.ASCII)
 _DIRECTORY = re.compile(r"([np])1_(\d{1,18})_(\d{1,18})", re.ASCII)
+_SEARCH = re.compile(r"f1_(-?\d{1,18})_(\d{1,9})_(\d{1,18})_([0-9a-f]{0,510})", re.ASCII)
 
 
 class SyncToken(Struct, frozen=True):
@@ -162,3 +163,35 @@ def read_inbox(token: str) -> InboxToken:
     if match is None:
         raise invalid_param("This token was not made by this server. Start again without it.")
     return InboxToken(int(match[1]))
+
+
+class SearchToken(Struct, frozen=True):
+    """A place in the results of a search.
+
+    Args:
+        below: only what is below that position of the stream.
+        offset: how many of the best were told.
+        room_nid: only results of that room; 0 for all.
+        sender: only results by that user; empty for all.
+    """
+
+    below: int
+    offset: int = 0
+    room_nid: int = 0
+    sender: str = ""
+
+    def __str__(self) -> str:
+        """The token as sent."""
+        return f"f1_{self.below}_{self.offset}_{self.room_nid}_{self.sender.encode().hex()}"
+
+
+def read_search(token: str) -> SearchToken:
+    """Read a token of the results of a search; raises as ``read``."""
+    match = _SEARCH.fullmatch(token)
+    if match is None:
+        raise invalid_param("This token was not made by this server. Start again without it.")
+    try:
+        sender = bytes.fromhex(match[4]).decode()
+    except ValueError as error:
+        raise invalid_param("This token was not made by this server. Start again without it.") from error
+    return SearchToken(int(match[1]), int(match[2]), int(match[3]), sender)

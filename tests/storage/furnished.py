@@ -67,6 +67,8 @@ def furnish(tx: Tx, room_nid: int, room_id: str, events: int = 4) -> None:
     )
     tx.execute("INSERT INTO edits VALUES (?, '$1', ?, 'm.text', 0, '$2', ?)", (room_nid, REMOTE, first))
     tx.execute("INSERT INTO threads VALUES (?, '$1', 1, 1, 1, ?)", (room_nid, first))
+    tx.execute("INSERT INTO user_names VALUES (?, ?, 'mallory')", (room_nid, REMOTE))
+    tx.execute("INSERT INTO open_rooms VALUES (?)", (room_nid,))
     tx.execute("INSERT INTO event_times VALUES (?, 7, ?)", (room_nid, first))
     tx.execute("INSERT INTO thread_senders VALUES (?, '$1', ?, 1)", (room_nid, REMOTE))
     tx.execute("INSERT INTO notifications VALUES (?, 0, ?, '', ?, ?, 0, '[]')", (room_nid, first, first, REMOTE))

@@ -221,3 +221,13 @@ def test_aliases_must_lead_here(alice: Client) -> None:
     alice.must("PUT", path, {"alias": ""})
     alice.must("PUT", path, {"alias": None})
     alice.must("PUT", path, {})
+
+
+def test_nobody_keeps_out_their_own_server(alice: Client) -> None:
+    """A list of servers that would keep out this one is refused; others are not."""
+    room = alice.create_room()
+    path = f"/rooms/{seg(room)}/state/m.room.server_acl"
+    for content in ({}, {"allow": ["a.example"]}, {"allow": ["*"], "deny": ["hearth.*"]}, {"allow": "*"}):
+        alice.refused("M_UNKNOWN", 400, "PUT", path, content)
+    alice.set_state(room, "m.room.server_acl", {"allow": ["*"], "deny": ["evil.example"], "allow_ip_literals": False})
+    alice.set_state(room, "m.room.server_acl", {}, "not the list")

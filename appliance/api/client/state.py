@@ -57,7 +57,7 @@ class StateApi(Controller):
         """
         return await self._one(request, room_id, event_type, state_key)
 
-    @endpoint("PUT", *EMPTY_KEY, limit=Limit.SEND)
+    @endpoint("PUT", *EMPTY_KEY, guests=True, limit=Limit.SEND)
     async def set_without_key(self, request: Asked, room_id: str, event_type: str) -> ASGIApp:
         """PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}
 
@@ -65,7 +65,7 @@ class StateApi(Controller):
         """
         return await self._set(request, room_id, event_type, "")
 
-    @endpoint("PUT", WITH_KEY, limit=Limit.SEND)
+    @endpoint("PUT", WITH_KEY, guests=True, limit=Limit.SEND)
     async def set(self, request: Asked, room_id: str, event_type: str, state_key: str) -> ASGIApp:
         """PUT /_matrix/client/v3/rooms/{roomId}/state/{eventType}/{stateKey}
 

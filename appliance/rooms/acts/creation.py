@@ -35,6 +35,10 @@ class People(Protocol):
         """Whether there is such an account, not deactivated."""
         ...
 
+    def is_guest(self, user_id: str) -> bool:
+        """Whether that is a guest of this server."""
+        ...
+
     def member_fields(self, user_id: str) -> dict[str, Any]:
         """``displayname`` and ``avatar_url`` as the profile has them, for membership events."""
         ...

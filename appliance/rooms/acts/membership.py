@@ -10,6 +10,7 @@ from appliance.protocol.identifiers import server_of
 from appliance.rooms.acts.admitting import Admitting
 from appliance.rooms.acts.creation import People, check_invitee
 from appliance.rooms.acts.elsewhere import Elsewhere, Nobody
+from appliance.rooms.acts.guests import admit, guests_forbidden
 from appliance.rooms.graph.appending import Appender, Draft, Identity
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER
@@ -66,13 +67,16 @@ class Membership:
             servers: other servers that may know the room.
 
         Raises:
-            MatrixError: ``M_NOT_FOUND`` for a room that nobody knows who could be asked, ``M_FORBIDDEN``.
+            MatrixError: ``M_NOT_FOUND`` for a room that nobody knows who could be asked, ``M_FORBIDDEN``,
+                ``M_GUEST_ACCESS_FORBIDDEN``.
         """
         content = {**(extra or {}), "membership": "join", **self._people.member_fields(user_id)}
         room = await self._rooms.find(room_id)
         if room is not None and room.published.members.of(user_id) == "join":
             return
         if room is None or not room.is_followed_by(self._identity.server_name):
+            if self._people.is_guest(user_id):
+                raise guests_forbidden()
             await self.elsewhere.join(user_id, room_id, content, servers)
         else:
             await self._join_here(user_id, room, content, servers)
@@ -96,6 +100,7 @@ class Membership:
             membership = draft.snapshot.members.of(user_id)
             if membership == "join":
                 return
+            admit(draft, user_id, self._people)
             vouched = {} if authorising is None or membership == "invite" else {AUTHORISER: authorising}
             draft.add(MEMBER, user_id, {**content, **vouched}, user_id)
 

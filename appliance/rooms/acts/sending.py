@@ -6,6 +6,8 @@ from typing import Any
 from appliance.errors import MatrixError, forbidden, invalid_param, not_found
 from appliance.protocol.identifiers import is_room_alias, server_of
 from appliance.protocol.power import creators
+from appliance.protocol.server_acl import ServerAcl
+from appliance.rooms.acts import guests
 from appliance.rooms.acts.creation import People, check_invitee
 from appliance.rooms.acts.elsewhere import Elsewhere, Nobody
 from appliance.rooms.acts.relating import AT_A_TIME, MOST, Relating
@@ -110,6 +112,10 @@ class Sending:
             await self._check_aliases(room, content)
         if event_type == "m.room.power_levels" and not state_key:
             _check_creators(room, content)
+        if (event_type, state_key) == ("m.room.server_acl", "") and not ServerAcl(content).allows(
+            self._identity.server_name
+        ):
+            raise MatrixError("M_UNKNOWN", "This list would keep out this server itself, and you with it.", 400)
         self._relating.check(room, sender, event_type, content)
 
         def work(draft: Draft) -> str:
@@ -118,7 +124,12 @@ class Sending:
                 return present.event_id
             if event_type == MEMBER:
                 _check_removal(draft, sender, state_key, content)
-            return draft.add(event_type, sender, content, state_key).event_id
+            if own_join:
+                guests.admit(draft, sender, self._people)
+            event = draft.add(event_type, sender, content, state_key)
+            if event_type == guests.GUEST_ACCESS and not state_key:
+                guests.evict(draft, self._identity.server_name, self._people)
+            return event.event_id
 
         return await self._appender.append(room_id, work)
 

@@ -79,6 +79,11 @@ class Aggregations:
         """Read everything anew when next asked: a room is gone, and would come back with other numbers."""
         self._summaries = Lru(SUMMARIES_KEPT)
 
+    def last_edit(self, event: ClientEvent) -> int | None:
+        """The number of the last edit of an event, None where it was not edited."""
+        found = self._summarised([event])
+        return found[0][1].edits[0] if found and found[0][1].edits else None
+
     def of(
         self,
         events: Sequence[ClientEvent],

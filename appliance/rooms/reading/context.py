@@ -1,7 +1,10 @@
 """What was said around an event, and which event was nearest to a time (client-server API, ``/context``)."""
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
+from appliance.protocol.events import Event
 from appliance.protocol.filters import RoomEventRule
 from appliance.rooms.reading.lookup import Reading, View
 from appliance.rooms.reading.timeline import Timeline, passes
@@ -104,6 +107,15 @@ class Context:
             return []
         events = await self._store.many_clients(state.values())
         return [event for event in events.values() if rule is None or passes(rule, event)]
+
+    def members_then(self, event: ClientEvent, user_ids: Iterable[str]) -> dict[str, Event]:
+        """The membership events of some users as they were after an event; without those who had none."""
+        groups = state_rows.groups_of(self._database, event.nid)
+        if groups is None or not groups[1]:
+            return {}
+        slots = state_rows.lookup(self._database, groups[1], [(MEMBER, user_id) for user_id in user_ids])
+        events = self._store.events(slots.values())
+        return {user_id: events[nid] for (_, user_id), nid in slots.items() if nid in events}
 
     async def near(self, user_id: str, room_id: str, timestamp: int, *, backwards: bool) -> ClientEvent | None:
         """The event nearest to a time in one direction, among those that the asker may see; None where there is none.

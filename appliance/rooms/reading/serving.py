@@ -130,13 +130,17 @@ class Serving:
         form = {**orjson.loads(client.body), "content": redact(event.version, event.pdu)["content"]}
         return msgspec.structs.replace(client, body=orjson.dumps(form))
 
+    def bundles(self, events: Sequence[ClientEvent], asker: Asker) -> dict[int, Bundle]:
+        """What an asker is told of the children of events of one room, by the events' numbers."""
+        return self._aggregations.of(
+            events, asker.user_id, self._ignored.of(asker.user_id), lambda event: self.visible(event, asker.user_id)
+        )
+
     def _relations(self, events: Sequence[ClientEvent], asker: Asker, room_id: str | None) -> dict[int, dict[str, Any]]:
         """``m.relations`` by the numbers of the events that have any. The last event of a thread has its own again,
         but no thread.
         """
-        bundles = self._aggregations.of(
-            events, asker.user_id, self._ignored.of(asker.user_id), lambda event: self.visible(event, asker.user_id)
-        )
+        bundles = self.bundles(events, asker)
         if not bundles:
             return {}
         edits = [bundle.edit for bundle in bundles.values() if bundle.edit is not None]

@@ -182,16 +182,32 @@ class Timeline:
             for event in events
             if (event.sender not in ignored or event.state_key is not None) and (rule is None or passes(rule, event))
         ]
+        return self._with_children(wanted, rule)
+
+    def wanted(self, events: list[ClientEvent], rule: RoomEventRule) -> set[int]:
+        """The numbers of those of some events, of one room or several, that a filter wants."""
+        wanted = [event for event in events if passes(rule, event)]
+        rooms = {event.room_nid for event in wanted} if rule.by_children else {0}
+        return {
+            nid
+            for room_nid in rooms
+            for nid in self._with_children([one for one in wanted if room_nid in (0, one.room_nid)], rule)
+        }
+
+    def _with_children(self, events: list[ClientEvent], rule: RoomEventRule | None) -> set[int]:
+        """The numbers of those of some events of one room that have the children that a filter asks for."""
         if rule is None or not rule.by_children:
-            return {event.nid for event in wanted}
+            return {event.nid for event in events}
+        if not events:
+            return set()
         parents = related_to(
             self._database,
             events[0].room_nid,
-            [event.event_id for event in wanted],
+            [event.event_id for event in events],
             rule.related_by_rel_types,
             rule.related_by_senders,
         )
-        return {event.nid for event in wanted if event.event_id in parents}
+        return {event.nid for event in events if event.event_id in parents}
 
     def last_seen(self, room_nid: int, user_id: str) -> HistoryToken | None:
         """The point after which somebody who is not in a room sees nothing; None where they may see all there is."""
