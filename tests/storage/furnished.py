@@ -5,7 +5,7 @@ from appliance.storage.database import Tx
 
 ALICE, BOB, REMOTE = "@alice:here.example", "@bob:here.example", "@mallory:elsewhere.example"
 ROOM_COLUMNS = {"room_nid", "room_id", "event_nid", "event_id", "group_nid", "redaction_nid", "slot_nid"}
-APART = {"purges", "number_floors", "unused_slots", "slots", "backed_up_keys", "reports"}
+APART = {"purges", "number_floors", "unused_slots", "slots", "backed_up_keys", "reports", "sliding_rooms"}
 """Tables that have such columns and belong to no room."""
 
 
@@ -69,6 +69,7 @@ def furnish(tx: Tx, room_nid: int, room_id: str, events: int = 4) -> None:
     tx.execute("INSERT INTO threads VALUES (?, '$1', 1, 1, 1, ?)", (room_nid, first))
     tx.execute("INSERT INTO user_names VALUES (?, ?, 'mallory')", (room_nid, REMOTE))
     tx.execute("INSERT INTO open_rooms VALUES (?)", (room_nid,))
+    tx.execute("INSERT INTO room_bumps VALUES (?, 1)", (room_nid,))
     tx.execute("INSERT INTO event_times VALUES (?, 7, ?)", (room_nid, first))
     tx.execute("INSERT INTO thread_senders VALUES (?, '$1', ?, 1)", (room_nid, REMOTE))
     tx.execute("INSERT INTO notifications VALUES (?, 0, ?, '', ?, ?, 0, '[]')", (room_nid, first, first, REMOTE))

@@ -33,7 +33,11 @@ class Index:
 
     async def follow(self) -> None:
         """Bring the index to the end of what is published now."""
-        if self._following is None or self._following.done():
+        before = self._following
+        if before is not None and not before.done():
+            # It may have looked for the last time before what was published since.
+            await asyncio.wait((before,))
+        if self._following is before or self._following is None:
             self._behind = 0
             self._following = asyncio.ensure_future(self._follow())
         await asyncio.shield(self._following)
