@@ -40,7 +40,9 @@ class Sliding:
             living.store,
             living.invite_rules,
         )
-        results = RoomResults(database, living.store, living.timeline, living.serving, living.sections, living.bumps)
+        results = RoomResults(
+            database, living.store, living.timeline, living.serving, living.sections, living.bumps, living.counts
+        )
         self.connections = Connections(database, now_ms)
         owning.sessions.listeners.append(self.connections)
         extensions: dict[str, Extension] = {

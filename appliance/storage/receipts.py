@@ -75,6 +75,14 @@ def has_read_since(reads: Reads, room_id: str, user_id: str, after: int) -> bool
     )
 
 
+def read_since(reads: Reads, room_id: str, user_id: str, after: int) -> bool:
+    """Whether a user has read anything in a room after a position."""
+    rows = reads.read(
+        "SELECT 1 FROM receipts WHERE room_id = ? AND user_id = ? AND position > ? LIMIT 1", (room_id, user_id, after)
+    )
+    return bool(rows)
+
+
 def last_receipts(reads: Reads) -> list[tuple[str, int]]:
     """(room id, position) of the last receipt of each room that has one, the earliest first."""
     rows = reads.read("SELECT room_id, (SELECT MAX(position) FROM receipts WHERE room_id = r.room_id) FROM rooms r")

@@ -404,3 +404,25 @@ def test_bad_requests_are_refused(alice: Client) -> None:
     alice.refused("M_INVALID_PARAM", 400, "POST", DEPLOYED, {"lists": {"a": backwards}})
     alice.refused("M_BAD_JSON", 400, "POST", DEPLOYED, {"extensions": {"typing": {"enabled": "yes"}}})
     Client(alice.url).refused("M_MISSING_TOKEN", 401, "POST", DEPLOYED, {})
+
+
+def test_what_is_unread_is_counted(alice: Client, bob: Client) -> None:
+    """With each update of a room, and when the asker has read it."""
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    sliding = Sliding(bob, main=window(0, 9))
+    told = sliding.sync()["rooms"][room]
+    assert (told["notification_count"], told["highlight_count"]) == (0, 0)
+    alice.send(room, "one")
+    last = alice.must(
+        "PUT",
+        f"/rooms/{seg(room)}/send/m.room.message/mention",
+        {"msgtype": "m.text", "body": "you", "m.mentions": {"user_ids": [bob.user_id]}},
+    )["event_id"]
+    told = sliding.until_told(room)
+    assert (told["notification_count"], told["highlight_count"]) == (2, 1)
+    read(bob, room, last)
+    told = sliding.sync(timeout=10_000)["rooms"][room]
+    assert (told["notification_count"], told["highlight_count"]) == (0, 0)
+    read(alice, room, last)
+    assert sliding.sync()["rooms"] == {}

@@ -141,6 +141,8 @@ def render(answered: Answered, body: DeployedRequest) -> bytes:
 
 def _told(result: RoomResult) -> dict[str, Any]:
     told = room_answer(result)
+    if result.notifications is not None:
+        told["notification_count"], told["highlight_count"] = result.notifications, result.highlights
     if result.expanded:
         told["unstable_expanded_timeline"] = True
     if result.stripped_state is not None:

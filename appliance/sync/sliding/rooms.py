@@ -7,6 +7,7 @@ import orjson
 from msgspec import Struct
 
 from appliance.protocol.filters import RoomEventRule
+from appliance.push.counts import Counts
 from appliance.rooms.reading.serving import Asker, Serving
 from appliance.rooms.reading.timeline import Timeline
 from appliance.rooms.snapshot import MEMBER, Snapshot
@@ -80,6 +81,7 @@ class RoomResult(Struct, kw_only=True):
         timeline: the latest events, the earliest first.
         prev_batch, limited, num_live: about the timeline.
         expanded: whether the timeline reaches further back than what was told before.
+        notifications, highlights: what is unread of a room that the asker is in.
         stripped_state: what somebody who is invited or knocks may know.
         unsent: whether a change of the state was left out that was wanted before.
     """
@@ -102,6 +104,8 @@ class RoomResult(Struct, kw_only=True):
     joined_count: int | None = None
     invited_count: int | None = None
     bump_stamp: int | None = None
+    notifications: int | None = None
+    highlights: int | None = None
     stripped_state: list[dict[str, Any]] | None = None
     unsent: bool = False
 
@@ -116,6 +120,7 @@ class RoomResults:
         serving: makes events ready for the asker.
         sections: makes stripped states.
         bumps: when rooms came to the top.
+        counts: says what is unread.
     """
 
     def __init__(
@@ -126,6 +131,7 @@ class RoomResults:
         serving: Serving,
         sections: Sections,
         bumps: Bumps,
+        counts: Counts,
     ) -> None:
         self._database = database
         self._store = store
@@ -133,6 +139,7 @@ class RoomResults:
         self._serving = serving
         self._sections = sections
         self._bumps = bumps
+        self._counts = counts
 
     async def of(self, task: Task, asker: Asker) -> RoomResult:
         """What is to be told of a room."""
@@ -143,6 +150,9 @@ class RoomResults:
             result.stripped_state = self._sections.offered(window, asker.user_id)["events"]
             result.bump_stamp = self._own_position(task)
             return result
+        if task.membership == "join":
+            unread = self._counts.of(asker.user_id, task.history.room_nid, task.history.room_id, task.upto).all()
+            result.notifications, result.highlights = unread.notifications, unread.highlights
         events = self._add_timeline(result, task, asker)
         state = self._state(task)
         changed = self._changed(task)

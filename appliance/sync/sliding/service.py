@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from appliance.rooms.reading.serving import Asker
 from appliance.rooms.room import Rooms
 from appliance.storage.database import Database
+from appliance.storage.receipts import read_since
 from appliance.storage.sliding import Told
 from appliance.storage.tokens import ConnectionToken
 from appliance.sync.account_data import AccountDataStream
@@ -159,7 +160,7 @@ class SlidingSync:
             wanted = {
                 nid: one
                 for nid, one in relevant.items()
-                if self._is_to_be_told(connection, before.get(nid), one, since, upto, wishes)
+                if self._is_to_be_told(connection, before.get(nid), one, since, upto, news, asker.user_id)
             }
             missing = [
                 one.candidate.history
@@ -196,7 +197,8 @@ class SlidingSync:
         one: Relevant,
         since: int | None,
         upto: int,
-        wishes: Wishes,
+        news: News,
+        user_id: str,
     ) -> bool:
         known = self._known_upto(told, one, since, upto)
         change = one.candidate.change
@@ -204,8 +206,13 @@ class SlidingSync:
             return True
         if change.membership in STAYING and change.membership != "join":
             return False
-        if change.membership == "join" and self._activity.since(one.candidate.history.room_nid) > known:
-            return True
+        if change.membership == "join":
+            history = one.candidate.history
+            if self._activity.since(history.room_nid) > known or told.upto is not None:
+                return True
+            # What they read themselves changes what is unread.
+            if history.room_id in news.read and read_since(self._database, history.room_id, user_id, known):
+                return True
         before, now = connection.configs[told.config_nid], one.config
         return now.timeline_limit > before.timeline_limit or (
             now.required != before.required and before.required.union(now.required) != before.required
