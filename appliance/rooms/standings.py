@@ -84,12 +84,13 @@ class UserRooms:
         forgotten: numbers of the rooms that the user forgot.
     """
 
-    __slots__ = ("_changed", "forgotten", "histories", "joined")
+    __slots__ = ("_by_id", "_changed", "forgotten", "histories", "joined")
 
     def __init__(self, histories: dict[int, History], forgotten: set[int]) -> None:
         self.histories = histories
         self.forgotten = forgotten
         self.joined = {nid: history for nid, history in histories.items() if _present(history) == "join"}
+        self._by_id = {history.room_id: history for history in histories.values()}
         self._changed = sorted((change.position, nid) for nid, one in histories.items() for change in one.changes)
 
     def of(self, room_nid: int) -> History | None:
@@ -98,7 +99,7 @@ class UserRooms:
 
     def by_id(self, room_id: str) -> History | None:
         """The user's history with the room of an id, also with one that nobody here is in."""
-        return next((history for history in self.histories.values() if history.room_id == room_id), None)
+        return self._by_id.get(room_id)
 
     def remembered(self, room_nid: int) -> History | None:
         """The same for what the user may still read: None for a room that they forgot."""
@@ -114,7 +115,9 @@ class UserRooms:
 
     def take_in(self, room_nid: int, room_id: str, change: Change) -> None:
         """Note a change that was just published; one that was read from the database already changes nothing."""
-        history = self.histories.setdefault(room_nid, History(room_nid, room_id, []))
+        history = self.histories.get(room_nid)
+        if history is None:
+            history = self.histories[room_nid] = self._by_id[room_id] = History(room_nid, room_id, [])
         if not history.changes or history.changes[-1].position < change.position:
             history.changes.append(change)
             self._changed.append((change.position, room_nid))

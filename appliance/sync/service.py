@@ -148,13 +148,29 @@ class Sync:
         else:
             changed = user.changed_since(since)
             found = [
-                history
-                for nid, history in user.joined.items()
-                if nid not in changed
-                and (self._activity.since(nid) > since or history.room_id in by_room or history.room_id in news)
+                history for history in self._stirred(user, since, by_room, news) if history.room_nid not in changed
             ]
             found += [user.histories[nid] for nid in changed if nid not in user.forgotten or _had(user, nid, since)]
         return [history for history in found if options.filter.room.allows_room(history.room_id)]
+
+    def _stirred(self, user: UserRooms, since: int, by_room: Mapping[str, Any], news: News) -> Iterable[History]:
+        """The rooms that the user is in and in which something happened: found by what happened, or by going through
+        the user's rooms, whichever are fewer.
+        """
+        joined = user.joined
+        active = self._activity.changed_since(since, len(joined))
+        if active is None or len(news.read) + len(news.typing) > len(joined):
+            return [
+                history
+                for nid, history in joined.items()
+                if self._activity.since(nid) > since or history.room_id in by_room or history.room_id in news
+            ]
+        nids = dict.fromkeys(nid for nid in active if nid in joined)
+        for room_id in (*by_room, *news.read, *news.typing):
+            history = user.by_id(room_id)
+            if history is not None and history.room_nid in joined:
+                nids[history.room_nid] = None
+        return [joined[nid] for nid in nids]
 
     def _not_held(self, concerned: Iterable[History], held: dict[int, Held]) -> list[History]:
         """Those of the rooms that must be read first: not yet held, or held in a form that time went past."""
