@@ -182,14 +182,7 @@ class EventStore:
 
     async def many_clients(self, nids: Iterable[int]) -> dict[int, ClientEvent]:
         """As ``clients``, for what may be many: read in a thread, made in slices so that others get their turn."""
-        found: dict[int, ClientEvent] = {}
-        missing: list[int] = []
-        for nid in nids:
-            client = self._clients.get(nid)
-            if client is None:
-                missing.append(nid)
-            else:
-                found[nid] = client
+        found, missing = self._clients.look(nids)
         if len(missing) <= SLICE:
             found.update(self.clients(missing))
             return found

@@ -30,6 +30,19 @@ class Lru(Generic[K, V]):
             self._entries.move_to_end(key)
         return value
 
+    def look(self, keys: Iterable[K]) -> tuple[dict[K, V], list[K]]:
+        """Many entries, which do not count as used by that, and the keys of those that are not kept."""
+        entries = self._entries
+        found: dict[K, V] = {}
+        missing: list[K] = []
+        for key in keys:
+            value = entries.get(key)
+            if value is None:
+                missing.append(key)
+            else:
+                found[key] = value
+        return found, missing
+
     def put(self, key: K, value: V) -> None:
         """Keep an entry."""
         self._entries[key] = value
