@@ -19,6 +19,7 @@ from appliance.server.limits import Limits
 from appliance.server.outer import Outer
 from appliance.server.paths import SlashedPaths
 from appliance.server.request import Asked
+from appliance.server.shortcuts import Shortcuts
 from appliance.settings import Settings
 
 STATIC = "/static"
@@ -51,7 +52,14 @@ def build_application(
     declared = declarations(litestar)
     largest = max((declaration.max_body for declaration in declared), default=MAX_BODY)
     slashed = SlashedPaths(path for declaration in declared for path in declaration.paths)
-    return Outer(litestar, gate=gate, clients=ClientAddresses(settings), max_body=largest, slashed=slashed)
+    return Outer(
+        litestar,
+        gate=gate,
+        clients=ClientAddresses(settings),
+        max_body=largest,
+        slashed=slashed,
+        shortcut=Shortcuts(litestar, authentication),
+    )
 
 
 def build_litestar(controllers: Sequence[type[Controller] | Router], authentication: Authentication) -> Litestar:

@@ -119,7 +119,7 @@ class Authentication:
             if SLASH in request["path"]:
                 request["path_params"] = restore_slashes(request["path_params"])
             try:
-                request["requester"] = await self._find(declaration, request, receive)
+                request["requester"] = await self.admit(declaration, request, receive)
             except MatrixError as error:
                 await refusal(error)(scope, receive, send)
                 return
@@ -129,7 +129,12 @@ class Authentication:
 
         return authenticated
 
-    async def _find(self, declaration: Declaration, scope: dict[str, Any], receive: Receive) -> Requester:
+    async def admit(self, declaration: Declaration, scope: dict[str, Any], receive: Receive) -> Requester:
+        """Who asks for an endpoint.
+
+        Raises:
+            MatrixError: where they may not.
+        """
         address: str = scope["address"]
         access = declaration.access
         if access is Access.USER or access is Access.OPTIONAL:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -34,6 +35,10 @@ CORS = (
 _LOGGED_PATH = 500
 
 
+Shortcut = Callable[[Scope, Receive, Send], Awaitable[ASGIApp | None]]
+"""Gives the answer to a request, or None where it is Litestar's; raises what Litestar would have mapped."""
+
+
 class Outer:
     """The application that the listeners run.
 
@@ -43,12 +48,21 @@ class Outer:
         clients: finds client addresses.
         max_body: the most bytes that any endpoint takes; more is refused before it is routed.
         slashed: the paths that may end with a slash.
+        shortcut: answers what need not go through Litestar.
     """
 
     def __init__(
-        self, app: ASGIApp, *, gate: Gate, clients: ClientAddresses, max_body: int, slashed: SlashedPaths
+        self,
+        app: ASGIApp,
+        *,
+        gate: Gate,
+        clients: ClientAddresses,
+        max_body: int,
+        slashed: SlashedPaths,
+        shortcut: Shortcut,
     ) -> None:
         self._app = app
+        self._shortcut = shortcut
         self._gate = gate
         self._clients = clients
         self._max_body = max_body
@@ -64,7 +78,8 @@ class Outer:
         method: str = request["method"]
         sent = Sent(send, cors=request["path"].startswith(MATRIX), head=method == "HEAD")
         try:
-            response = self._prepare(request, sent) or self._app
+            response: ASGIApp | None = self._prepare(request, sent)
+            response = response or await self._shortcut(scope, receive, sent) or self._app
             await response(scope, receive, sent)
         except asyncio.CancelledError:
             log.warning("A request is cut off because the server ends.", extra={"fields": {"request": request_id}})
