@@ -18,6 +18,7 @@ from appliance.server.answers import Answer
 from appliance.server.clients import ClientAddresses
 from appliance.server.errors_mapping import as_matrix_error, refusal
 from appliance.server.gate import Gate
+from appliance.server.log import LineHandler
 from appliance.server.paths import BadPathError, SlashedPaths, present, route_path
 from appliance.server.plan import Listener
 from appliance.server.request import announced_length
@@ -176,4 +177,8 @@ def _log_line(scope: dict[str, Any], method: str, sent: Sent, seconds: float) ->
     }
     if requester is not None and (who := requester.user_id or requester.server):
         fields["user" if requester.user_id else "server"] = who
-    log.log(level, "request", extra={"fields": fields})
+    handlers = logging.root.handlers
+    if level == logging.INFO and len(handlers) == 1 and isinstance(handlers[0], LineHandler):
+        handlers[0].info("request", "request", fields)
+    else:
+        log.log(level, "request", extra={"fields": fields})

@@ -5,6 +5,7 @@ pages, static files, wrong paths and wrong methods. What it does for each reques
 has nothing to tell.
 """
 
+import functools
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable
@@ -21,6 +22,7 @@ from appliance.server.endpoints import Declaration, declaration_of
 from appliance.server.paths import SLASH
 from appliance.server.request import Asked
 
+_HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _PARAMETER = re.compile(r"\{(\w+):str\}")
 
 
@@ -68,7 +70,7 @@ class Shortcuts:
         """
         request = cast("dict[str, Any]", scope)
         found = self.find(request["method"], request["path"])
-        if found is None:
+        if found is None or not all(_is_host(value) for name, value in request["headers"] if name == b"host"):
             return None
         shortcut, parameters = found
         request["route_handler"] = shortcut.handler
@@ -109,6 +111,12 @@ class Shortcuts:
             else:
                 node = node.named.setdefault(segment, _Node())
         node.ends[shortcut.declaration.method] = shortcut
+
+
+@functools.lru_cache(64)
+def _is_host(value: bytes) -> bool:
+    """Whether a ``Host`` header has the form of one beyond doubt; others Litestar looks at."""
+    return _HOST.fullmatch(value) is not None
 
 
 def _handlers(litestar: Litestar) -> Iterable[tuple[HTTPRouteHandler, str]]:

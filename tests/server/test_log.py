@@ -1,5 +1,6 @@
 """The log, for people and for programs."""
 
+import asyncio
 import io
 import json
 import logging
@@ -7,7 +8,7 @@ import logging
 import pytest
 
 from appliance.errors import OwnerError
-from appliance.server.log import configure_log
+from appliance.server.log import LineHandler, configure_log
 
 
 @pytest.fixture
@@ -59,3 +60,44 @@ def test_the_log_for_programs(logged: io.StringIO) -> None:
 def test_a_log_of_another_kind(logged: io.StringIO) -> None:
     with pytest.raises(OwnerError, match="HEARTH_LOG must be plain or json"):
         configure_log({"HEARTH_LOG": "xml"}, logged)
+
+
+def test_lines_of_requests_come_together_and_in_order(logged: io.StringIO) -> None:
+    """They wait a moment for each other; whatever is logged as usual comes behind them."""
+    configure_log({}, logged)
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, LineHandler)
+
+    async def requests() -> None:
+        handler.info("request", "request", {"path": "/one\n"})
+        handler.info("request", "request", {"path": "/two"})
+        assert logged.getvalue() == ""
+        logging.getLogger("hearth.request").warning("after")
+        assert len(logged.getvalue().splitlines()) == 3
+        handler.info("request", "request", {"path": "/three"})
+        while "three" not in logged.getvalue():
+            await asyncio.sleep(0.01)
+
+    asyncio.run(requests())
+    lines = [line.partition("Z ")[2] for line in logged.getvalue().splitlines()]
+    assert lines == [
+        "info    request: request path=/one\\n",
+        "info    request: request path=/two",
+        "warning request: after",
+        "info    request: request path=/three",
+    ]
+
+
+def test_lines_of_requests_for_programs(logged: io.StringIO) -> None:
+    """They look as all others; what waits when the log ends is written."""
+    configure_log({"HEARTH_LOG": "json"}, logged)
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, LineHandler)
+
+    async def request() -> None:
+        handler.info("request", "request", {"status": 200})
+
+    asyncio.run(request())
+    handler.close()
+    found = json.loads(logged.getvalue())
+    assert found.keys() == {"time", "level", "name", "message", "status"}
