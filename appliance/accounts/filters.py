@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+import orjson
 
 from appliance.errors import bad_json, not_found, too_large
 from appliance.protocol import canonical
@@ -14,10 +15,13 @@ from appliance.protocol.filters import Filter, read_filter
 from appliance.protocol.identifiers import is_room_id, is_user_id
 from appliance.storage import filters
 from appliance.storage.database import Database
+from appliance.storage.lru import Lru
 
 MAX_FILTER_BYTES = 64 * 1024
 MAX_FILTERS = 1000
 """Filters kept for one user; the oldest are dropped beyond that."""
+FILTERS_KEPT, LONGEST_KEPT = 500, 4096
+"""Filters that are kept parsed, and how long the text of one may be."""
 _MAX_NUMBER = 2**63 - 1
 
 
@@ -55,6 +59,22 @@ class Filters:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._parsed: Lru[tuple[str, str], Filter] = Lru(FILTERS_KEPT)
+
+    def parsed(self, user_id: str, text: str) -> Filter:
+        """A filter as a request names it: by its id, or as JSON. Parsed once; a kept filter never changes.
+
+        Raises:
+            MatrixError: 404 ``M_NOT_FOUND``.
+            ValueError: a sentence that says why the JSON is no filter.
+        """
+        key = ("" if text.startswith("{") else user_id, text)
+        found = self._parsed.get(key)
+        if found is None:
+            found = read_filter(orjson.loads(text) if text.startswith("{") else self.get(user_id, text))
+            if len(text) <= LONGEST_KEPT:
+                self._parsed.put(key, found)
+        return found
 
     async def keep(self, user_id: str, value: dict[str, Any]) -> str:
         """Keep a filter; answers its id, which equal filters of one user share.

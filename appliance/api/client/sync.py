@@ -3,13 +3,12 @@
 import asyncio
 from typing import cast
 
-import orjson
 from litestar import Controller
 from litestar.types import ASGIApp
 
 from appliance.accounts.filters import Filters
 from appliance.errors import invalid_param
-from appliance.protocol.filters import Filter, read_filter
+from appliance.protocol.filters import Filter
 from appliance.rooms.reading.serving import Asker
 from appliance.rooms.signs.person import State
 from appliance.rooms.signs.presence import STATES, Presence
@@ -87,8 +86,6 @@ class SyncApi(Controller):
         if not text:
             return Filter()
         try:
-            if text.startswith("{"):
-                return read_filter(orjson.loads(text))
-            return read_filter(self.filters.get(user_id, text))
+            return self.filters.parsed(user_id, text)
         except ValueError as error:
             raise invalid_param(f"The filter cannot be read: {error}") from error
