@@ -204,9 +204,7 @@ class Living:
             self.encrypting.parts,
             self.invite_rules,
         )
-        self.account_data = AccountData(database)
         owning.sessions.listeners.append(self.account_data)
-        self.push_rules = PushRules(database, self.account_data)
         self.receipts = Receipts(database, self.rooms, self.store, self.account_data, now_ms)
         self.receipts.changed.append(self.ephemeral.note)
         self.receipts.changed.append(lambda receipt, room, position: self.counts.forget(receipt.user_id, room.nid))
