@@ -28,7 +28,10 @@ class Receipt(Struct, frozen=True):
 
 
 def is_later(reads: Reads, room_id: str, event_id: str, other_id: str) -> bool:
-    """Whether an event comes after another in the history of a room; it does where the other has no place there."""
+    """Whether an event came after another, as syncs tell of them; it did where the other has no place in the room.
+
+    Who reads up to an event has read what they were shown before it, wherever it stands in the graph.
+    """
     one, other = _point(reads, room_id, event_id), _point(reads, room_id, other_id)
     return other is None or (one is not None and one > other)
 
@@ -89,11 +92,11 @@ def last_receipts(reads: Reads) -> list[tuple[str, int]]:
     return sorted(((room_id, last) for room_id, last in rows if last is not None), key=lambda row: row[1])
 
 
-def _point(reads: Reads, room_id: str, event_id: str) -> tuple[int, int] | None:
-    """(ordering, position) of an event in the history of a room; None where it has no place in it."""
+def _point(reads: Reads, room_id: str, event_id: str) -> int | None:
+    """The position of an event of a room; None where it has no place in it."""
     rows = reads.read(
-        "SELECT e.ordering, e.position FROM events e JOIN rooms r USING (room_nid)"
+        "SELECT e.position FROM events e JOIN rooms r USING (room_nid)"
         " WHERE e.event_id = ? AND r.room_id = ? AND e.position IS NOT NULL",
         (event_id, room_id),
     )
-    return rows[0] if rows else None
+    return rows[0][0] if rows else None

@@ -8,6 +8,7 @@ from appliance.protocol.filters import Filter
 from appliance.rooms.incoming.accepting import Verdict
 from appliance.rooms.reading.serving import Asker
 from appliance.rooms.room import Room
+from appliance.rooms.signs.receipts import READ
 from appliance.storage.tokens import SyncToken
 from appliance.sync.sections import Options
 from tests.federation.house import ALICE, MALLORY, House
@@ -52,6 +53,25 @@ async def test_messages_from_elsewhere_are_counted(home: House) -> None:
     assert unread(home, room) == (0, 0)
     assert home.owning.database.read("SELECT COUNT(*) FROM notifications") == [(0,)]
     assert home.owning.database.read("SELECT COUNT(*) FROM personal_notifications") == [(0,)]
+
+
+@in_house
+async def test_what_comes_late_is_read_when_it_is_seen(home: House) -> None:
+    """An event on an older branch that arrives last is unread, and a receipt for it reads it."""
+    room = await home.with_mallory()
+    early = room.published.extremities[0]
+    for word in ("one", "two", "three"):
+        heard = home.remote.event(room, "m.room.message", text(word))
+        assert await home.accepting.accept(room.room_id, heard.pdu) is Verdict.ACCEPTED
+    await home.living.receipts.read(ALICE, room.room_id, READ, heard.event_id)
+    assert unread(home, room) == (0, 0)
+    late = home.remote.event(room, "m.room.message", text("late"), parents=[early.event_id], depth=early.ordering + 1)
+    assert await home.accepting.accept(room.room_id, late.pdu) is Verdict.ACCEPTED
+    assert unread(home, room) == (1, 0)
+    await home.living.receipts.read(ALICE, room.room_id, READ, late.event_id)
+    assert unread(home, room) == (0, 0)
+    await home.living.receipts.read(ALICE, room.room_id, READ, heard.event_id)
+    assert unread(home, room) == (0, 0)
 
 
 @in_two_houses
