@@ -122,6 +122,44 @@ def user_reset_password(data: Path, username: str, ask_password: bool) -> None:
     _show_account(_command(data, "user_reset_password", username=username, password=password), "has a new password")
 
 
+@main.group()
+def federation() -> None:
+    """Other servers."""
+
+
+@federation.command("list")
+@DATA
+def federation_list(data: Path) -> None:
+    """Print one server a line: how it goes with it, and what is the matter where something is."""
+    for server in _command(data, "federation_list"):
+        click.echo(_server_line(server))
+
+
+@federation.command("retry")
+@DATA
+@click.argument("server", default="")
+def federation_retry(data: Path, server: str) -> None:
+    """Try a server that does not answer again now, or all of them."""
+    tried = _command(data, "federation_retry", server=server)["servers"]
+    click.echo("Trying " + ", ".join(tried) + "." if tried else "Every server answers: there is none to try again.")
+
+
+@federation.command("block")
+@DATA
+@click.argument("servers")
+def federation_block(data: Path, servers: str) -> None:
+    """Talk no more with a server, or with all of a pattern such as "*.example.org"."""
+    click.echo(f"This server talks no more with {_command(data, 'federation_block', servers=servers)['servers']}.")
+
+
+@federation.command("allow")
+@DATA
+@click.argument("servers")
+def federation_allow(data: Path, servers: str) -> None:
+    """Take back a block, word for word as it was ordered."""
+    click.echo(f"This server may talk with {_command(data, 'federation_allow', servers=servers)['servers']}.")
+
+
 @main.command()
 @DATA
 @click.option("--limit", default=50, show_default=True, help="How many, the last first.")
@@ -175,6 +213,26 @@ def _show_account(result: dict[str, Any], what: str) -> None:
         click.echo(f"Password: {result['password']}")
 
 
+def _server_line(server: dict[str, Any]) -> str:
+    """One line about another server."""
+    parts = [server["state"]]
+    if server["failing_since_ts"]:
+        parts.append(f"since {_moment(server['failing_since_ts'])} ({server['last_error']})")
+        parts.append(f"tried again {_moment(server['retry_ts'])}" if server["retry_ts"] else "tried again now")
+    if server["waiting"]:
+        parts.append(f"waiting: {server['waiting']}")
+    if server["last_success_ts"]:
+        parts.append(f"last answered {_moment(server['last_success_ts'])}")
+    return f"{server['server']}  " + ", ".join(parts)
+
+
+def _moment(milliseconds: int) -> str:
+    """A time as a person reads it, in the machine's own zone."""
+    import datetime
+
+    return datetime.datetime.fromtimestamp(milliseconds / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
 def _command(data: Path, name: str, *, fresh: bool = False, **arguments: Any) -> Any:
     """Run one of the owner's commands: in the running server by its socket, else here under the folder's lock.
 
@@ -211,7 +269,7 @@ async def _offline(data: Path, name: str, arguments: dict[str, Any]) -> Any:
     from appliance.app import offline
 
     async with offline(data) as commands:
-        return await commands.as_mapping()[name](**arguments)
+        return await commands[name](**arguments)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Running:
     def __init__(self, hearth: Hearth, folder: DataFolder, addresses: Addresses) -> None:
         self.hearth = hearth
         self.listeners = Listeners(hearth.application, folder.path)
-        self.socket = OwnerSocket(folder, hearth.owning.commands.as_mapping())
+        self.socket = OwnerSocket(folder, hearth.commands)
         self._addresses = addresses
         self._changes: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -46,6 +46,7 @@ class Running:
         hearth, setup = self.hearth, self.hearth.owning.setup
         if not setup.is_finished:
             hearth.owning.claim.renew()
+        await hearth.living.reaching.start()
         await self._agree()
         hearth.certificates.on_change.append(lambda _: self._changed.set())
         setup.on_reach.append(self._changed.set)
@@ -77,7 +78,7 @@ class Running:
                 hearth.living.profiles.settled,
                 hearth.living.departures.settled,
                 hearth.between.stop,
-                hearth.federating.stop,
+                hearth.living.reaching.stop,
                 hearth.owning.close,
             ],
         )

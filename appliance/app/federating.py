@@ -3,11 +3,10 @@
 from appliance.app.clock import now_ms
 from appliance.app.living import Living
 from appliance.app.owning import Owning
-from appliance.federation.client import FederationClient
 from appliance.federation.keyring import Keyring
 from appliance.federation.keys import PublishedKeys
 from appliance.federation.notary import Notary
-from appliance.federation.policy import Policy
+from appliance.federation.overview import Overview
 from appliance.federation.signed import SignedRequests
 from appliance.rooms.graph.resolving import Resolving
 from appliance.rooms.incoming.accepting import Accepting
@@ -25,12 +24,16 @@ class Federating:
 
     def __init__(self, owning: Owning, living: Living) -> None:
         database, settings = owning.database, owning.settings
-        self.policy = Policy(settings)
-        self.client = FederationClient(settings, living.identity, self.policy)
-        self.keyring = Keyring(database, settings, self.client, owning.keys, self.policy, now_ms)
-        self.signed = SignedRequests(settings, self.policy, self.keyring)
+        reaching = living.reaching
+        self.policy, self.client = reaching.policy, reaching.client
+        self.keyring = Keyring(database, settings, self.client, owning.keys, reaching.policy, now_ms)
+        self.signed = SignedRequests(settings, reaching.policy, self.keyring)
+        self.signed.contacts.append(reaching.standing.contacted)
         self.published = PublishedKeys(living.identity, owning.keys, now_ms)
         self.notary = Notary(living.identity, self.published, self.keyring, now_ms)
+        self.overview = Overview(
+            database, settings, reaching.policy, reaching.standing, reaching.outbox.waiting_for, now_ms
+        )
         self.judging = Judging(database, living.numbers, living.store, Resolving(database))
         self.accepting = Accepting(
             database,
@@ -53,7 +56,3 @@ class Federating:
             self.keyring,
             living.purging.kept,
         )
-
-    async def stop(self) -> None:
-        """Let go of the connections to other servers."""
-        self.client.close()

@@ -1,18 +1,23 @@
 """Everything below the listeners, made once out of an open database, and the owner's commands without a server."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from litestar import Controller
 
 from appliance.app.between import Between
+from appliance.app.clock import now_ms
 from appliance.app.controllers import client_controllers
 from appliance.app.federating import Federating
 from appliance.app.federation_controllers import federation_controllers
 from appliance.app.living import Living
 from appliance.app.owning import Owning
-from appliance.owner.commands import OwnerCommands
+from appliance.federation.overview import Overview
+from appliance.federation.policy import Policy
+from appliance.federation.standing import Standing
+from appliance.owner.commands import Command
+from appliance.owner.servers import ServerCommands
 from appliance.server.addresses import Addresses
 from appliance.server.application import build_application
 from appliance.server.folder import DataFolder
@@ -21,6 +26,7 @@ from appliance.server.limits import Limits
 from appliance.server.outer import Outer
 from appliance.server.waiting import EndedLogins, Waiting
 from appliance.storage.database import Database
+from appliance.storage.destinations import count_lacking
 from appliance.tls.challenges import Challenges
 from appliance.tls.issuance import Issuance
 from appliance.tls.store import Certificates
@@ -53,6 +59,10 @@ class Hearth:
         self.certificates = Certificates(database, settings)
         self.issuance = Issuance(database, settings, self.certificates, self.challenges)
         self.wizard = Wizard(self.owning.setup, settings, self.issuance, self.certificates, _ports(addresses))
+        self.commands: Mapping[str, Command] = {
+            **self.owning.commands.as_mapping(),
+            **ServerCommands(self.federating.overview, running=True).as_mapping(),
+        }
         self.application = self._application()
 
     def controllers(self) -> list[type[Controller]]:
@@ -76,8 +86,8 @@ class Hearth:
 
 
 @contextlib.asynccontextmanager
-async def offline(data: Path) -> AsyncIterator[OwnerCommands]:
-    """The owner's commands while no server runs, under the data folder's lock.
+async def offline(data: Path) -> AsyncIterator[Mapping[str, Command]]:
+    """The owner's commands by their names while no server runs, under the data folder's lock.
 
     Args:
         data: the data folder.
@@ -89,7 +99,13 @@ async def offline(data: Path) -> AsyncIterator[OwnerCommands]:
         database = await Database.open(folder.database)
         try:
             owning = Owning(database, folder.path)
-            yield owning.commands
+            standing = Standing(database, now_ms)
+            overview = Overview(
+                *(database, owning.settings, Policy(owning.settings), standing),
+                lambda server: count_lacking(database, server),
+                now_ms,
+            )
+            yield {**owning.commands.as_mapping(), **ServerCommands(overview, running=False).as_mapping()}
             await owning.sessions.close()
         finally:
             await database.close()

@@ -8,6 +8,7 @@ from appliance.accounts.push_rules import PushRules
 from appliance.app.clock import now_ms
 from appliance.app.encrypting import Encrypting
 from appliance.app.owning import Owning
+from appliance.app.reaching import Reaching
 from appliance.app.sliding import Sliding
 from appliance.federation.keys import ServerIdentity
 from appliance.push.audience import Audiences
@@ -81,6 +82,7 @@ class Living:
         self.numbers = Numbers(database)
         self.store = EventStore(database)
         self.rooms = Rooms(database, self.store)
+        self.reaching = Reaching(owning, self.identity, self.store)
         self.standings = Standings(database, self.store)
         self.transactions = Transactions(database, now_ms)
         self.visibility = Visibility(database, self.store)
@@ -137,6 +139,7 @@ class Living:
             self.encrypting.lists,
             self.encrypting.remote_lists,
             self.notifier,
+            self.reaching.outbox,
         )
         self.appender = Appender(self.numbers, self.rooms, self.store, self.identity, now_ms, contributors)
         self.aliases = Aliases(database, self.rooms, self.appender, self.identity)

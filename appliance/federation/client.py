@@ -49,7 +49,7 @@ _AGENT = f"Hearth/{VERSION}".encode()
 
 
 class Watch(Protocol):
-    """Whoever wants to know how requests go (``destination.py``)."""
+    """Whoever wants to know how requests go (``standing.py``)."""
 
     def before(self, destination: str) -> None:
         """Called before a request; raises ``Unreachable`` where it is not to be sent now."""
@@ -121,7 +121,7 @@ class FederationClient:
             Refused: where the answer was no.
         """
         ask = self._ask(destination, method, path, query, content, signed)
-        with self._watched(destination, urgent):
+        with self._watched(destination, urgent, watched=signed):
             try:
                 async with asyncio.timeout(timeout):
                     return await self._asked(destination, ask, max_bytes)
@@ -202,10 +202,14 @@ class FederationClient:
         return _Ask(method, target, body or b"", line)
 
     @contextmanager
-    def _watched(self, destination: str, urgent: bool) -> Iterator[None]:
-        """See that a server may be asked, and tell the watch how it went."""
+    def _watched(self, destination: str, urgent: bool, *, watched: bool = True) -> Iterator[None]:
+        """See that a server may be asked, and tell the watch how it went.
+
+        Of what is asked without a signature (keys) it is told nothing: anybody can make us ask servers that there are
+        not for their keys.
+        """
         self._policy.may_ask(destination)
-        watch = self.watch
+        watch = self.watch if watched else None
         if watch is None:
             yield
             return

@@ -47,24 +47,18 @@ def order(monkeypatch: pytest.MonkeyPatch) -> Order:
     """Stand-ins for the application and the socket that take one order."""
     taken = Order()
 
-    class Commands:
-        """Every command there is."""
+    def command(name: str) -> Any:
+        async def run(**arguments: Any) -> Any:
+            return taken.take("offline", name, arguments)
 
-        def as_mapping(self) -> dict[str, Any]:
-            names = ("setup", "claim_code", "user_add", "user_list", "user_reset_password")
-
-            def command(name: str) -> Any:
-                async def run(**arguments: Any) -> Any:
-                    return taken.take("offline", name, arguments)
-
-                return run
-
-            return {name: command(name) for name in names}
+        return run
 
     @asynccontextmanager
-    async def offline(data: Path) -> AsyncIterator[Commands]:
+    async def offline(data: Path) -> AsyncIterator[dict[str, Any]]:
+        users = ("setup", "claim_code", "user_add", "user_list", "user_reset_password")
+        servers = ("federation_list", "federation_retry", "federation_block", "federation_allow")
         with DataFolder(data):  # as the real one: fails where the command line still holds the lock
-            yield Commands()
+            yield {name: command(name) for name in (*users, *servers)}
 
     def ask(folder: DataFolder, command: str, arguments: dict[str, Any]) -> Any:
         return taken.take("socket", command, arguments)
@@ -207,3 +201,32 @@ def test_a_wrong_folder_is_named_and_not_made(order: Order, tmp_path: Path, argu
     assert f"There is no Hearth in {tmp_path / 'typo'}" in result.stderr
     assert not (tmp_path / "typo").exists()
     assert not order.name
+
+
+def test_other_servers(order: Order, data: Path) -> None:
+    at = str(data)
+    known = {"last_success_ts": 0, "failing_since_ts": 0, "retry_ts": 0, "last_error": "", "waiting": 0}
+    order.result = [
+        {**known, "server": "fine.test", "state": "fine", "last_success_ts": 86_400_000 * 20_000},
+        {
+            **known,
+            "server": "dead.test",
+            "state": "failing",
+            "failing_since_ts": 86_400_000 * 20_000,
+            "last_error": "Nothing answers.",
+            "waiting": 3,
+        },
+    ]
+    fine, dead = hearth("federation", "list", "--data", at).output.splitlines()
+    assert order.name == "federation_list"
+    assert fine.startswith("fine.test  fine, last answered 2024-10-0")
+    assert dead.startswith("dead.test  failing, since 2024-10-0")
+    assert dead.endswith(" (Nothing answers.), tried again now, waiting: 3")
+    order.result = {"servers": ["dead.test"]}
+    assert hearth("federation", "retry", "--data", at).output == "Trying dead.test.\n"
+    assert (order.name, order.arguments) == ("federation_retry", {"server": ""})
+    order.result = {"servers": "*.test"}
+    assert hearth("federation", "block", "*.test", "--data", at).output == "This server talks no more with *.test.\n"
+    assert (order.name, order.arguments) == ("federation_block", {"servers": "*.test"})
+    assert hearth("federation", "allow", "*.test", "--data", at).output == "This server may talk with *.test.\n"
+    assert (order.name, order.arguments) == ("federation_allow", {"servers": "*.test"})

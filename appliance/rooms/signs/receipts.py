@@ -84,6 +84,18 @@ class Receipts:
 
         await self._database.write(lambda tx: put_receipt(tx, receipt), published=published)
 
+    async def take(self, room: Room, user_id: str, event_id: str, thread_id: str, data: dict[str, Any]) -> None:
+        """Take in the public receipt of a user of another server, who is in the room.
+
+        Args:
+            room: the room.
+            user_id: the user.
+            event_id: up to where they have read; it need not be here yet.
+            thread_id: the root of a thread, ``main``, or empty.
+            data: ``ts``, and ``thread_id`` where there is one.
+        """
+        await self.keep(room, Receipt(room.room_id, user_id, READ, thread_id, event_id, orjson.dumps(data).decode()))
+
     async def mark(self, user_id: str, room_id: str, event_id: str, *, backwards: bool = False) -> None:
         """Move a user's fully-read marker. An event that is not known in the room changes nothing.
 

@@ -14,6 +14,8 @@ from appliance.rooms.snapshot import Step
 
 LONGEST_MS = 30_000
 """How long somebody types without their client saying so again; what clients ask for beyond that is cut."""
+LONGEST_AWAY_MS = 60_000
+"""The same for users of other servers, which say so again after forty seconds."""
 
 _ASIDE = frozenset({"m.reaction", "m.room.redaction"})
 """What people send in the middle of typing something else."""
@@ -38,12 +40,14 @@ class Typing:
 
     Attributes:
         changed: called with the room after a change that is not part of a commit.
+        said: called with room id, user and whether they type, each time that this begins, goes on or ends.
     """
 
     def __init__(self, rooms: Rooms, serial: Serial) -> None:
         self._known = rooms
         self._serial = serial
         self.changed: list[Callable[[Room], None]] = []
+        self.said: list[Callable[[str, str, bool], None]] = []
         self._rooms: OrderedDict[str, _Typists] = OrderedDict()
         """By room id, the one that changed last at the end."""
 
@@ -72,7 +76,14 @@ class Typing:
         if timeout_ms is None:
             self.stop(room, user_id)
         else:
-            self.start(room, user_id, timeout_ms)
+            self.start(room, user_id, min(timeout_ms, LONGEST_MS))
+
+    def take(self, user_id: str, room: Room, typing: bool) -> None:
+        """Note what another server says of a user of its own, who must be in the room."""
+        if typing and room.published.members.of(user_id) == "join":
+            self.start(room, user_id, LONGEST_AWAY_MS)
+        else:
+            self.stop(room, user_id)
 
     def start(self, room: Room, user_id: str, timeout_ms: int) -> None:
         """Somebody types for so many milliseconds; going on to type is no change."""
@@ -80,8 +91,9 @@ class Typing:
         timer = typists.timers.get(user_id)
         if timer is not None:
             timer.cancel()
-        seconds = max(0, min(timeout_ms, LONGEST_MS)) / 1000
+        seconds = max(0, timeout_ms) / 1000
         typists.timers[user_id] = asyncio.get_running_loop().call_later(seconds, self.stop, room, user_id)
+        self._say(room.room_id, user_id, True)
         if timer is None:
             self._number(room.room_id)
             self._tell(room)
@@ -127,8 +139,13 @@ class Typing:
         if timer is None:
             return False
         timer.cancel()
+        self._say(room_id, user_id, False)
         self._number(room_id)
         return True
+
+    def _say(self, room_id: str, user_id: str, typing: bool) -> None:
+        for callback in self.said:
+            callback(room_id, user_id, typing)
 
     def _number(self, room_id: str) -> None:
         self._rooms[room_id].serial = self._serial.next()

@@ -1,0 +1,63 @@
+"""Which servers share rooms with a user; a contributor, since people come and go."""
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from collections.abc import Set as AbstractSet
+
+from appliance.protocol.identifiers import server_of
+from appliance.rooms.graph.appending import Identity, Statement
+from appliance.rooms.snapshot import Step
+from appliance.storage import destinations as rows
+from appliance.storage.database import Database
+from appliance.storage.lru import Lru
+
+ROOMS_KEPT = 1000
+
+
+class Neighbours:
+    """The servers in rooms, by the rooms' numbers.
+
+    Args:
+        database: where memberships are.
+        identity: which server is no neighbour, being this one.
+        rooms_of: the numbers of the rooms that a user is in.
+    """
+
+    def __init__(self, database: Database, identity: Identity, rooms_of: Callable[[str], Collection[int]]) -> None:
+        self._database = database
+        self._identity = identity
+        self._rooms_of = rooms_of
+        self._servers: Lru[int, Counter[str]] = Lru(ROOMS_KEPT)
+
+    def of_room(self, room_nid: int) -> AbstractSet[str]:
+        """The servers of those who are in a room, this one included; not to be changed."""
+        found = self._servers.get(room_nid)
+        if found is None:
+            found = Counter(dict(rows.servers_in(self._database, room_nid)))
+            self._servers.put(room_nid, found)
+        return found.keys()
+
+    def of_user(self, user_id: str) -> set[str]:
+        """The other servers that share a room with a user."""
+        found: set[str] = set()
+        for room_nid in self._rooms_of(user_id):
+            found |= self.of_room(room_nid)
+        found.discard(self._identity.server_name)
+        return found
+
+    def prepare(self, step: Step) -> Statement | None:
+        """Nothing to store."""
+        return None
+
+    def published(self, step: Step, position: int) -> None:
+        """Note who came and went."""
+        found = self._servers.get(step.room_nid)
+        if found is None:
+            return
+        for user_id in step.members_changed:
+            change = (step.after.members.of(user_id) == "join") - (step.before.members.of(user_id) == "join")
+            if change:
+                server = server_of(user_id)
+                found[server] += change
+                if found[server] <= 0:
+                    del found[server]

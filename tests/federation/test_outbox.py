@@ -1,0 +1,354 @@
+"""What is sent to other servers: to whom, in which order, and what becomes of it when they do not answer."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from appliance.federation.failures import Refused, Unreachable
+from appliance.protocol import canonical
+from appliance.rooms.room import Room
+from appliance.rooms.snapshot import Transaction
+from appliance.storage import destinations as rows
+from tests.federation.house import ALICE, ELSEWHERE, MALLORY, House, Remote, house
+
+THIRD = "third.example"
+
+
+class Peers:
+    """All other servers at once: take transactions, or fail as they are told."""
+
+    def __init__(self) -> None:
+        self.down: set[str] = set()
+        self.refusing: set[str] = set()
+        self.held: dict[str, asyncio.Event] = {}
+        self.transactions: dict[str, list[dict[str, Any]]] = {}
+        self.ids: list[str] = []
+        self.tries = 0
+
+    async def request(self, destination: str, method: str, path: str, *, content: bytes, **more: Any) -> dict[str, Any]:
+        self.tries += 1
+        assert (method, path.rpartition("/")[0]) == ("PUT", "/_matrix/federation/v1/send")
+        transaction = orjson.loads(content)
+        assert canonical.encode(transaction) == content
+        assert len(transaction["pdus"]) <= 50
+        assert len(transaction.get("edus", [])) <= 100
+        if destination in self.held:
+            await self.held[destination].wait()
+        await asyncio.sleep(0)
+        if destination in self.down:
+            raise Unreachable("Nothing answers.")
+        if destination in self.refusing:
+            raise Refused(403, "M_FORBIDDEN", "No.")
+        self.ids.append(path.rpartition("/")[2])
+        self.transactions.setdefault(destination, []).append(transaction)
+        return {"pdus": {}}
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def texts(self, server: str = ELSEWHERE) -> list[str]:
+        """What a server was told, in order."""
+        return [
+            pdu["content"]["body"]
+            for one in self.transactions.get(server, ())
+            for pdu in one["pdus"]
+            if "body" in pdu["content"]
+        ]
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for something that comes by itself."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Stage:
+    """A house whose way to other servers leads to ``Peers``."""
+
+    def __init__(self, house: House, peers: Peers) -> None:
+        self.house, self.peers = house, peers
+        self.reaching = house.living.reaching
+        self.outbox, self.standing = self.reaching.outbox, self.reaching.standing
+        client = self.reaching.client
+        client.request = self._request  # type: ignore[method-assign]
+        self.now = 1_800_000_000_000
+        self.standing._now_ms = lambda: self.now
+        self.standing._spread = lambda: 1.0
+
+    async def _request(self, destination: str, *named: Any, **more: Any) -> dict[str, Any]:
+        try:
+            answer = await self.peers.request(destination, *named, **more)
+        except Unreachable as error:
+            self.standing.after(destination, error.sentence)
+            raise
+        except Refused:
+            self.standing.after(destination, "")
+            raise
+        self.standing.after(destination, "")
+        return answer
+
+    async def say(self, room: Room, text: str) -> None:
+        transaction = Transaction(user_id=ALICE, device_id="D", scope="send", transaction_id=f"{room.nid} {text}")
+        await self.house.living.sending.send(ALICE, room.room_id, "m.room.message", {"body": text}, transaction)
+
+    async def room(self, *servers: str) -> Room:
+        """A room of Alice's with somebody of each of those servers."""
+        room = await self.house.room()
+        for server in servers:
+            remote = self.house.remote if server == ELSEWHERE else Remote(server)
+            self.ring(remote)
+            user = f"@mallory:{server}"
+            join = remote.event(room, "m.room.member", {"membership": "join"}, user, sender=user)
+            await self.house.accepting.accept(room.room_id, join.pdu)
+        return room
+
+    def ring(self, remote: Remote) -> None:
+        """Know a server's key."""
+        self.house.accepting._signatures.know(remote.name, remote.key)  # type: ignore[attr-defined]
+
+    def later(self, seconds: float) -> None:
+        """Let time pass for the waits, and try whoever is due."""
+        self.now += int(seconds * 1000)
+        for destination in list(self.outbox._destinations.values()):
+            if destination.behind and not self.standing.wait_ms(destination.server):
+                destination.wake()
+
+    @property
+    def behind(self) -> list[str]:
+        return [row.server_name for row in self.standing.behind()]
+
+    def noted(self, server: str = ELSEWHERE) -> dict[int, int]:
+        return rows.lacking(self.house.owning.database, server, 1000)
+
+
+def play(tmp_path: Path, story: Callable[[Stage], Any], peers: Peers | None = None, *, start: bool = True) -> None:
+    """Play a story in a house, which may be there already."""
+
+    async def live() -> None:
+        async with house(tmp_path) as found:
+            stage = Stage(found, peers or Peers())
+            if start:
+                await stage.reaching.start()
+            await story(stage)
+            await stage.reaching.stop()
+
+    asyncio.run(live())
+
+
+def test_events_go_to_the_servers_in_the_room_in_order(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        room, alone = await stage.room(ELSEWHERE, THIRD), await stage.room()
+        await stage.say(alone, "to nobody")
+        await asyncio.gather(*(stage.say(room, f"{number}") for number in range(120)))
+        peers = stage.peers
+        await until(lambda: len(peers.texts()) == len(peers.texts(THIRD)) == 120)
+        sent = [stage.house.events_of(ALICE)]
+        order = [
+            event.content["body"] for event in sent[0] if event.room_id == room.room_id and "body" in event.content
+        ]
+        assert peers.texts() == peers.texts(THIRD) == order
+        assert len(set(peers.ids)) == len(peers.ids) < 60
+        assert not stage.behind
+        commits = stage.house.owning.database.commits
+        await stage.say(room, "one more")
+        await until(lambda: peers.texts()[-1] == "one more")
+        assert stage.house.owning.database.commits == commits + 1  # the message itself
+
+    play(tmp_path, story)
+
+
+def test_who_is_removed_hears_of_it_and_nothing_after_it(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        room = await stage.room(ELSEWHERE, THIRD)
+        await stage.say(room, "before")
+        await stage.house.living.membership.kick(ALICE, room.room_id, MALLORY, None)
+        await stage.say(room, "after")
+        await until(lambda: stage.peers.texts(THIRD) == ["before", "after"])
+        await until(lambda: len(stage.peers.transactions[ELSEWHERE]) >= 1)
+        told = [pdu for one in stage.peers.transactions[ELSEWHERE] for pdu in one["pdus"]]
+        assert [pdu["content"] for pdu in told] == [{"body": "before"}, {"membership": "leave"}]
+
+    play(tmp_path, story)
+
+
+def test_what_others_made_is_not_sent_but_passed_on_where_that_is_asked_for(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        room = await stage.room(ELSEWHERE, THIRD)
+        remote = Remote("fourth.example")
+        stage.ring(remote)
+        user = "@new:fourth.example"
+        join = remote.event(room, "m.room.member", {"membership": "join"}, user, sender=user)
+        with stage.outbox.relaying(join.event_id, "fourth.example"):
+            await stage.house.accepting.accept(room.room_id, join.pdu)
+        await until(lambda: set(stage.peers.transactions) == {ELSEWHERE, THIRD})
+        for server in (ELSEWHERE, THIRD):
+            (transaction,) = stage.peers.transactions[server]
+            assert [pdu["sender"] for pdu in transaction["pdus"]] == [user]
+
+    play(tmp_path, story)
+
+
+def test_a_server_that_is_away_for_a_thousand_events_is_told_the_newest_of_each_room(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        peers = stage.peers
+        rooms = [await stage.room(ELSEWHERE, THIRD) for _ in range(3)]
+        peers.down.add(ELSEWHERE)
+        for number in range(1000):
+            await stage.say(rooms[number % 3], f"{number}")
+        await until(lambda: len(peers.texts(THIRD)) == 1000)
+        assert stage.behind == [ELSEWHERE]
+        assert peers.tries < 1200
+        await stage.outbox._mark()
+        assert len(stage.noted()) == 3
+        database = stage.house.owning.database
+        assert rows.mark(database) == database.position  # a dead server pins nothing
+        row = stage.standing.row(ELSEWHERE)
+        assert (row.failures, row.last_error, row.failing_since_ts) == (1, "Nothing answers.", stage.now)
+        peers.down.clear()
+        stage.later(3)
+        assert peers.texts() == []
+        stage.later(3)
+        await until(lambda: not stage.behind)
+        assert sorted(peers.texts()) == ["997", "998", "999"]
+        assert stage.noted() == {}
+        await stage.say(rooms[0], "again")
+        await until(lambda: peers.texts()[-1] == "again")
+
+    play(tmp_path, story)
+
+
+def test_a_server_that_is_away_for_a_moment_misses_nothing(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        peers, room = stage.peers, await stage.room(ELSEWHERE)
+        peers.down.add(ELSEWHERE)
+        for number in range(10):
+            await stage.say(room, f"{number}")
+        await until(lambda: stage.behind)
+        peers.down.clear()
+        stage.standing.contacted(ELSEWHERE)
+        await until(lambda: not stage.behind)
+        assert peers.texts() == [f"{number}" for number in range(10)]
+
+    play(tmp_path, story)
+
+
+def test_waits_grow_and_a_contact_ends_them(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        peers, room = stage.peers, await stage.room(ELSEWHERE)
+        peers.down.add(ELSEWHERE)
+        await stage.say(room, "lost")
+        waits = []
+        for tries in range(1, 13):
+            await until(lambda tries=tries: stage.standing.row(ELSEWHERE).failures == tries)
+            await until(lambda: stage.outbox._destinations[ELSEWHERE]._task is None)
+            waits.append(stage.standing.wait_ms(ELSEWHERE) // 1000)
+            with pytest.raises(Unreachable, match="left alone"):
+                stage.standing.before(ELSEWHERE)
+            stage.later(waits[-1] - 1)
+            assert peers.tries == tries
+            stage.later(1)
+        assert waits == [5, 20, 60, 180, 600, 1800, 3600, 7200, 14400, 28800, 43200, 43200]
+        await until(lambda: peers.tries == 13)
+        await until(lambda: stage.outbox._destinations[ELSEWHERE]._task is None)
+        peers.down.clear()
+        stage.standing.contacted(ELSEWHERE)  # it has failed this very moment: no
+        assert peers.tries == 13
+        stage.now += 60_000
+        stage.standing.contacted(ELSEWHERE)
+        await until(lambda: peers.texts() == ["lost"])
+
+    play(tmp_path, story)
+
+
+def test_a_server_that_refuses_is_tried_again_too(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        peers, room = stage.peers, await stage.room(ELSEWHERE)
+        peers.refusing.add(ELSEWHERE)
+        await stage.say(room, "no")
+        await until(lambda: stage.behind)
+        assert stage.standing.row(ELSEWHERE).last_error == "It refused what was sent: 403 No."
+        peers.refusing.clear()
+        stage.later(6)
+        await until(lambda: peers.texts() == ["no"])
+
+    play(tmp_path, story)
+
+
+def test_what_was_not_sent_before_a_kill_is_sent_after_it_and_only_to_whom_it_was_for(tmp_path: Path) -> None:
+    peers = Peers()
+
+    async def before(stage: Stage) -> None:
+        room = await stage.room(ELSEWHERE, THIRD)
+        await stage.outbox._mark()
+        peers.held = {ELSEWHERE: asyncio.Event(), THIRD: asyncio.Event()}
+        await stage.say(room, "to both")
+        await stage.house.living.membership.kick(ALICE, room.room_id, MALLORY, None)
+        await stage.say(room, "to one")
+        for destination in stage.outbox._destinations.values():
+            await destination.stop()  # killed: nothing arrives, and the mark does not move
+        stage.outbox._running = False
+        await stage.house.owning.database.close()
+
+    async def killed() -> None:
+        async with house(tmp_path) as found:
+            stage = Stage(found, peers)
+            await stage.reaching.start()
+            await before(stage)
+
+    asyncio.run(killed())
+    peers.held = {}
+
+    async def after(stage: Stage) -> None:
+        await until(lambda: len(peers.texts(THIRD)) == 2)
+        assert peers.texts(THIRD) == ["to both", "to one"]
+        await until(lambda: peers.texts() == ["to both"])
+        kick = peers.transactions[ELSEWHERE][-1]["pdus"][-1]
+        assert kick["content"] == {"membership": "leave"}
+
+    play(tmp_path, after, peers)
+    told = len(peers.ids)
+
+    async def again(stage: Stage) -> None:
+        await asyncio.sleep(0.05)
+        assert len(peers.ids) == told  # an ordinary stop moves the mark
+
+    play(tmp_path, again, peers)
+
+
+def test_what_a_dead_server_lacks_survives_a_restart(tmp_path: Path) -> None:
+    peers = Peers()
+    peers.down.add(ELSEWHERE)
+
+    async def before(stage: Stage) -> None:
+        room = await stage.room(ELSEWHERE)
+        for number in range(200):
+            await stage.say(room, f"{number}")
+        await until(lambda: stage.behind)
+
+    play(tmp_path, before, peers)
+    peers.down.clear()
+
+    async def after(stage: Stage) -> None:
+        assert stage.behind == [ELSEWHERE]
+        assert len(stage.noted()) == 1
+        stage.standing.contacted(ELSEWHERE)
+        await until(lambda: not stage.behind)
+        assert peers.texts() == ["199"]
+
+    play(tmp_path, after, peers)
+
+
+def test_a_blocked_server_is_sent_nothing(tmp_path: Path) -> None:
+    async def story(stage: Stage) -> None:
+        room = await stage.room(ELSEWHERE, THIRD)
+        stage.house.owning.settings.federation_blocked_servers = [ELSEWHERE]
+        await stage.say(room, "not for them")
+        await until(lambda: stage.peers.texts(THIRD) == ["not for them"])
+        assert ELSEWHERE not in stage.peers.transactions
+
+    play(tmp_path, story)
