@@ -160,6 +160,13 @@ def federation_allow(data: Path, servers: str) -> None:
     click.echo(f"This server may talk with {_command(data, 'federation_allow', servers=servers)['servers']}.")
 
 
+@federation.command("new-key")
+@DATA
+def federation_new_key(data: Path) -> None:
+    """Sign with a new key from now on, where somebody else may have seen the old one."""
+    click.echo(f"This server signs with the key {_command(data, 'federation_new_key')['key']} from now on.")
+
+
 @main.command()
 @DATA
 @click.option("--limit", default=50, show_default=True, help="How many, the last first.")

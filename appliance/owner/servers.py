@@ -25,16 +25,37 @@ class Servers(Protocol):
         """Talk with them."""
 
 
+class Key(Protocol):
+    """A key that signs."""
+
+    @property
+    def key_id(self) -> str:
+        """Its id."""
+
+
+class Keys(Protocol):
+    """This server's signing keys."""
+
+    @property
+    def current(self) -> Key | None:
+        """The key that signs; None before the set-up made one."""
+
+    async def rotate(self) -> Key:
+        """Sign with a new key from now on."""
+
+
 class ServerCommands:
     """The owner's commands about other servers.
 
     Args:
         servers: the others.
+        keys: what this server signs with.
         running: whether a server runs that could try them.
     """
 
-    def __init__(self, servers: Servers, *, running: bool) -> None:
+    def __init__(self, servers: Servers, keys: Keys, *, running: bool) -> None:
         self._servers = servers
+        self._keys = keys
         self._running = running
 
     def as_mapping(self) -> Mapping[str, Command]:
@@ -44,6 +65,7 @@ class ServerCommands:
             "federation_retry": self.federation_retry,
             "federation_block": self.federation_block,
             "federation_allow": self.federation_allow,
+            "federation_new_key": self.federation_new_key,
         }
 
     async def federation_list(self) -> list[dict[str, Any]]:
@@ -68,6 +90,12 @@ class ServerCommands:
         """Talk with servers that were blocked: ``servers``, the glob."""
         await self._servers.allow(_glob(servers))
         return {"servers": servers}
+
+    async def federation_new_key(self) -> dict[str, Any]:
+        """Sign with a new key: ``key``, its id. For a key that somebody else may have seen."""
+        if self._keys.current is None:
+            raise OwnerError("This Hearth is not set up yet, so it has no key that could be replaced.")
+        return {"key": (await self._keys.rotate()).key_id}
 
 
 def _glob(text: str) -> str:

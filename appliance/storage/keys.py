@@ -48,6 +48,17 @@ class SigningKeys:
             self._current = await self._database.write(lambda tx: _keep(tx, candidate, now))
         return self._current
 
+    async def rotate(self) -> SigningKey:
+        """Sign with a new key from now on; the one before ends now, and stays published for what it has signed."""
+        candidate, now = SigningKey.generate(), self._now()
+
+        def unit(tx: Tx) -> SigningKey:
+            tx.execute("UPDATE signing_keys SET ended_ts = ? WHERE ended_ts IS NULL", (now,))
+            return _keep(tx, candidate, now)
+
+        self._current = await self._database.write(unit)
+        return self._current
+
     def ended(self) -> list[EndedKey]:
         """The keys that have ended, the latest first."""
         rows = self._database.read(
