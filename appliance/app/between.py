@@ -10,6 +10,7 @@ from appliance.app.owning import Owning
 from appliance.federation.access import RoomAccess
 from appliance.federation.catching import Catching
 from appliance.federation.digging import Digging
+from appliance.federation.edus import EduInbox
 from appliance.federation.elsewhere import ThroughOthers
 from appliance.federation.handshakes import Handshakes
 from appliance.federation.inbox import Inbox
@@ -20,6 +21,7 @@ from appliance.federation.past import Past
 from appliance.federation.remote import Remote
 from appliance.federation.retracting import Retracting
 from appliance.federation.spaces import SpacesForServers
+from appliance.federation.spreading import Spreading
 from appliance.federation.telling import Telling
 from appliance.federation.templates import Templates
 from appliance.rooms.incoming.backfilling import Backfilling
@@ -28,13 +30,6 @@ from appliance.rooms.reading.elsewhere import ServerSight
 from appliance.rooms.reading.reaching import ReachingBack
 
 log = logging.getLogger("hearth.federation")
-
-
-class NoEdus:
-    """Passes over what is no event."""
-
-    async def receive(self, origin: str, edus: object) -> None:
-        """Do nothing."""
 
 
 class Between:
@@ -56,7 +51,9 @@ class Between:
         sight = ServerSight(database, living.store, living.visibility)
         self.past = Past(database, self.access, sight, lambda: identity.server_name, now_ms)
         self.templates = Templates(self.access, living.appender, living.admitting)
-        self.handshakes = Handshakes(database, self.access, accepting, living.admitting, identity)
+        self.handshakes = Handshakes(
+            database, self.access, accepting, living.admitting, identity, living.reaching.outbox
+        )
         self.invitations = Invitations(
             rooms, self.access, self.outside, keyring, identity, living.profiles, living.invite_rules
         )
@@ -92,12 +89,19 @@ class Between:
             identity,
         )
         self.reaching = ReachingBack(database, living.timeline, self.digging)
+        self.edus = EduInbox(rooms, self.access, living.typing, living.receipts, living.presence)
+        spreading = Spreading(
+            *(living.reaching.outbox, rooms, identity, self.access, living.presence, living.neighbours.of_user)
+        )
+        living.typing.said.append(spreading.typing)
+        living.receipts.changed.append(spreading.receipt)
+        living.presence.refreshed.append(spreading.presence)
         self.inbox = Inbox(
             database,
             rooms,
             self.access,
             accepting,
-            NoEdus(),
+            self.edus,
             self.catching,
             Retracting(self.outside, keyring, identity),
             identity,

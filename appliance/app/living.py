@@ -11,6 +11,7 @@ from appliance.app.owning import Owning
 from appliance.app.reaching import Reaching
 from appliance.app.sliding import Sliding
 from appliance.federation.keys import ServerIdentity
+from appliance.federation.neighbours import Neighbours
 from appliance.push.audience import Audiences
 from appliance.push.counts import Counts
 from appliance.push.judge import Judge
@@ -93,6 +94,7 @@ class Living:
         self.typing.changed.append(self.notifier.typing)
         self.company = Company(database)
         self.encrypting = Encrypting(owning, self.standings, self.company, self.notifier)
+        self.neighbours = Neighbours(database, self.identity, self.company.rooms_of)
         self.presence = Presence(self.company, serial, owning.settings, now_ms)
         self.presence.changed.append(
             lambda users: self.notifier.presence(users, self.company.rooms_of_all(users), self.company)
@@ -139,6 +141,7 @@ class Living:
             self.encrypting.lists,
             self.encrypting.remote_lists,
             self.notifier,
+            self.neighbours,
             self.reaching.outbox,
         )
         self.appender = Appender(self.numbers, self.rooms, self.store, self.identity, now_ms, contributors)

@@ -3,7 +3,8 @@
 Server-server API, "Joining Rooms", "Leaving Rooms" and "Knocking upon a room".
 """
 
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import orjson
 
@@ -24,6 +25,14 @@ from appliance.storage import state as state_rows
 from appliance.storage.database import Database, Reader
 
 
+class Relays(Protocol):
+    """Tells the other servers in a room (``outbox.py``)."""
+
+    def relaying(self, event_id: str, origin: str) -> AbstractContextManager[None]:
+        """Inside, an event that comes in is passed on to the other servers in its room."""
+        ...
+
+
 class Handshakes:
     """Takes such memberships in.
 
@@ -33,6 +42,7 @@ class Handshakes:
         accepting: judges events.
         admitting: who is let into restricted rooms.
         identity: as whom this server vouches.
+        relays: tells the other servers, which nobody else does.
     """
 
     def __init__(
@@ -42,12 +52,14 @@ class Handshakes:
         accepting: Accepting,
         admitting: Admitting,
         identity: Identity,
+        relays: Relays,
     ) -> None:
         self._database = database
         self._access = access
         self._accepting = accepting
         self._admitting = admitting
         self._identity = identity
+        self._relays = relays
 
     async def join(self, server: str, room_id: str, event_id: str, pdu: dict[str, Any]) -> bytes:
         """Let a user of another server in.
@@ -94,7 +106,8 @@ class Handshakes:
 
     async def _take_in(self, room: Room, event: Event, server: str) -> None:
         try:
-            verdict = await self._accepting.accept(room.room_id, event.pdu, server)
+            with self._relays.relaying(event.event_id, server):
+                verdict = await self._accepting.accept(room.room_id, event.pdu, server)
         except (InvalidEvent, Unacceptable) as problem:
             raise invalid_param(str(problem)) from problem
         row = event_rows.by_id(self._database, event.event_id)
