@@ -12,6 +12,7 @@ from appliance.federation.catching import Catching
 from appliance.federation.digging import Digging
 from appliance.federation.edus import EduInbox
 from appliance.federation.elsewhere import ThroughOthers
+from appliance.federation.encryption_queues import ListUpdates, Messages
 from appliance.federation.handshakes import Handshakes
 from appliance.federation.inbox import Inbox
 from appliance.federation.invitations import Invitations
@@ -96,6 +97,8 @@ class Between:
         living.typing.said.append(spreading.typing)
         living.receipts.changed.append(spreading.receipt)
         living.presence.refreshed.append(spreading.presence)
+        self.lists = living.remote_lists
+        self._carry_encryption(owning, living)
         self.inbox = Inbox(
             database,
             rooms,
@@ -126,8 +129,23 @@ class Between:
         self._accepting = accepting
         self._looking: asyncio.Task[None] | None = None
 
+    def _carry_encryption(self, owning: Owning, living: Living) -> None:
+        """Messages to devices and lists of devices, both ways."""
+        encrypting, outbox = living.encrypting, living.reaching.outbox
+        self.edus.takers["m.direct_to_device"] = lambda origin, content: encrypting.to_device.receive(
+            origin, dict(content)
+        )
+        self.edus.takers["m.device_list_update"] = self.lists.take_update
+        self.edus.takers["m.signing_key_update"] = self.lists.take_signing_keys
+        updates = ListUpdates(owning.database, encrypting.queries, self.lists.is_local, living.neighbours.of_user)
+        updates.waiting.append(outbox.look)
+        encrypting.lists.listeners.append(updates.changed)
+        encrypting.to_device.outgoing.append(outbox.look)
+        outbox.queues.extend((Messages(owning.database), updates))
+
     def start(self) -> None:
         """Go on with what waited before a restart."""
+        self.lists.start()
         self._looking = asyncio.get_running_loop().create_task(self._look(), name="looking at what waited")
 
     async def stop(self) -> None:
@@ -137,6 +155,7 @@ class Between:
             await asyncio.gather(self._looking, return_exceptions=True)
         await self.catching.stop()
         await self.digging.stop()
+        await self.lists.stop()
 
     async def _look(self) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from litestar import Controller
 
+from appliance.api.federation.devices import DevicesForServersApi
 from appliance.api.federation.events import EventsApi
 from appliance.api.federation.inviting import InvitingApi
 from appliance.api.federation.joining import JoiningApi
@@ -27,7 +28,9 @@ def federation_controllers(owning: Owning, living: Living, between: Between) -> 
         between: rooms that servers share.
     """
     shaking = {"templates": between.templates, "handshakes": between.handshakes}
+    encrypting = living.encrypting
     return [
+        bind(DevicesForServersApi, database=owning.database, queries=encrypting.queries, claims=encrypting.claims),
         bind(EventsApi, past=between.past),
         bind(InvitingApi, invitations=between.invitations),
         bind(JoiningApi, **shaking),

@@ -12,6 +12,7 @@ from appliance.app.reaching import Reaching
 from appliance.app.sliding import Sliding
 from appliance.federation.keys import ServerIdentity
 from appliance.federation.neighbours import Neighbours
+from appliance.federation.remote_lists import RemoteLists
 from appliance.push.audience import Audiences
 from appliance.push.counts import Counts
 from appliance.push.judge import Judge
@@ -93,7 +94,9 @@ class Living:
         self.typing = Typing(self.rooms, serial)
         self.typing.changed.append(self.notifier.typing)
         self.company = Company(database)
-        self.encrypting = Encrypting(owning, self.standings, self.company, self.notifier)
+        self.remote_lists = RemoteLists(database, self.reaching.client, self.identity, self.company.rooms_of)
+        self.encrypting = Encrypting(owning, self.standings, self.company, self.notifier, self.remote_lists)
+        self.remote_lists.lists = self.encrypting.lists
         self.neighbours = Neighbours(database, self.identity, self.company.rooms_of)
         self.presence = Presence(self.company, serial, owning.settings, now_ms)
         self.presence.changed.append(
@@ -141,6 +144,7 @@ class Living:
             self.encrypting.lists,
             self.encrypting.remote_lists,
             self.notifier,
+            self.remote_lists,
             self.neighbours,
             self.reaching.outbox,
         )

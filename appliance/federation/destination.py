@@ -20,7 +20,7 @@ from appliance.federation.signs import Signs
 from appliance.federation.standing import Standing
 from appliance.protocol import canonical
 from appliance.storage import destinations as rows
-from appliance.storage.database import Database, Reads, Tx
+from appliance.storage.database import Database, Tx
 
 log = logging.getLogger("hearth.federation.outbox")
 
@@ -38,7 +38,7 @@ KEPT_PENDING = 50
 class Queue(Protocol):
     """EDUs that a server must get; whoever makes them keeps them in the database."""
 
-    def servers(self, reads: Reads) -> Collection[str]:
+    def servers(self) -> Collection[str]:
         """For which servers something waits; asked at the start."""
         ...
 
@@ -48,6 +48,10 @@ class Queue(Protocol):
 
     def sent(self, tx: Tx, server: str, mark: Any) -> None:
         """In a unit: they arrived."""
+        ...
+
+    def arrived(self, server: str, mark: Any) -> None:
+        """On the loop, after that unit."""
         ...
 
 
@@ -294,6 +298,8 @@ class Destination:
                 queue.sent(tx, self.server, mark)
 
         await self._needs.database.write(unit)
+        for queue, mark in load.marks:
+            queue.arrived(self.server, mark)
         self._needs.moved()
 
     # Behind --------------------------------------------------------------------------------------------------------

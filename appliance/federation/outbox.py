@@ -205,7 +205,7 @@ class Outbox:
                     self._give(event, recipients)
         self._distributed = max(self._distributed, upto)
         for queue in self.queues:
-            for server in await self._database.reading(queue.servers):
+            for server in queue.servers():
                 self.look(server)
 
     async def stop(self) -> None:

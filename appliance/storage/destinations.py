@@ -1,6 +1,6 @@
 """Other servers as destinations: how it goes with each, and what those lack that are behind."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -115,6 +115,30 @@ def told(tx: Tx, server_name: str, events: Mapping[int, int]) -> None:
             "DELETE FROM outbox_rooms WHERE server_name = ? AND room_nid = ? AND event_nid <= ?",
             (server_name, room_nid, event_nid),
         )
+
+
+# Lists of devices ----------------------------------------------------------------------------------------------------
+
+
+def lists_due(reads: Reads) -> list[tuple[str, int]]:
+    """(server, position after which it lacks changes of local users' devices)."""
+    return [(row[0], row[1]) for row in reads.read("SELECT server_name, after FROM outbox_lists")]
+
+
+def note_lists(tx: Tx, servers: Collection[str], after: int) -> None:
+    """Note that servers lack changes after a position, unless they lack earlier ones."""
+    for server in servers:
+        tx.execute("INSERT OR IGNORE INTO outbox_lists VALUES (?, ?)", (server, after))
+
+
+def move_lists(tx: Tx, server: str, after: int) -> None:
+    """A server has all changes up to a position."""
+    tx.execute("UPDATE outbox_lists SET after = ? WHERE server_name = ?", (after, server))
+
+
+def drop_lists(tx: Tx, server: str, upto: int) -> None:
+    """A server lacks nothing, as far as a position is concerned."""
+    tx.execute("DELETE FROM outbox_lists WHERE server_name = ? AND after <= ?", (server, upto))
 
 
 # The mark ------------------------------------------------------------------------------------------------------------

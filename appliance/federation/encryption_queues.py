@@ -1,0 +1,160 @@
+"""Messages to devices and changes of lists of devices on their way to other servers: both must arrive.
+
+Messages wait in the database from the unit in which they were sent. Of lists there is only noted after which position a
+server lacks changes; what those are is read when they are sent, so that of each device only the last change counts.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import orjson
+
+from appliance.encryption.queries import Queries
+from appliance.federation.key_lists import without_unsigned
+from appliance.protocol import canonical
+from appliance.storage import destinations as destination_rows
+from appliance.storage import device_lists as rows
+from appliance.storage import to_device
+from appliance.storage.database import Database, Tx
+from appliance.storage.device_lists import DeviceUpdate
+
+MOST_BYTES = 1024 * 1024
+"""Of the messages in one transaction; one goes always."""
+PAGE = 200
+
+
+class Messages:
+    """Messages to devices.
+
+    Args:
+        database: where they wait.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def servers(self) -> Collection[str]:
+        """For which servers something waits."""
+        return to_device.destinations(self._database)
+
+    def take(self, server: str, limit: int) -> tuple[Sequence[bytes], Any]:
+        """The first EDUs for a server, and the position of the last."""
+        found: list[bytes] = []
+        size, last = 0, 0
+        for position, content in to_device.outgoing(self._database, server, 0, self._database.position, limit):
+            edu = canonical.encode({"content": orjson.loads(content), "edu_type": "m.direct_to_device"})
+            size += len(edu)
+            if found and size > MOST_BYTES:
+                break
+            found.append(edu)
+            last = position
+        return found, last
+
+    def sent(self, tx: Tx, server: str, mark: Any) -> None:
+        """In a unit: they arrived."""
+        to_device.sent(tx, server, mark)
+
+    def arrived(self, server: str, mark: Any) -> None:
+        """After it: nothing to do."""
+
+
+class ListUpdates:
+    """Changes of lists of devices.
+
+    Args:
+        database: where they are.
+        queries: the keys of local users.
+        is_local: whether a user is one.
+        servers_of: the other servers that share a room with a user.
+
+    Attributes:
+        waiting: called with each server for which there is something.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        queries: Queries,
+        is_local: Callable[[str], bool],
+        servers_of: Callable[[str], Collection[str]],
+    ) -> None:
+        self._database = database
+        self._queries = queries
+        self._is_local = is_local
+        self._servers_of = servers_of
+        self._due: dict[str, int] = dict(destination_rows.lists_due(database))
+        self.waiting: list[Callable[[str], None]] = []
+
+    def changed(self, user_id: str) -> None:
+        """A user's list changed, and that is being published (a listener of ``DeviceLists``)."""
+        if self._is_local(user_id):
+            self._note(user_id, rows.last_change(self._database, user_id) - 1)
+
+    def servers(self) -> Collection[str]:
+        """For which servers something waits; also what a kill kept from being noted."""
+        after, upto = destination_rows.mark(self._database), self._database.position
+        while updates := rows.updates(self._database, after, upto, PAGE):
+            for update in updates:
+                self._note(update.user_id, update.position - 1)
+            after = updates[-1].position
+        return list(self._due)
+
+    def _note(self, user_id: str, after: int) -> None:
+        fresh = [server for server in self._servers_of(user_id) if server not in self._due]
+        self._due.update(dict.fromkeys(fresh, after))
+        if fresh:
+            self._database.submit(lambda tx: destination_rows.note_lists(tx, fresh, after))
+        for server in self._servers_of(user_id):
+            for listener in self.waiting:
+                listener(server)
+
+    def take(self, server: str, limit: int) -> tuple[Sequence[bytes], Any]:
+        """The first EDUs for a server, and the position of the last change that was looked at."""
+        after = self._due.get(server)
+        if after is None:
+            return (), None
+        shared: dict[str, bool] = {}
+        found: list[bytes] = []
+        while len(found) < limit:
+            updates = rows.updates(self._database, after, self._database.position, limit - len(found))
+            if not updates:
+                break
+            after = updates[-1].position
+            for update in updates:
+                if update.user_id not in shared:
+                    shared[update.user_id] = server in self._servers_of(update.user_id)
+                if shared[update.user_id]:
+                    found.append(self._edu(update))
+        if not found:
+            del self._due[server]
+            self._database.submit(lambda tx: destination_rows.drop_lists(tx, server, after))
+        return found, after
+
+    def sent(self, tx: Tx, server: str, mark: Any) -> None:
+        """In a unit: they arrived."""
+        destination_rows.move_lists(tx, server, mark)
+
+    def arrived(self, server: str, mark: Any) -> None:
+        """After it: go on from there."""
+        self._due[server] = mark
+
+    def _edu(self, update: DeviceUpdate) -> bytes:
+        user, user_id = self._queries.of(update.user_id), update.user_id
+        if not update.device_id:
+            content: dict[str, Any] = {"user_id": user_id}
+            for name, key in (("master_key", user.master), ("self_signing_key", user.self_signing)):
+                if key is not None:
+                    content[name] = orjson.loads(key)
+            return canonical.encode({"content": content, "edu_type": "m.signing_key_update"})
+        content = {
+            "device_id": update.device_id,
+            "prev_id": [update.previous] if update.previous else [],
+            "stream_id": update.position,
+            "user_id": user_id,
+        }
+        keys = user.devices.get(update.device_id)
+        if keys is None:
+            content["deleted"] = True
+        else:
+            content["keys"] = without_unsigned(orjson.loads(keys))
+        return canonical.encode({"content": content, "edu_type": "m.device_list_update"})
