@@ -22,9 +22,9 @@ LADDER_MS = (
 SUCCESS_KEPT_MS = HOUR
 """How old what is kept of a last success may become."""
 MAX_WORDS = 500
-EASY, CONTACT_MS = 2, MINUTE
-"""A server that contacts us is tried at once; after more failures than these not more often than so, as it may be one
-that can call us and cannot be called."""
+CONTACT_MS = MINUTE
+"""A server that contacts us is tried at once, but not more often than so, as it may be one that can call us and cannot
+be called."""
 
 
 def wait_ms(failures: int, spread: float = 1.0) -> int:
@@ -56,8 +56,8 @@ class Standing:
         self._troubled = {row.server_name: row for row in rows.troubled(database)}
         self._fine: dict[str, int] = {}
         """When servers without trouble last answered."""
-        self._tried: dict[str, int] = {}
-        """When servers failed last that have failed several times."""
+        self._contacts: dict[str, int] = {}
+        """When servers that do not answer were tried last since they had contacted us."""
         self._kept: dict[str, int] = {}
         """What the database has of that."""
         self.recovered: list[Callable[[str], None]] = []
@@ -89,7 +89,6 @@ class Standing:
         row.failing_since_ts = row.failing_since_ts or now
         row.retry_ts = now + wait_ms(row.failures, self._spread())
         row.last_error = words[:MAX_WORDS]
-        self._tried[server] = now if row.failures > EASY else 0
         self.keep(row)
 
     def note_success(self, server: str) -> None:
@@ -111,8 +110,9 @@ class Standing:
 
     def contacted(self, server: str) -> None:
         """A server has sent us a request: it is up, whatever happened before."""
-        row = self._troubled.get(server)
-        if row is not None and row.failures and self._now_ms() >= self._tried.get(server, 0) + CONTACT_MS:
+        row, now = self._troubled.get(server), self._now_ms()
+        if row is not None and row.failures and now >= self._contacts.get(server, 0) + CONTACT_MS:
+            self._contacts[server] = now
             row.retry_ts = 0
             for listener in self.recovered:
                 listener(server)
@@ -141,7 +141,7 @@ class Standing:
             self._troubled[row.server_name] = row
         else:
             self._troubled.pop(row.server_name, None)
-            self._tried.pop(row.server_name, None)
+            self._contacts.pop(row.server_name, None)
             self._fine[row.server_name] = row.last_success_ts
         kept = copy(row)  # at this moment, since the unit runs later in another thread
         self._database.submit(lambda tx: rows.keep(tx, kept))

@@ -1,0 +1,71 @@
+"""Keys and messages to devices between two servers: nothing is lost, nothing comes twice, no keys are old."""
+
+from tests.federation.test_talking import together
+from tests.support.client import Client, Json, seg, unique
+from tests.support.keys import changed, messages, send_to_device, with_keys
+from tests.support.network import Network
+
+
+def query(who: Client, other: Client) -> Json:
+    """The devices of somebody."""
+    found = who.must("POST", "/keys/query", {"device_keys": {other.user_id: []}, "timeout": 10000})
+    assert found["failures"] == {}, found
+    devices: Json = found["device_keys"].get(other.user_id, {})
+    return devices
+
+
+def test_devices_are_told_and_queried_and_their_keys_claimed(alice: Client, bob: Client) -> None:
+    room = together(alice, bob)
+    with_keys(bob, "one", "two")
+    alice.sync_until(lambda sync: bob.user_id in changed(sync))
+    assert set(query(alice, bob)) == {bob.device_id}
+    claims = {"one_time_keys": {bob.user_id: {bob.device_id: "signed_curve25519"}}}
+    given = [
+        set(alice.must("POST", "/keys/claim", claims)["one_time_keys"][bob.user_id][bob.device_id]) for _ in range(2)
+    ]
+    assert sorted(one for some in given for one in some) == ["signed_curve25519:one", "signed_curve25519:two"]
+    # A further device, and one that goes.
+    phone = bob.login()
+    with_keys(phone)
+    alice.sync_until(lambda sync: bob.user_id in changed(sync))
+    while set(query(alice, bob)) != {bob.device_id, phone.device_id}:
+        alice.sync(timeout=200)
+    phone.must("POST", "/logout", {})
+    alice.sync_until(lambda sync: bob.user_id in changed(sync))
+    while set(query(alice, bob)) != {bob.device_id}:
+        alice.sync(timeout=200)
+    bob.leave(room)
+
+
+def test_lists_are_answered_while_the_other_server_is_away(network: Network, alice: Client) -> None:
+    other = network.hearth(f"{unique('five')}.test")
+    eve = Client.register(other.url)
+    together(alice, eve)
+    with_keys(eve)
+    alice.sync_until(lambda sync: eve.user_id in changed(sync))
+    told = query(alice, eve)
+    assert set(told) == {eve.device_id}
+    other.stop()
+    # The list was fetched when it was asked for; a message to a device waits.
+    for _ in range(200):
+        found = alice.must("POST", "/keys/query", {"device_keys": {eve.user_id: []}, "timeout": 2000})
+        if not found["failures"]:
+            break
+    assert found["device_keys"][eve.user_id] == told
+    for number in range(150):
+        send_to_device(alice, {eve.user_id: {eve.device_id: {"n": number}}})
+    # What changes here meanwhile is told when the other is back.
+    with_keys(alice)
+    other.start()
+    eve.must("PUT", f"/presence/{seg(eve.user_id)}/status", {"presence": "online"})
+    got: list[int] = []
+
+    def all_there(sync: Json) -> bool:
+        got.extend(message["content"]["n"] for message in messages(sync))
+        return len(got) >= 150
+
+    eve.sync_until(all_there)
+    assert got == list(range(150))
+    while set(query(eve, alice)) != {alice.device_id}:
+        eve.sync(timeout=200)
+    assert messages(eve.sync()) == []
