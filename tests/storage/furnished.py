@@ -5,7 +5,10 @@ from appliance.storage.database import Tx
 
 ALICE, BOB, REMOTE = "@alice:here.example", "@bob:here.example", "@mallory:elsewhere.example"
 ROOM_COLUMNS = {"room_nid", "room_id", "event_nid", "event_id", "group_nid", "redaction_nid", "slot_nid"}
-APART = {"purges", "number_floors", "unused_slots", "slots", "backed_up_keys", "reports", "sliding_rooms"}
+APART = {
+    *("purges", "number_floors", "unused_slots", "slots", "backed_up_keys", "reports", "sliding_rooms"),
+    "outbox_relays",
+}
 """Tables that have such columns and belong to no room."""
 
 
@@ -78,6 +81,7 @@ def furnish(tx: Tx, room_nid: int, room_id: str, events: int = 4) -> None:
         (ALICE, room_nid, first, first, REMOTE),
     )
     tx.execute("INSERT INTO said_up_to VALUES (?, ?, '', ?)", (ALICE, room_nid, first))
+    tx.execute("INSERT INTO outbox_rooms VALUES ('elsewhere.example', ?, ?)", (room_nid, first))
     tx.execute("INSERT INTO outside_memberships VALUES (?, ?, ?, '[]', '')", (room_nid, ALICE, first))
     tx.execute(
         "INSERT INTO unread_events VALUES (?, ?, ?, 'x', 0, x'00')",

@@ -23,7 +23,7 @@ STATEMENTS: tuple[str, ...] = (
         server_name TEXT NOT NULL, room_nid INTEGER NOT NULL, event_nid INTEGER NOT NULL,
         PRIMARY KEY (server_name, room_nid)
     ) WITHOUT ROWID""",
-    "CREATE INDEX outbox_rooms_by_event ON outbox_rooms (event_nid)",
+    "CREATE INDEX outbox_rooms_by_room ON outbox_rooms (room_nid)",
     # Up to here all was sent to every server that keeps up, and is noted of every other.
     "CREATE TABLE outbox_mark (only INTEGER PRIMARY KEY CHECK (only = 1), position INTEGER NOT NULL)",
     "INSERT INTO outbox_mark SELECT 1, position FROM stream",
