@@ -20,6 +20,7 @@ from appliance.federation.lookups import Lookups
 from appliance.federation.making import Making
 from appliance.federation.past import Past
 from appliance.federation.remote import Remote
+from appliance.federation.remote_keys import Chasing, RemoteKeys
 from appliance.federation.retracting import Retracting
 from appliance.federation.spaces import SpacesForServers
 from appliance.federation.spreading import Spreading
@@ -97,7 +98,7 @@ class Between:
         living.typing.said.append(spreading.typing)
         living.receipts.changed.append(spreading.receipt)
         living.presence.refreshed.append(spreading.presence)
-        self.lists = living.remote_lists
+        self.chasing = Chasing(living.encrypting.remote_lists.chase)
         self._carry_encryption(owning, living)
         self.inbox = Inbox(
             database,
@@ -132,20 +133,25 @@ class Between:
     def _carry_encryption(self, owning: Owning, living: Living) -> None:
         """Messages to devices and lists of devices, both ways."""
         encrypting, outbox = living.encrypting, living.reaching.outbox
+        encrypting.remote.way = RemoteKeys(living.reaching.client)
+        lists = encrypting.remote_lists
         self.edus.takers["m.direct_to_device"] = lambda origin, content: encrypting.to_device.receive(
             origin, dict(content)
         )
-        self.edus.takers["m.device_list_update"] = self.lists.take_update
-        self.edus.takers["m.signing_key_update"] = self.lists.take_signing_keys
-        updates = ListUpdates(owning.database, encrypting.queries, self.lists.is_local, living.neighbours.of_user)
+        self.edus.takers["m.device_list_update"] = lists.receive_update
+        self.edus.takers["m.signing_key_update"] = lists.receive_keys
+        updates = ListUpdates(
+            owning.database, encrypting.local_lists, encrypting.remote.is_local, living.neighbours.of_user
+        )
         updates.waiting.append(outbox.look)
         encrypting.lists.listeners.append(updates.changed)
         encrypting.to_device.outgoing.append(outbox.look)
+        living.reaching.standing.recovered.append(lambda server: self.chasing.look())
         outbox.queues.extend((Messages(owning.database), updates))
 
     def start(self) -> None:
         """Go on with what waited before a restart."""
-        self.lists.start()
+        self.chasing.start()
         self._looking = asyncio.get_running_loop().create_task(self._look(), name="looking at what waited")
 
     async def stop(self) -> None:
@@ -155,7 +161,7 @@ class Between:
             await asyncio.gather(self._looking, return_exceptions=True)
         await self.catching.stop()
         await self.digging.stop()
-        await self.lists.stop()
+        await self.chasing.stop()
 
     async def _look(self) -> None:
         try:

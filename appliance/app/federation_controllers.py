@@ -30,7 +30,13 @@ def federation_controllers(owning: Owning, living: Living, between: Between) -> 
     shaking = {"templates": between.templates, "handshakes": between.handshakes}
     encrypting = living.encrypting
     return [
-        bind(DevicesForServersApi, database=owning.database, queries=encrypting.queries, claims=encrypting.claims),
+        bind(
+            DevicesForServersApi,
+            database=owning.database,
+            queries=encrypting.queries,
+            claims=encrypting.claims,
+            lists=encrypting.local_lists,
+        ),
         bind(EventsApi, past=between.past),
         bind(InvitingApi, invitations=between.invitations),
         bind(JoiningApi, **shaking),

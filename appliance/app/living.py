@@ -12,7 +12,6 @@ from appliance.app.reaching import Reaching
 from appliance.app.sliding import Sliding
 from appliance.federation.keys import ServerIdentity
 from appliance.federation.neighbours import Neighbours
-from appliance.federation.remote_lists import RemoteLists
 from appliance.push.audience import Audiences
 from appliance.push.counts import Counts
 from appliance.push.judge import Judge
@@ -94,9 +93,7 @@ class Living:
         self.typing = Typing(self.rooms, serial)
         self.typing.changed.append(self.notifier.typing)
         self.company = Company(database)
-        self.remote_lists = RemoteLists(database, self.reaching.client, self.identity, self.company.rooms_of)
-        self.encrypting = Encrypting(owning, self.standings, self.company, self.notifier, self.remote_lists)
-        self.remote_lists.lists = self.encrypting.lists
+        self.encrypting = Encrypting(owning, self.standings, self.company, self.notifier)
         self.neighbours = Neighbours(database, self.identity, self.company.rooms_of)
         self.presence = Presence(self.company, serial, owning.settings, now_ms)
         self.presence.changed.append(
@@ -144,7 +141,6 @@ class Living:
             self.encrypting.lists,
             self.encrypting.remote_lists,
             self.notifier,
-            self.remote_lists,
             self.neighbours,
             self.reaching.outbox,
         )

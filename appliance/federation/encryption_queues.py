@@ -9,14 +9,12 @@ from typing import Any
 
 import orjson
 
-from appliance.encryption.queries import Queries
-from appliance.federation.key_lists import without_unsigned
+from appliance.encryption.local_lists import LocalLists
 from appliance.protocol import canonical
 from appliance.storage import destinations as destination_rows
 from appliance.storage import device_lists as rows
 from appliance.storage import to_device
 from appliance.storage.database import Database, Tx
-from appliance.storage.device_lists import DeviceUpdate
 
 MOST_BYTES = 1024 * 1024
 """Of the messages in one transaction; one goes always."""
@@ -63,7 +61,7 @@ class ListUpdates:
 
     Args:
         database: where they are.
-        queries: the keys of local users.
+        lists: says what changed.
         is_local: whether a user is one.
         servers_of: the other servers that share a room with a user.
 
@@ -74,12 +72,12 @@ class ListUpdates:
     def __init__(
         self,
         database: Database,
-        queries: Queries,
+        lists: LocalLists,
         is_local: Callable[[str], bool],
         servers_of: Callable[[str], Collection[str]],
     ) -> None:
         self._database = database
-        self._queries = queries
+        self._lists = lists
         self._is_local = is_local
         self._servers_of = servers_of
         self._due: dict[str, int] = dict(destination_rows.lists_due(database))
@@ -93,7 +91,7 @@ class ListUpdates:
     def servers(self) -> Collection[str]:
         """For which servers something waits; also what a kill kept from being noted."""
         after, upto = destination_rows.mark(self._database), self._database.position
-        while updates := rows.updates(self._database, after, upto, PAGE):
+        while updates := self._lists.updates(after, upto, PAGE):
             for update in updates:
                 self._note(update.user_id, update.position - 1)
             after = updates[-1].position
@@ -116,7 +114,7 @@ class ListUpdates:
         shared: dict[str, bool] = {}
         found: list[bytes] = []
         while len(found) < limit:
-            updates = rows.updates(self._database, after, self._database.position, limit - len(found))
+            updates = self._lists.updates(after, self._database.position, limit - len(found))
             if not updates:
                 break
             after = updates[-1].position
@@ -124,7 +122,8 @@ class ListUpdates:
                 if update.user_id not in shared:
                     shared[update.user_id] = server in self._servers_of(update.user_id)
                 if shared[update.user_id]:
-                    found.append(self._edu(update))
+                    kind, content = self._lists.edu(update)
+                    found.append(canonical.encode({"content": content, "edu_type": kind}))
         if not found:
             del self._due[server]
             self._database.submit(lambda tx: destination_rows.drop_lists(tx, server, after))
@@ -137,24 +136,3 @@ class ListUpdates:
     def arrived(self, server: str, mark: Any) -> None:
         """After it: go on from there."""
         self._due[server] = mark
-
-    def _edu(self, update: DeviceUpdate) -> bytes:
-        user, user_id = self._queries.of(update.user_id), update.user_id
-        if not update.device_id:
-            content: dict[str, Any] = {"user_id": user_id}
-            for name, key in (("master_key", user.master), ("self_signing_key", user.self_signing)):
-                if key is not None:
-                    content[name] = orjson.loads(key)
-            return canonical.encode({"content": content, "edu_type": "m.signing_key_update"})
-        content = {
-            "device_id": update.device_id,
-            "prev_id": [update.previous] if update.previous else [],
-            "stream_id": update.position,
-            "user_id": user_id,
-        }
-        keys = user.devices.get(update.device_id)
-        if keys is None:
-            content["deleted"] = True
-        else:
-            content["keys"] = without_unsigned(orjson.loads(keys))
-        return canonical.encode({"content": content, "edu_type": "m.device_list_update"})

@@ -56,12 +56,6 @@ def last_change(reads: Reads, user_id: str) -> int:
     return int(rows[0][0] or 0)
 
 
-def last_update(reads: Reads, user_id: str) -> int:
-    """The position of the last change of a local user, as other servers count them; 0 for none."""
-    rows = reads.read("SELECT max(position) FROM device_updates WHERE user_id = ?", (user_id,))
-    return int(rows[0][0] or 0)
-
-
 def changed_users(reads: Reads, after: int, upto: int) -> set[str]:
     """Whose list changed in ``after < position <= upto``."""
     rows = reads.read("SELECT user_id FROM device_list_changes WHERE position > ? AND position <= ?", (after, upto))

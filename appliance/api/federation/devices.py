@@ -6,14 +6,13 @@ from litestar.types import ASGIApp
 
 from appliance.encryption import claims, queries
 from appliance.encryption.claims import Claims
+from appliance.encryption.local_lists import LocalLists
 from appliance.encryption.queries import Queries
 from appliance.errors import missing_param, not_found
-from appliance.federation.key_lists import without_unsigned
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
 from appliance.server.requester import Access
-from appliance.storage import device_lists
 from appliance.storage.accounts import find_account
 from appliance.storage.database import Database
 
@@ -24,6 +23,7 @@ class DevicesForServersApi(Controller):
     database: Database
     queries: Queries
     claims: Claims
+    lists: LocalLists
 
     @endpoint("POST", "/_matrix/federation/v1/user/keys/query", access=Access.SERVER)
     async def query(self, request: Asked) -> ASGIApp:
@@ -58,16 +58,4 @@ class DevicesForServersApi(Controller):
         """
         if find_account(self.database, user_id) is None:
             raise not_found("There is no such user here.")
-        user = self.queries.of(user_id)
-        body = {
-            "user_id": user_id,
-            "stream_id": device_lists.last_update(self.database, user_id),
-            "devices": [
-                {"device_id": device_id, "keys": without_unsigned(orjson.loads(keys))}
-                for device_id, keys in user.devices.items()
-            ],
-        }
-        for name, key in (("master_key", user.master), ("self_signing_key", user.self_signing)):
-            if key is not None:
-                body[name] = orjson.Fragment(key)
-        return answer(orjson.dumps(body))
+        return answer(orjson.dumps(self.lists.devices(user_id)))

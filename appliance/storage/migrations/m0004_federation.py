@@ -31,10 +31,4 @@ STATEMENTS: tuple[str, ...] = (
     "CREATE TABLE outbox_lists (server_name TEXT PRIMARY KEY, after INTEGER NOT NULL) WITHOUT ROWID",
     # Events that another server made and that we are to pass on to the rest of the room; kept until the mark is past.
     "CREATE TABLE outbox_relays (position INTEGER PRIMARY KEY, event_nid INTEGER NOT NULL)",
-    # Lists of devices of other servers' users. stale: something was missed; stream_id: the version, as their server
-    # counts; json: their devices and keys.
-    """CREATE TABLE remote_lists (
-        user_id TEXT PRIMARY KEY, stream_id INTEGER NOT NULL, stale INTEGER NOT NULL, json BLOB NOT NULL
-    ) WITHOUT ROWID""",
-    "CREATE INDEX remote_lists_stale ON remote_lists (user_id) WHERE stale = 1",
 )
