@@ -34,8 +34,11 @@ class Client(Protocol):
         content: Json | bytes | None = None,
         timeout: float = 30.0,  # noqa: ASYNC109 - of the whole
         max_bytes: int = 10 * 1024 * 1024,
+        urgent: bool = False,
     ) -> Json:
-        """Ask a server something and give the JSON object that it answers."""
+        """Ask a server something and give the JSON object that it answers; ``urgent`` where somebody waits for it, so
+        that it is asked although it failed before.
+        """
         ...
 
 
@@ -59,7 +62,7 @@ class Remote:
         """
         query = None if membership == "leave" else {"ver": list(VERSIONS)}
         path = path_of("federation", "v1", f"make_{membership}", room_id, user_id)
-        answer = await self._client.request(server, "GET", path, query=query, timeout=SHAKE_SECONDS)
+        answer = await self._client.request(server, "GET", path, query=query, timeout=SHAKE_SECONDS, urgent=True)
         event, version = _object(answer, "event"), answer.get("room_version", "1")
         content = event.get("content")
         wanted = (room_id, "m.room.member", user_id, user_id)
@@ -83,6 +86,7 @@ class Remote:
                     content=pdu,
                     timeout=JOIN_SECONDS if membership == "join" else SHAKE_SECONDS,
                     max_bytes=MAX_JOIN_BYTES if membership == "join" else 10 * 1024 * 1024,
+                    urgent=True,
                 )
             except Refused as refusal:
                 if version == versions[-1] or not _is_unknown(refusal):
@@ -96,13 +100,13 @@ class Remote:
         path = path_of("federation", "v2", "invite", room_id, event_id)
         content = {"room_version": version, "event": pdu, "invite_room_state": shown}
         try:
-            return _object(await self._client.request(server, "PUT", path, content=content), "event")
+            return _object(await self._client.request(server, "PUT", path, content=content, urgent=True), "event")
         except Refused as refusal:
             if version not in ("1", "2") or refusal.status not in (400, 404):
                 raise
         path = path_of("federation", "v1", "invite", room_id, event_id)
         content = {**pdu, "unsigned": {"invite_room_state": shown}}
-        return _object(await self._client.request(server, "PUT", path, content=content), "event")
+        return _object(await self._client.request(server, "PUT", path, content=content, urgent=True), "event")
 
     # The graph ---------------------------------------------------------------------------------------------------
 

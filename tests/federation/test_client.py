@@ -255,3 +255,35 @@ def test_a_client_that_asks_nobody_has_loaded_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_server_that_is_left_alone_is_asked_only_by_who_cannot_wait(tmp_path: Path) -> None:
+    async def story(lab: Lab) -> None:
+        server = await lab.server("a.test")
+        told: list[str] = []
+
+        class Watch:
+            def before(self, destination: str) -> None:
+                raise Unreachable("It is left alone.", local=True)
+
+            def after(self, destination: str, failure: str) -> None:
+                told.append(failure)
+
+        lab.client.watch = Watch()
+        assert await failed(lab, server) == "It is left alone."
+        assert await ask(lab, server, urgent=True) == {}
+        server.deed = says(b'{"errcode":"M_FORBIDDEN","error":"No."}', "403 No")
+        with pytest.raises(Refused):
+            await ask(lab, server, urgent=True)
+        server.deed = says(b"{}", "503 Busy")
+        with pytest.raises(Refused):
+            await ask(lab, server, urgent=True)
+        server.deed = says(b"<html>")
+        assert "no good JSON" in await failed(lab, server, urgent=True)
+        # An answer is an answer, and what was never sent says nothing of the server. Keys are nobody's business.
+        assert told == ["", "", "It answered 503: It gave no reason.", "What it answered is no good JSON."]
+        server.deed = says(b"{}")
+        assert await ask(lab, server, signed=False) == {}
+        assert len(told) == 4
+
+    run(tmp_path, story)
