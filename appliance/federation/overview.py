@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from appliance.federation.policy import Policy
+from appliance.federation.policy import Policy, matches
 from appliance.settings import Settings
 from appliance.storage.database import Database
 from appliance.storage.destinations import DestinationRow
@@ -85,6 +85,9 @@ class Overview:
         if settings.federation_allowed_servers and glob not in settings.federation_allowed_servers:
             settings.federation_allowed_servers = [*settings.federation_allowed_servers, glob]
         await save_settings(self._database, settings)
+        for row in self._standings.all_rows():
+            if row.failures and matches([glob], row.server_name):
+                self._standings.retry(row.server_name)
 
     def _told(self, row: DestinationRow) -> dict[str, Any]:
         state = "failing" if row.failures else "catching up" if row.behind else "fine"
