@@ -50,6 +50,12 @@ def put(
     )
 
 
+def first_change(database: Reads, room_nid: int) -> int:
+    """The position of the first change of a membership in a room; 0 where there was none."""
+    ((position,),) = database.read("SELECT MIN(position) FROM membership_changes WHERE room_nid = ?", (room_nid,))
+    return int(position or 0)
+
+
 def forget(tx: Tx, room_nid: int, user_id: str) -> None:
     """Note that a user forgot a room; undone by the next change of membership."""
     tx.execute("UPDATE memberships SET forgotten = 1 WHERE room_nid = ? AND user_id = ?", (room_nid, user_id))

@@ -39,6 +39,9 @@ def test_members_at_a_point(alice: Client, bob: Client, carol: Client) -> None:
     for token in (answer["next_batch"], alice.messages(room, "b", limit=1)["end"]):
         assert members(alice, room, at=token) == {alice.user_id: "join", bob.user_id: "join"}
     assert carol.user_id in members(alice, room)
+    # Before a timeline that is whole nobody was there: then the first members are told.
+    before = answer["rooms"]["join"][room]["timeline"]["prev_batch"]
+    assert members(alice, room, at=before) == {alice.user_id: "join"}
     bob.leave(room)
     carol.leave(room)
     now = alice.sync()["next_batch"]

@@ -14,6 +14,7 @@ from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER
 from appliance.rooms.standings import Standings
 from appliance.rooms.store import ClientEvent, EventStore
+from appliance.storage import memberships as membership_rows
 from appliance.storage import state as state_rows
 from appliance.storage.database import Database
 from appliance.storage.state import Slot, StateMap
@@ -110,11 +111,14 @@ class Reading:
         Args:
             user_id: the asker.
             room_id: the room.
-            at: the point at which; None for now.
+            at: the point at which; None for now. Before anybody was there, as far as this server knows, the first
+                members: the token before a whole timeline is such a point.
             wanted: says of a membership whether it is asked for.
         """
         room, left = await self.admitted(user_id, room_id)
-        point = room.position if at is None else at.position
+        point = room.position
+        if at is not None:
+            point = max(at.position, membership_rows.first_change(self._database, room.nid))
         if left is not None:
             point = min(point, left)
         published = room.published
