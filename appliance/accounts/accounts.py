@@ -107,6 +107,11 @@ class Accounts:
         """One account, also a deactivated one."""
         return accounts.find_account(self._database, user_id)
 
+    def may_write(self, user_id: str) -> bool:
+        """Whether a user's account allows them to send anything now."""
+        account = self.get(user_id)
+        return account is not None and not (account.deactivated or account.locked or account.suspended)
+
     def first_admin(self) -> str | None:
         """The id of the owner who was here first, or None before there is one."""
         return accounts.oldest_admin(self._database)

@@ -117,7 +117,7 @@ class Living:
         self.counts = Counts(database, self.push_rules, self.ignored, self.standings)
         judge = Judge(self.store, Audiences(self.push_rules, lambda: self.identity.server_name), self.counts)
         redactions.emptied.append(judge.emptied)
-        self.delayed = Delayed(database, self.rooms, now_ms)
+        self.delayed = Delayed(database, self.rooms, now_ms, owning.accounts.may_write)
         self.people = PeopleDirectory(database, self.store, self.identity, self.profiles, owning.settings)
         contributors = (
             self.standings,

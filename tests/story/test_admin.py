@@ -82,6 +82,23 @@ def test_a_suspended_user_reads_and_does_not_write(furnished: HearthProcess) -> 
     user.create_room()
 
 
+def test_what_a_suspended_user_scheduled_is_not_sent(furnished: HearthProcess) -> None:
+    """But for what takes something back: a call is left when its time comes."""
+    user, ruler = made(furnished.url), owner(furnished.url)
+    room, base = user.create_room(), "/_matrix/client/unstable/org.matrix.msc4140/delayed_events"
+    delay = {"org.matrix.msc4140.delay": 600_000}
+    path = f"/rooms/{seg(room)}/state/com.example.call/"
+    words = user.must("PUT", f"/rooms/{seg(room)}/send/m.room.message/1", {"body": "later"}, **delay)["delay_id"]
+    leaving = user.must("PUT", path, {}, **delay)["delay_id"]
+    user.set_state(room, "com.example.call", {"in": True})
+    ruler.must("PUT", f"{V1}/suspend/{seg(user.user_id)}", {"suspended": True})
+    anybody = Client(furnished.url)
+    anybody.refused("M_USER_SUSPENDED", 403, "POST", f"{base}/{words}/send", {})
+    anybody.must("POST", f"{base}/{leaving}/send", {})
+    assert user.state(room, "com.example.call") == {}
+    assert user.must("GET", f"{base}/{words}")["error"]
+
+
 def test_a_locked_user_is_out_at_once_and_keeps_what_they_have(furnished: HearthProcess) -> None:
     """Every request, also one that waits already, says M_USER_LOCKED with soft_logout; only logging out is possible."""
     user, ruler = made(furnished.url), owner(furnished.url)

@@ -63,6 +63,7 @@ class Delayed:
         database: where they are.
         rooms: the rooms in memory.
         now_ms: the time, milliseconds since 1970.
+        may_write: whether a user's account allows them to send anything now.
 
     Attributes:
         sending: sends what is due; set before anything can be.
@@ -70,7 +71,10 @@ class Delayed:
 
     sending: Sending
 
-    def __init__(self, database: Database, rooms: Rooms, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, database: Database, rooms: Rooms, now_ms: Callable[[], int], may_write: Callable[[str], bool]
+    ) -> None:
+        self._may_write = may_write
         self._database = database
         self._rooms = rooms
         self._now_ms = now_ms
@@ -314,6 +318,9 @@ class Delayed:
         sending = self._sending.setdefault(event.room_id, [])
         sending.append(event)
         try:
+            if content and not self._may_write(event.user_id):
+                # Nothing new is said; what takes something back, such as a place in a call, is.
+                raise MatrixError("M_USER_SUSPENDED", "This account is suspended or locked.", 403)
             if event.state_key is not None:
                 event_id = await self.sending.set_state(
                     event.user_id, event.room_id, event.type, event.state_key, content
