@@ -18,7 +18,9 @@ from appliance.federation.inbox import Inbox
 from appliance.federation.invitations import Invitations
 from appliance.federation.lookups import Lookups
 from appliance.federation.making import Making
+from appliance.federation.outlying import OutlyingRooms
 from appliance.federation.past import Past
+from appliance.federation.policing import Policing
 from appliance.federation.remote import Remote
 from appliance.federation.remote_keys import Chasing, RemoteKeys
 from appliance.federation.retracting import Retracting
@@ -26,6 +28,7 @@ from appliance.federation.spaces import SpacesForServers
 from appliance.federation.spreading import Spreading
 from appliance.federation.telling import Telling
 from appliance.federation.templates import Templates
+from appliance.federation.times import TimesElsewhere
 from appliance.rooms.incoming.backfilling import Backfilling
 from appliance.rooms.outside import OutsideMemberships
 from appliance.rooms.reading.elsewhere import ServerSight
@@ -60,6 +63,7 @@ class Between:
             rooms, self.access, self.outside, keyring, identity, living.profiles, living.invite_rules
         )
         self.spaces = SpacesForServers(rooms, self.access, living.facts, living.children, identity)
+        living.spaces.neighbours = OutlyingRooms(self.remote, federating.policy.reaches)
         self.lookups = Lookups(self.remote, federating.policy.reaches)
         self.catching = Catching(
             database,
@@ -90,6 +94,7 @@ class Between:
             self.remote,
             identity,
         )
+        self.times = TimesElsewhere(database, rooms, self.access, living.reading, self.digging, self.remote, identity)
         self.reaching = ReachingBack(database, living.timeline, self.digging)
         self.edus = EduInbox(rooms, self.access, living.typing, living.receipts, living.presence)
         spreading = Spreading(
@@ -111,6 +116,7 @@ class Between:
             identity,
             now_ms,
         )
+        living.appender.endorsing = Policing(self.access, self.remote)
         self.elsewhere = ThroughOthers(
             database,
             rooms,
@@ -124,6 +130,7 @@ class Between:
             keyring,
             identity,
             federating.policy.reaches,
+            living.appender.endorsing,
         )
         for acts in (living.membership, living.knocking, living.creation, living.sending, living.aliases):
             acts.elsewhere = self.elsewhere

@@ -45,6 +45,7 @@ from appliance.rooms.room import Rooms
 from appliance.rooms.shown.directory import Directory
 from appliance.rooms.shown.facts import Outlook, RoomFacts
 from appliance.rooms.shown.people import PeopleDirectory
+from appliance.rooms.shown.outlying import OutlookElsewhere
 from appliance.rooms.shown.spaces import Children, Spaces
 from appliance.rooms.signs.company import Company
 from appliance.rooms.signs.following import Following
@@ -104,7 +105,8 @@ class Living:
         self.directory = Directory(database, self.rooms, self.facts)
         self.children = Children(database, self.store)
         self.outlook = Outlook(database, self.standings)
-        self.spaces = Spaces(self.facts, self.children, self.outlook)
+        self.outlook_elsewhere = OutlookElsewhere(database, self.standings)
+        self.spaces = Spaces(self.facts, self.children, self.outlook, self.outlook_elsewhere)
         redactions = Redactions(database, self.rooms, self.store, self.identity, now_ms)
         relations = Relations(self.store)
         aggregations = Aggregations(database, self.store)

@@ -32,6 +32,8 @@ SECONDS = 10.0
 REST_SECONDS = 60.0
 """How long nobody is asked again about a hole that nobody could fill."""
 HOLES_KEPT = 1_000
+MOST_DIGS = 10
+BEGINNING, END = (0, -(2**62)), (2**62, 2**62)
 
 
 class Digging:
@@ -84,6 +86,17 @@ class Digging:
             task.add_done_callback(lambda _: self._tasks.pop(room.room_id, None))
         done, _ = await asyncio.wait((task,), timeout=SECONDS)
         return bool(done) and task.result()
+
+    async def reach(self, room: Room, event_id: str) -> bool:
+        """Dig until an event has its place, from the latest hole above it down; whether it has."""
+        for _ in range(MOST_DIGS):
+            row = event_rows.by_id(self._database, event_id)
+            if row is not None and not row.outlier:
+                return row.room_nid == room.nid
+            hole = gaps.highest(self._database, room.nid, END, BEGINNING)
+            if hole is None or not await self.dig(room, hole[0]):
+                break
+        return False
 
     async def stop(self) -> None:
         """Dig no more."""

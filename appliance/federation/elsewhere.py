@@ -23,6 +23,7 @@ from appliance.protocol.events import Event, InvalidEvent
 from appliance.protocol.identifiers import is_server_name, server_of
 from appliance.protocol.versions import VERSIONS
 from appliance.rooms.graph.appending import Identity
+from appliance.rooms.graph.endorsing import Endorsing
 from appliance.rooms.incoming.accepting import Accepting, Signatures, Unacceptable, Verdict
 from appliance.rooms.incoming.arriving import Arriving
 from appliance.rooms.incoming.vetting import Told
@@ -59,6 +60,7 @@ class ThroughOthers:
         signatures: checks who signed.
         identity: which server this is.
         may_ask: whether this server talks with another one.
+        endorsing: asks the policy servers of rooms.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class ThroughOthers:
         signatures: Signatures,
         identity: Identity,
         may_ask: Callable[[str], bool],
+        endorsing: Endorsing,
     ) -> None:
         self._database = database
         self._rooms = rooms
@@ -88,6 +91,7 @@ class ThroughOthers:
         self._signatures = signatures
         self._identity = identity
         self._may_ask = may_ask
+        self._endorsing = endorsing
         self._joining: dict[str, asyncio.Lock] = {}
 
     def can_reach(self, server: str) -> bool:
@@ -187,6 +191,8 @@ class ThroughOthers:
             raise forbidden("This room is for people of this server only.")
         async with room.lock:
             event = self._making.on_head(room, sender, content, user_id)
+        if self._endorsing.wants(room, room.published, event):
+            event = await self._endorsing.endorse(room, event)
         shown = [one.pdu for one in outline(room, room.published, sender)]
         version = room.version.identifier
         try:

@@ -13,14 +13,16 @@ from appliance.errors import forbidden, not_found
 from appliance.federation.access import RoomAccess
 from appliance.protocol.events import Event
 from appliance.rooms.room import Room
+from appliance.storage import event_times, served
 from appliance.storage import events as event_rows
-from appliance.storage import served
 from appliance.storage import state as state_rows
 from appliance.storage.database import Database, Reader
 from appliance.storage.events import EventRow
 
 MOST_BACKFILLED = 100
 MOST_MISSING = 50
+ROUND, MOST_ROUNDS = 50, 5
+"""Events that are looked at in one go for one near a time that a server may see, and how often."""
 
 
 class Sight(Protocol):
@@ -150,6 +152,25 @@ class Past:
         )
         rows.sort(key=lambda row: (row.ordering, row.nid))
         return b'{"events":[' + b",".join(await self._shown(room, rows, server)) + b"]}"
+
+    async def near(self, server: str, room_id: str, timestamp: int, *, backwards: bool) -> dict[str, Any]:
+        """The event nearest to a time in one direction, among those that a server may see.
+
+        Raises:
+            MatrixError: ``M_NOT_FOUND`` for an unknown room, or where there is none; ``M_FORBIDDEN``.
+        """
+        room = await self._access.shared_room(server, room_id)
+        point: tuple[int, int] | None = None
+        for _ in range(MOST_ROUNDS):
+            found = event_times.near(self._database, room.nid, timestamp, ROUND, backwards=backwards, after=point)
+            seen = await self._sight.seen_by(room, server, [nid for _, _, nid in found])
+            for time, _, nid in found:
+                if nid in seen:
+                    return {"event_id": room.store.event(nid).event_id, "origin_server_ts": time}
+            if len(found) < ROUND:
+                break
+            point = found[-1][:2]
+        raise not_found("There is no such event here.")
 
     async def _state_group(self, server: str, room_id: str, event_id: str) -> int:
         room = await self._access.shared_room(server, room_id)

@@ -55,6 +55,7 @@ class Peer:
         answers: by method and regular expression of the path; the latest that fits counts.
         asked: the questions that came, keys left out.
         rooms: those that it keeps, by their ids.
+        taken: the events that others pushed.
     """
 
     def __init__(self, network: Network, name: str = "") -> None:
@@ -85,10 +86,12 @@ class Peer:
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._gone = False
+        self.taken: list[Json] = []
         self._transactions = itertools.count(1)
         self.http = httpx.Client(verify=False, timeout=40)  # noqa: S501 - the server is asked by its address
         network.names.serve(self.name, self._server.server_address[1])
         self.answer("GET", "/_matrix/key/v2/server", lambda question: (200, self._keys()))
+        self.answer("PUT", FEDERATION + "/v1/send/.*", self._take)
 
     def user(self, name: str = "mallory") -> str:
         """The id of a user here."""
@@ -126,7 +129,7 @@ class Peer:
             found = re.fullmatch(pattern, parts.path)
             if method == handler.command and found:
                 question = Question(method, parts.path, found.groups(), parse_qs(parts.query), body)
-                if "/key/" not in parts.path:
+                if "/key/" not in parts.path and "/send/" not in parts.path:
                     self.asked.append(question)
                 status, answer = say(question)
                 break
@@ -148,6 +151,10 @@ class Peer:
             "old_verify_keys": {},
         }
         return self.key.sign_json(document, self.name)
+
+    def _take(self, question: Question) -> tuple[int, Any]:
+        self.taken += question.body.get("pdus", [])
+        return 200, {"pdus": {}}
 
     # Asking ------------------------------------------------------------------------------------------------------
 

@@ -51,6 +51,19 @@ def test_a_late_comer_reads_nothing_that_is_not_for_them(alice: Client, bob: Cli
     assert "secret" not in str(walk_back(bob, room))
 
 
+def test_a_late_comer_finds_what_was_said_at_a_time(alice: Client, bob: Client) -> None:
+    room = alice.create_room(preset="public_chat")
+    said = [alice.event(room, alice.send(room, f"message {number}")) for number in range(130)]
+    enter(bob, room, ONE)
+    path = f"/_matrix/client/v1/rooms/{seg(room)}/timestamp_to_event"
+    for which in (3, 60):
+        times = said[which]["origin_server_ts"]
+        for direction in "fb":
+            near = bob.must("GET", path, ts=times, dir=direction)
+            assert near == alice.must("GET", path, ts=times, dir=direction)
+            assert bob.event(room, near["event_id"])["origin_server_ts"] == times
+
+
 def test_where_nobody_tells_the_past_the_present_is_told(bob: Client, two: HearthProcess, peer: Peer) -> None:
     room = peer.found("10")
     for number in range(5):

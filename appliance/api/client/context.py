@@ -7,6 +7,7 @@ from litestar.types import ASGIApp
 
 from appliance.api.client.messages import asker, event_rule
 from appliance.errors import invalid_param, missing_param, not_found
+from appliance.federation.times import TimesElsewhere
 from appliance.rooms.reading.context import Context
 from appliance.rooms.reading.lookup import Reading
 from appliance.rooms.reading.serving import Serving
@@ -24,6 +25,7 @@ class ContextApi(Controller):
     context: Context
     reading: Reading
     serving: Serving
+    times: TimesElsewhere
 
     @endpoint("GET", ROOMS + "/context/{event_id:str}", guests=True)
     async def around(self, request: Asked, room_id: str, event_id: str) -> ASGIApp:
@@ -63,7 +65,10 @@ class ContextApi(Controller):
             raise missing_param("ts is missing: a time in milliseconds since 1970.")
         if not text.isascii() or not text.lstrip("-").isdigit() or len(text) > 19:
             raise invalid_param("ts must be a whole number: milliseconds since 1970.")
-        event = await self.context.near(request.requester.user_id, room_id, int(text), backwards=backwards)
-        if event is None:
+        user_id, timestamp = request.requester.user_id, int(text)
+        event = await self.context.near(user_id, room_id, timestamp, backwards=backwards)
+        here = None if event is None else (event.event_id, event.timestamp)
+        near = await self.times.nearer(user_id, room_id, timestamp, here, backwards=backwards)
+        if near is None:
             raise not_found(f"There is no event {'at or before' if backwards else 'at or after'} that time.")
-        return answer({"event_id": event.event_id, "origin_server_ts": event.timestamp})
+        return answer({"event_id": near[0], "origin_server_ts": near[1]})

@@ -1,13 +1,16 @@
 """What rooms show of themselves to those outside: summaries, and the rooms of a space (client-server API, "Spaces")."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from litestar import Controller
 from litestar.types import ASGIApp
 
+from appliance.api.client.membership import via
 from appliance.errors import invalid_param, not_found
 from appliance.rooms.acts.aliases import Aliases
 from appliance.rooms.shown.facts import Facts, Outlook, RoomFacts
+from appliance.rooms.shown.outlying import OutlookElsewhere
 from appliance.rooms.shown.spaces import DEEPEST, MOST_ROOMS, Spaces
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
@@ -29,6 +32,7 @@ class SpacesApi(Controller):
     aliases: Aliases
     facts: RoomFacts
     outlook: Outlook
+    elsewhere: OutlookElsewhere
     spaces: Spaces
 
     @endpoint("GET", "/_matrix/client/v1/room_summary/{room:str}", access=Access.OPTIONAL, limit=Limit.SEARCH)
@@ -37,7 +41,7 @@ class SpacesApi(Controller):
 
         Answers what a room shows of itself, to those who may come in, knock or read.
         """
-        return answer(await self._summary(request.requester.user_id, room))
+        return answer(await self._summary(request, room))
 
     @endpoint(
         "GET",
@@ -51,7 +55,7 @@ class SpacesApi(Controller):
 
         The same for clients that know it from the proposal.
         """
-        told = await self._summary(request.requester.user_id, room)
+        told = await self._summary(request, room)
         return answer({**told, **{old: told[new] for new, old in OLD_NAMES if new in told}})
 
     @endpoint("GET", "/_matrix/client/v1/rooms/{room_id:str}/hierarchy", guests=True, limit=Limit.SEARCH)
@@ -79,10 +83,20 @@ class SpacesApi(Controller):
         rooms, next_batch = await self.spaces.go(walk, limit)
         return answer({"rooms": rooms, **({} if next_batch is None else {"next_batch": next_batch})})
 
-    async def _summary(self, user_id: str, room: str) -> dict[str, Any]:
-        room_id, _ = await self.aliases.resolve(room)
+    async def _summary(self, request: Asked, room: str) -> dict[str, Any]:
+        user_id = request.requester.user_id
+        room_id, servers = await self.aliases.resolve(room)
         facts: Facts | None = self.facts.of(room_id)
-        if facts is None or not self.outlook.allows(user_id, facts):
+        if facts is None:
+            return await self._summary_elsewhere(user_id, room_id, (*via(request), *servers))
+        if not self.outlook.allows(user_id, facts):
             raise not_found("There is no such room, or it shows nothing of itself to you.")
         membership = {"membership": self.outlook.membership(user_id, facts)} if user_id else {}
         return {**facts.summary(), **membership}
+
+    async def _summary_elsewhere(self, user_id: str, room_id: str, servers: Sequence[str]) -> dict[str, Any]:
+        found = await self.spaces.neighbours.look(room_id, servers) if servers else None
+        if found is None or not self.elsewhere.allows(user_id, found.summary):
+            raise not_found("There is no such room, or it shows nothing of itself to you.")
+        membership = {"membership": self.elsewhere.membership(user_id, room_id)} if user_id else {}
+        return {**found.summary, **membership}

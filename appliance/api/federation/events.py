@@ -61,6 +61,18 @@ class EventsApi(Controller):
         """
         return answer(await self.past.event_auth(request.requester.server, room_id, event_id))
 
+    @endpoint("GET", "/_matrix/federation/v1/timestamp_to_event/{room_id:str}", access=Access.SERVER)
+    async def near(self, request: Asked, room_id: str) -> ASGIApp:
+        """GET /_matrix/federation/v1/timestamp_to_event/{roomId}
+
+        Answers the event nearest to a time, in one direction.
+        """
+        backwards = request.query_choice("dir", ("f", "b")) == "b"
+        if request.query_text("ts") is None:
+            raise missing_param("ts is missing: a time in milliseconds since 1970.")
+        timestamp = request.query_int("ts", 0, lowest=-(2**53))
+        return answer(await self.past.near(request.requester.server, room_id, timestamp, backwards=backwards))
+
     @endpoint("GET", "/_matrix/federation/v1/backfill/{room_id:str}", access=Access.SERVER)
     async def backfill(self, request: Asked, room_id: str) -> ASGIApp:
         """GET /_matrix/federation/v1/backfill/{roomId}

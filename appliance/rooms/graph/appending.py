@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from appliance.errors import bad_json, forbidden, too_large
+from appliance.errors import MatrixError, bad_json, forbidden, too_large
 from appliance.protocol.auth import NotAllowed, auth_event_slots, check_event
 from appliance.protocol.client_form import client_bytes
 from appliance.protocol.events import Event, EventTooLarge, InvalidEvent, build_event
 from appliance.protocol.signing import SigningKey
+from appliance.rooms.graph.endorsing import MOST_TIMES, Endorsing, NeedsEndorsement, NobodyEndorses, endorsed_form
 from appliance.rooms.graph.placing import Placement, on_top
 from appliance.rooms.graph.storing import change_current, store_event
 from appliance.rooms.room import Room, Rooms
@@ -96,10 +97,12 @@ class Draft:
     Args:
         room: the room; its lock is held by the caller.
         appender: what the draft is built with.
+        endorsed: events that were built before, and that the room's policy server has spoken well of since.
     """
 
-    def __init__(self, room: Room, appender: "Appender") -> None:
+    def __init__(self, room: Room, appender: "Appender", endorsed: Sequence[Event] = ()) -> None:
         self.room = room
+        self._endorsed = endorsed
         self.snapshot: Snapshot = room.head
         self.pending: list[Pending] = []
         self._appender = appender
@@ -138,6 +141,7 @@ class Draft:
         auth = tuple(self.snapshot.state[slot] for slot in slots if slot in self.snapshot.state)
         event = self._appender.build(self.room, parents, auth, event_type, sender, content, state_key, redacts)
         self.judge(event)
+        event = endorsed_form(self._appender.endorsing, self.room, self.snapshot, event, self._endorsed)
         self.put_on_top(event, parents, auth, transaction)
         return event
 
@@ -204,6 +208,9 @@ class Appender:
         identity: as whom this server signs.
         now_ms: the time, milliseconds since 1970.
         contributors: who adds to an event's unit, in this order.
+
+    Attributes:
+        endorsing: asks the policy servers of rooms.
     """
 
     def __init__(
@@ -221,6 +228,7 @@ class Appender:
         self._identity = identity
         self._now_ms = now_ms
         self._contributors = contributors
+        self.endorsing: Endorsing = NobodyEndorses()
         self.past_contributors = [one for one in contributors if isinstance(one, PastContributor)]
 
     @property
@@ -240,22 +248,27 @@ class Appender:
         Raises:
             MatrixError: what the work raises; ``M_FORBIDDEN`` for a room that is not known.
         """
-        for last_try in (False, True):
+        endorsed: list[Event] = []
+        broken = 0
+        while broken < 2 and len(endorsed) <= MOST_TIMES:
             room = await self._rooms.find(room_id)
             if room is None:
                 raise forbidden("You are not in this room.")
-            async with room.lock:
-                draft = Draft(room, self)
-                result = work(draft)
-                committed = self.commit(draft)
             try:
+                async with room.lock:
+                    draft = Draft(room, self, endorsed)
+                    result = work(draft)
+                    committed = self.commit(draft)
                 await committed
+            except NeedsEndorsement as needs:
+                endorsed.append(await self.endorsing.endorse(room, needs.event))
             except LaneBroken:
-                if last_try:
+                broken += 1
+                if broken == 2:
                     raise
             else:
                 return result
-        raise AssertionError("unreachable")
+        raise MatrixError("M_UNKNOWN", "The room moved on while its policy server was asked: please try again.", 503)
 
     def commit(
         self, draft: Draft, first: Callable[[Tx], None] | None = None, *, is_open: bool | None = None

@@ -19,6 +19,7 @@ from appliance.protocol import hashes
 from appliance.protocol.auth import NotAllowed
 from appliance.protocol.events import Event, InvalidEvent
 from appliance.rooms.graph.appending import Appender, Draft, Statement
+from appliance.rooms.graph.endorsing import heard
 from appliance.rooms.graph.merging import Merging
 from appliance.rooms.graph.placing import Placement
 from appliance.rooms.graph.storing import new_row, store_groups
@@ -197,7 +198,9 @@ class Accepting:
         room = await self._room(room_id)
         event = self.read(room, pdu)
         known = self.known(room, event)
-        return None if known is not None and not known.outlier else await self.checked(event)
+        if known is not None and not known.outlier:
+            return None
+        return await heard(self._appender.endorsing, room, await self.checked(event))
 
     async def _begin(self, event: Event, origin: str) -> "tuple[Verdict, asyncio.Future[Any] | None]":
         """Judge an event and submit what is to be stored of it, or put it down to wait."""
@@ -319,14 +322,12 @@ class Accepting:
             judging.check_vouchers(room, event, named.auth)
         except NotAllowed:
             return Verdict.REJECTED
-        if named.of_the_end:
-            # Both states hold what it names in all places that matter, and that allows it.
-            return Verdict.ACCEPTED
-        if not judging.allows(room, event, before.state):
+        # At the end both states hold what it names in all places that matter, and that allows it.
+        if not named.of_the_end and not judging.allows(room, event, before.state):
             return Verdict.REJECTED
-        if before.state is room.head.state or judging.allows(room, event, room.head.state):
-            return Verdict.ACCEPTED
-        return Verdict.SOFT_FAILED
+        current = named.of_the_end or before.state is room.head.state or judging.allows(room, event, room.head.state)
+        wanting = self._appender.endorsing.wants(room, room.head, event)
+        return Verdict.ACCEPTED if current and not wanting else Verdict.SOFT_FAILED
 
     def _judged_outlier(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
         if self.known(room, event) is not None:

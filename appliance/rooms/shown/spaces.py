@@ -7,7 +7,7 @@ the token that the client gets, for a while.
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from appliance.protocol.events import Event
 from appliance.protocol.identifiers import is_room_id
 from appliance.rooms.graph.appending import Statement
 from appliance.rooms.shown.facts import Facts, Outlook, RoomFacts
+from appliance.rooms.shown.outlying import Neighbour, Neighbours, NoNeighbours, OutlookElsewhere
 from appliance.rooms.snapshot import Step
 from appliance.rooms.store import EventStore
 from appliance.storage import directory as rows
@@ -36,6 +37,8 @@ SLICE = 20
 WALKS_KEPT = 100
 WALK_SECONDS = 600.0
 SPACES_KEPT = 500
+MOST_VIA = 5
+"""Servers through which one room is looked for."""
 MOST_ORDER = 50
 """Characters of an ``order``; a longer one counts as none."""
 
@@ -46,11 +49,13 @@ class Child(Struct, frozen=True):
     Args:
         room_id: its id.
         suggested: whether the space recommends it.
+        via: servers through which it is found.
         told: the event as ``children_state`` shows it.
     """
 
     room_id: str
     suggested: bool
+    via: tuple[str, ...]
     told: dict[str, Any]
 
 
@@ -64,6 +69,7 @@ class Walk(Struct, frozen=True):
         max_depth: how far down it goes; 0 is the first room alone.
         waiting: ids of the rooms to look at, with their depths, the next one last.
         seen: ids of the rooms that were looked at.
+        via: for rooms that are not known here, servers through which they are found.
         until: when it is forgotten, in seconds of the monotonic clock.
     """
 
@@ -74,6 +80,7 @@ class Walk(Struct, frozen=True):
     waiting: tuple[tuple[str, int], ...]
     seen: frozenset[str]
     until: float
+    via: Mapping[str, tuple[str, ...]] = {}
 
 
 class Children:
@@ -121,16 +128,27 @@ class Spaces:
         facts: what rooms show of themselves.
         children: which rooms belong to a space.
         outlook: who may be told of which room.
+        elsewhere: the same for rooms of other servers.
         clock: seconds that only grow.
+
+    Attributes:
+        neighbours: knows rooms of other servers.
     """
 
     def __init__(
-        self, facts: RoomFacts, children: Children, outlook: Outlook, clock: Callable[[], float] = time.monotonic
+        self,
+        facts: RoomFacts,
+        children: Children,
+        outlook: Outlook,
+        elsewhere: OutlookElsewhere,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._facts = facts
         self._children = children
         self._outlook = outlook
+        self._elsewhere = elsewhere
         self._clock = clock
+        self.neighbours: Neighbours = NoNeighbours()
         self._walks: Lru[str, Walk] = Lru(WALKS_KEPT)
 
     def begin(self, user_id: str, room_id: str, *, suggested_only: bool, max_depth: int) -> Walk:
@@ -171,6 +189,7 @@ class Spaces:
             the rooms, and a token to go on with; None at the end.
         """
         waiting, seen, found = list(walk.waiting), set(walk.seen), list[dict[str, Any]]()
+        via = dict(walk.via)
         while waiting and len(found) < limit and len(seen) < MOST_SEEN:
             room_id, depth = waiting.pop()
             if room_id in seen:
@@ -178,13 +197,15 @@ class Spaces:
             seen.add(room_id)
             if len(seen) % SLICE == 0:
                 await asyncio.sleep(0)
-            facts = self._facts.of(room_id)
-            if facts is None or not self._outlook.allows(walk.user_id, facts):
+            shown = await self._shown(walk.user_id, room_id, via.get(room_id, ()))
+            if shown is None:
                 continue
-            children = [one for one in self._children.of(facts) if one.suggested or not walk.suggested_only]
-            found.append({**facts.summary(), "children_state": [one.told for one in children]})
+            summary, inside = shown
+            children = [one for one in inside if one.suggested or not walk.suggested_only]
+            found.append({**summary, "children_state": [one.told for one in children]})
             if depth < walk.max_depth:
                 waiting.extend((one.room_id, depth + 1) for one in reversed(children))
+                via.update((one.room_id, one.via) for one in children if one.room_id not in seen)
         # Of a room that waits several times the last one counts, which is looked at first.
         left = {room_id: depth for room_id, depth in waiting if room_id not in seen}
         order = list(dict.fromkeys(room_id for room_id, _ in reversed(waiting) if room_id in left))
@@ -194,8 +215,38 @@ class Spaces:
         token = secrets.token_urlsafe(16)
         still = tuple((room_id, left[room_id]) for room_id in reversed(order))
         until = self._clock() + WALK_SECONDS
-        self._walks.put(token, replace(walk, waiting=still, seen=frozenset(seen), until=until))
+        self._walks.put(token, replace(walk, waiting=still, seen=frozenset(seen), until=until, via=_among(via, left)))
         return found, token
+
+    async def _shown(
+        self, user_id: str, room_id: str, servers: Sequence[str]
+    ) -> tuple[Mapping[str, Any], Sequence[Child]] | None:
+        """What a room shows of itself to a user, and the rooms in it; None where that is nothing."""
+        facts = self._facts.of(room_id)
+        if facts is not None:
+            return (facts.summary(), self._children.of(facts)) if self._outlook.allows(user_id, facts) else None
+        neighbour = await self.neighbours.look(room_id, servers) if servers else None
+        if neighbour is None or not self._elsewhere.allows(user_id, neighbour.summary):
+            return None
+        return neighbour.summary, _told_children(neighbour)
+
+
+def _among(via: Mapping[str, tuple[str, ...]], rooms: Collection[str]) -> dict[str, tuple[str, ...]]:
+    return {room_id: servers for room_id, servers in via.items() if room_id in rooms}
+
+
+def _told_children(neighbour: Neighbour) -> list[Child]:
+    """The rooms in a room of another server's, in the order in which it tells them."""
+    found = []
+    for told in neighbour.children_state or ():
+        content, room_id = told.get("content"), told.get("state_key")
+        if told.get("type") == CHILD and isinstance(content, dict) and isinstance(room_id, str) and is_room_id(room_id):
+            via = content.get("via")
+            if isinstance(via, list) and via and all(isinstance(one, str) for one in via):
+                kept = ("type", "state_key", "sender", "content", "origin_server_ts")
+                stated = {field: told[field] for field in kept if field in told}
+                found.append(Child(room_id, content.get("suggested") is True, tuple(via[:MOST_VIA]), stated))
+    return found
 
 
 def _is_valid(event: Event) -> bool:
@@ -216,4 +267,6 @@ def _rank(event: Event) -> tuple[bool, str, int, str]:
 
 def _child(event: Event) -> Child:
     told = {**stripped(event), "origin_server_ts": event.origin_server_ts}
-    return Child(event.state_key or "", event.content.get("suggested") is True, told)
+    return Child(
+        event.state_key or "", event.content.get("suggested") is True, tuple(event.content["via"][:MOST_VIA]), told
+    )
