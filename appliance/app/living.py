@@ -44,8 +44,8 @@ from appliance.rooms.reading.visibility import Visibility
 from appliance.rooms.room import Rooms
 from appliance.rooms.shown.directory import Directory
 from appliance.rooms.shown.facts import Outlook, RoomFacts
-from appliance.rooms.shown.people import PeopleDirectory
 from appliance.rooms.shown.outlying import OutlookElsewhere
+from appliance.rooms.shown.people import PeopleDirectory
 from appliance.rooms.shown.spaces import Children, Spaces
 from appliance.rooms.signs.company import Company
 from appliance.rooms.signs.following import Following

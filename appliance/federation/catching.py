@@ -153,6 +153,7 @@ class Catching:
     async def _search(self, room_id: str) -> bool:
         """Look for what is missing in a room; whether nothing waits any more that could be helped."""
         asked: set[str] = set()
+        fetched: set[str] = set()
         for _ in range(MOST_ROUNDS):
             room = await self._rooms.find(room_id)
             if room is None:
@@ -163,12 +164,18 @@ class Catching:
             await self._authorise(room, roots)
             roots = [one for one in await self._roots(room) if one.event_id not in asked]
             asked.update(one.event_id for one in roots)
-            if not roots or not await self._between(room, roots[:MOST_LATEST]):
+            if not roots:
+                break
+            came = await self._between(room, roots[:MOST_LATEST])
+            fetched |= came
+            if not came:
                 break
         room = await self._rooms.find(room_id)
         if room is None:
             return True
-        for event in (await self._roots(room))[:MOST_BRIDGES]:
+        # Whoever pushed an event can say what it stands on: one of which nobody does is not built upon.
+        roots = [one for one in await self._roots(room) if one.event_id in fetched]
+        for event in roots[:MOST_BRIDGES]:
             await self._bridge(room, event)
         return not await self._roots(room)
 
@@ -179,15 +186,26 @@ class Catching:
         events = [Event.from_json(room.version, one.json, one.event_id) for one in waiting]
         return [event for event in events if set(self._judging.missing(event)) - held]
 
+    async def _tips(self, room: Room) -> list[str]:
+        """The ids of the waiting events of a room that no other of them stands on, where they are few: whoever is asked
+        for what lies before them tells of those in between, too, which may have been spoilt.
+        """
+        waiting = await self._database.reading(lambda reader: rows.of_room(reader, room.room_id, MOST_LATEST + 1))
+        if len(waiting) > MOST_LATEST:
+            return []
+        events = [Event.from_json(room.version, one.json, one.event_id) for one in waiting]
+        below = {parent for event in events for parent in event.prev_events}
+        return [event.event_id for event in events if event.event_id not in below]
+
     def _servers(self, room: Room) -> list[str]:
         """Whom to ask: the server that sent what waits, then others in the room."""
         others = [self._origins.get(room.room_id, ""), *self._access.servers(room)]
         here = self._identity.server_name
         return [one for one in dict.fromkeys(others) if one and one != here][:MOST_SERVERS]
 
-    async def _between(self, room: Room, roots: Sequence[Event]) -> bool:
-        """Ask for what lies before some events; whether something came."""
-        latest = [one.event_id for one in roots]
+    async def _between(self, room: Room, roots: Sequence[Event]) -> set[str]:
+        """Ask for what lies before some events; the ids of what came."""
+        latest = await self._tips(room) or [one.event_id for one in roots]
         earliest = [end.event_id for end in room.published.extremities]
         for server in self._servers(room):
             try:
@@ -195,19 +213,21 @@ class Catching:
             except (Unreachable, Refused) as problem:
                 log.info("%s does not say what is missing in %s: %s", server, room.room_id, problem)
                 continue
-            if await self._take(room, pdus, server):
-                return True
-        return False
+            came = await self._take(room, pdus, server)
+            if came:
+                return came
+        return set()
 
-    async def _take(self, room: Room, pdus: Iterable[Any], server: str) -> bool:
-        came = False
+    async def _take(self, room: Room, pdus: Iterable[Any], server: str) -> set[str]:
+        came: set[str] = set()
         for pdu in pdus:
             try:
+                event = Event.from_pdu(room.version, pdu)
                 await self._accepting.accept(room.room_id, pdu, server)
             except (InvalidEvent, Unacceptable) as problem:
                 log.info("A missing event of %s that %s sent is not taken: %s", room.room_id, server, problem)
             else:
-                came = True
+                came.add(event.event_id)
         return came
 
     # What allows events ------------------------------------------------------------------------------------------
@@ -235,7 +255,7 @@ class Catching:
         """Set an event upon the state before it as another server tells it."""
         for server in self._servers(room):
             try:
-                told = await self._telling.state_before(room, server, event.event_id)
+                told = await self._telling.state_before(room, server, event)
                 await self._arriving.bridge(told, event.pdu)
             except NeedsEvents:
                 await self._chain(room, event)

@@ -55,7 +55,7 @@ class Retracting:
         if event.room_id != room_id or event.membership not in ("leave", "ban"):
             return None
         named = present.event_id in event.auth_events
-        by_inviter = present.membership == "invite" and server_of(event.sender) == server_of(before.sender)
+        by_inviter = present.membership == "invite" and event.sender == before.sender
         if not named or not (by_inviter or present.membership == "knock") or server_of(event.sender) != origin:
             return None
         if not await self._signatures.are_good(event):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.federation.peer import Peer, PeerRoom
-from tests.support.client import Client, joined, seg, timeline
+from tests.support.client import Client, Json, joined, seg, timeline
 from tests.support.hearth import HearthProcess
 from tests.support.network import Network
 
@@ -79,17 +79,33 @@ def test_what_lies_between_is_asked_for(alice: Client, one: HearthProcess, peer:
 def test_where_too_much_is_missing_the_state_is_asked_for(
     alice: Client, one: HearthProcess, peer: Peer, room: PeerRoom
 ) -> None:
-    peer.answer("POST", ".*/get_missing_events/.*", lambda question: (200, {"events": []}))
+    before: list[Json] = []
+    peer.answer("POST", ".*/get_missing_events/.*", lambda question: (200, {"events": before[-1:]}))
     for number in range(5):
         room.put(room.event("m.room.member", {"membership": "join", "displayname": f"M{number}"}, peer.user()))
+    before.append(room.put(room.say("before")).pdu)
     last = room.put(room.say("last"))
     peer.send(one, ONE, last)
-    seen = alice.sync_until(lambda sync: timeline(sync, room.room_id))
-    assert joined(seen, room.room_id)["timeline"]["events"][-1]["event_id"] == last.event_id
+    assert alice.sync_until_text(room.room_id, "last")["event_id"] == last.event_id
     assert alice.must("GET", f"/rooms/{seg(room.room_id)}/state/m.room.member/{seg(peer.user())}") == {
         "membership": "join",
         "displayname": "M4",
     }
+
+
+def test_where_nobody_says_what_an_event_stands_on_it_is_not_built_upon(
+    alice: Client, one: HearthProcess, peer: Peer, room: PeerRoom
+) -> None:
+    peer.answer("POST", ".*/get_missing_events/.*", lambda question: (200, {"events": []}))
+    known = room.ends
+    room.put(room.say("kept back"))
+    hanging = room.put(room.say("hanging"))
+    assert peer.send(one, ONE, hanging) == {hanging.event_id: {}}
+    good = room.say("good", parents=known)
+    peer.send(one, ONE, good)
+    alice.sync_until_text(room.room_id, "good")
+    assert texts(alice, room) == ["good"]
+    assert not any("/state" in question.path for question in peer.asked)
 
 
 def test_what_allows_an_event_is_asked_for(alice: Client, one: HearthProcess, peer: Peer, room: PeerRoom) -> None:
