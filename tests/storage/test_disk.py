@@ -248,7 +248,7 @@ async def story():
         tx.execute("INSERT INTO to_device_messages VALUES (?, '@a:x', 'D', ?)", (position, b"x" * 20_000))
         return position
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, hard))
     try:
         while True:
             print("kept", await database.write(work))
@@ -280,13 +280,13 @@ def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte; skipped where we may not mount one."""
+    """A file system of a few megabytes; skipped where we may not mount one."""
     folder = tmp_path / "small"
     folder.mkdir()
     mount = shutil.which("mount")
     if os.geteuid() != 0 or mount is None:
         pytest.skip("mounting a small file system needs root")
-    done = subprocess.run([mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True, text=True)
+    done = subprocess.run([mount, "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], capture_output=True, text=True)
     if done.returncode != 0:
         pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
     yield folder
