@@ -42,7 +42,9 @@ def by_id(database: Reads, room_id: str) -> RoomRow | None:
 def last_positions(database: Reads) -> dict[int, int]:
     """For each room the position of the last event that arrived in its timeline."""
     rows = database.read(
-        "SELECT room_nid, (SELECT MAX(position) FROM events e WHERE e.room_nid = r.room_nid) FROM rooms r"
+        "SELECT room_nid, (SELECT MAX(position) FROM events e WHERE e.room_nid = r.room_nid"
+        # Said, since the index has no others: without it every event there is would be looked at for each room.
+        " AND e.position IS NOT NULL) FROM rooms r"
     )
     return {room_nid: position for room_nid, position in rows if position is not None}
 
@@ -74,7 +76,7 @@ def version_of(database: Reads, room_nid: int) -> str:
 
 def last_position(database: Reads, room_nid: int) -> int:
     """The position of the last event that arrived in a room's timeline; 0 for none."""
-    rows = database.read("SELECT MAX(position) FROM events WHERE room_nid = ?", (room_nid,))
+    rows = database.read("SELECT MAX(position) FROM events WHERE room_nid = ? AND position IS NOT NULL", (room_nid,))
     return int(rows[0][0] or 0)
 
 
