@@ -12,6 +12,7 @@ from appliance.protocol.event_signatures import AUTHORISER
 from appliance.protocol.events import Event
 from appliance.protocol.identifiers import is_user_id, server_of
 from appliance.protocol.power import PowerLevels
+from appliance.protocol.slim import AnyEvent
 from appliance.protocol.versions import VERSIONS, RoomVersion
 
 __all__ = [
@@ -117,7 +118,7 @@ def check_auth_events(
     require(version.hash_room_ids or CREATE in seen, "The event's auth events lack the create event.")
 
 
-def check_event(event: Event, state: StateLookup, create: Event) -> None:
+def check_event(event: AnyEvent, state: StateLookup, create: AnyEvent) -> None:
     """Judge an event by a state of its room: that of its auth events, that before it, or the current one.
 
     Args:
@@ -169,11 +170,14 @@ def redaction_applies(redaction: Event, target: Event, levels: PowerLevels) -> b
     return levels.user(redaction.sender) >= levels.redact or server_of(redaction.sender) == server_of(target.sender)
 
 
-def _check_create(event: Event) -> None:
+def _check_create(event: AnyEvent) -> None:
     version, content = event.version, event.content
     require(not event.prev_events, "A create event must be the first of its room.")
     if version.hash_room_ids:
-        require("room_id" not in event.pdu, "A create event of this room version must have no room_id.")
+        require(
+            isinstance(event, Event) and "room_id" not in event.pdu,
+            "A create event of this room version must have no room_id.",
+        )
     else:
         require(
             server_of(event.room_id) == server_of(event.sender),
@@ -191,7 +195,7 @@ def _check_create(event: Event) -> None:
         )
 
 
-def _check_aliases(event: Event) -> None:
+def _check_aliases(event: AnyEvent) -> None:
     require(
         event.state_key is not None and event.state_key == server_of(event.sender),
         "The aliases of a server may only be set by its own users.",
@@ -216,7 +220,7 @@ def _check_redaction(judged: Judged) -> None:
     event = judged.event
     if judged.sender_power >= judged.levels.redact:
         return
-    _, _, target_server = (event.redacts or "").partition(":")
+    _, _, target_server = (event.redacts if isinstance(event, Event) and event.redacts else "").partition(":")
     require(
         target_server == server_of(event.event_id),
         f"{event.sender} has too little power in this room to redact what others sent.",

@@ -5,8 +5,8 @@ from typing import Any
 from appliance.protocol import canonical, signing
 from appliance.protocol.auth_state import Judged, NotAllowed, require
 from appliance.protocol.event_signatures import AUTHORISER
-from appliance.protocol.events import Event
 from appliance.protocol.identifiers import is_user_id
+from appliance.protocol.slim import AnyEvent
 
 MAX_VERIFICATIONS = 100
 """How many pairs of a signature and a key of a third-party invite are tried: two lists of attackers' length would take
@@ -64,7 +64,7 @@ def _check_join(judged: Judged, target: str) -> None:
     _check_vouched(judged)
 
 
-def _first_member(create: Event) -> Any:
+def _first_member(create: AnyEvent) -> Any:
     """Who may join an empty room: its creator, additional ones not included."""
     return create.content.get("creator") if create.version.creator_in_content else create.sender
 
@@ -107,7 +107,7 @@ def _check_third_party_invite(judged: Judged, target: str) -> None:
     require(_is_signed(signed, _public_keys(offer)), "The third-party invite is not signed by its identity server.")
 
 
-def _public_keys(offer: Event) -> list[str]:
+def _public_keys(offer: AnyEvent) -> list[str]:
     """All the public keys that an ``m.room.third_party_invite`` names."""
     keys = [offer.content.get("public_key")]
     more = offer.content.get("public_keys")

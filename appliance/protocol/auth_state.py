@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Final
 
-from appliance.protocol.events import Event
 from appliance.protocol.power import PowerLevels
+from appliance.protocol.slim import AnyEvent
+from appliance.protocol.versions import RoomVersion
 
-StateLookup = Callable[[str, str], Event | None]
+StateLookup = Callable[[str, str], AnyEvent | None]
 """Finds the state event of a type and state key."""
 
 
@@ -23,15 +24,26 @@ class Judged:
         create: the room's create event.
     """
 
-    __slots__ = ("create", "event", "levels", "sender_power", "state", "version")
+    __slots__ = ("_levels", "create", "event", "state", "version")
 
-    def __init__(self, event: Event, state: StateLookup, create: Event) -> None:
+    def __init__(self, event: AnyEvent, state: StateLookup, create: AnyEvent) -> None:
         self.event: Final = event
         self.state: Final = state
         self.create: Final = create
-        self.version: Final = event.version
-        self.levels: Final = PowerLevels(event.version, state("m.room.power_levels", ""), create)
-        self.sender_power: Final = self.levels.user(event.sender)
+        self.version: Final[RoomVersion] = event.version
+        self._levels: PowerLevels | None = None
+
+    @property
+    def levels(self) -> PowerLevels:
+        """The levels in the state; looked up when they are first asked for, as most joins do not need them."""
+        if self._levels is None:
+            self._levels = PowerLevels(self.version, self.state("m.room.power_levels", ""), self.create)
+        return self._levels
+
+    @property
+    def sender_power(self) -> float:
+        """The power of the event's sender."""
+        return self.levels.user(self.event.sender)
 
     def membership(self, user_id: str) -> str:
         """A user's membership in the state; ``leave`` for one who has none."""

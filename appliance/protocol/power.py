@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-from appliance.protocol.events import Event
+from appliance.protocol.slim import AnyEvent
 from appliance.protocol.versions import RoomVersion
 
 _TEXT_LEVEL = re.compile(r"\s*[+-]?[0-9]+\s*")
@@ -42,7 +42,7 @@ def parse_level(version: RoomVersion, value: Any) -> int | None:
     return None
 
 
-def creators(create: Event) -> frozenset[str]:
+def creators(create: AnyEvent) -> frozenset[str]:
     """The creators of a room: one, or from version 12 on the sender of the create event and those it adds."""
     if create.version.creator_in_content:
         creator = create.content.get("creator")
@@ -65,7 +65,7 @@ class PowerLevels:
 
     __slots__ = ("_content", "_events", "_notifications", "_users", "_version", "creators")
 
-    def __init__(self, version: RoomVersion, event: Event | None, create: Event) -> None:
+    def __init__(self, version: RoomVersion, event: AnyEvent | None, create: AnyEvent) -> None:
         self._version = version
         self.creators = creators(create)
         self._content: dict[str, Any] = event.content if event is not None else {}

@@ -1,29 +1,21 @@
 """Many events at once, and which of them names which as those that allow it: what state resolution reads."""
 
-import sys
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from appliance.storage.database import Reads, Row
 from appliance.storage.events import AUTH
-from appliance.storage.state import Slot
 
 CHUNK = 500
 """Events in one statement."""
 
 
-def outlines(reads: Reads, nids: Sequence[int]) -> dict[int, tuple[Slot | None, bool]]:
-    """For each of those events that are there, its place in the state, and whether it was rejected."""
-    sql = "SELECT event_nid, type, state_key, rejected FROM events WHERE event_nid IN (%s)"
-    return {
-        nid: (None if key is None else (sys.intern(event_type), key), bool(rejected))
-        for nid, event_type, key, rejected in _many(reads, sql, nids)
-    }
-
-
-def forms(reads: Reads, nids: Sequence[int]) -> dict[int, tuple[str, bytes, bool]]:
-    """The ids and the JSON of those of the events that are there, and whether they were rejected."""
-    sql = "SELECT event_nid, event_id, json, rejected FROM events WHERE event_nid IN (%s)"
-    return {nid: (event_id, json, bool(rejected)) for nid, event_id, json, rejected in _many(reads, sql, nids)}
+def forms(reads: Reads, nids: Sequence[int]) -> Iterable[tuple[int, str, str, str | None, int, bytes, bytes | None]]:
+    """(number, id, type, state key, whether it was rejected, JSON, packed numbers of what it names as allowing it) of
+    those of the events that are there; of older ones the last is missing, and stands in the edges alone.
+    """
+    sql = "SELECT event_nid, event_id, type, state_key, rejected, json, auth FROM events WHERE event_nid IN (%s)"
+    return _many(reads, sql, nids)
 
 
 def named(reads: Reads, nids: Sequence[int]) -> dict[int, list[int]]:
@@ -36,6 +28,5 @@ def named(reads: Reads, nids: Sequence[int]) -> dict[int, list[int]]:
 
 
 def _many(reads: Reads, sql: str, nids: Sequence[int]) -> Iterable[Row]:
-    for start in range(0, len(nids), CHUNK):
-        chunk = nids[start : start + CHUNK]
-        yield from reads.read(sql % ",".join("?" * len(chunk)), chunk)
+    chunks = (nids[start : start + CHUNK] for start in range(0, len(nids), CHUNK))
+    return chain.from_iterable(reads.read(sql % ",".join("?" * len(chunk)), chunk) for chunk in chunks)

@@ -3,6 +3,7 @@
 An event's JSON is its canonical federation form without ``unsigned``; everything else in its row is there to find it.
 """
 
+import struct
 import sys
 from collections.abc import Collection, Iterable, Sequence
 
@@ -72,7 +73,7 @@ def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
     """
     tx.execute(
         "INSERT INTO events (event_nid, event_id, room_nid, type, state_key, sender, ordering, position, rejected,"
-        " soft_failed, outlier, apart, replaces_nid, json) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        " soft_failed, outlier, apart, replaces_nid, json, auth) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
         " ON CONFLICT (event_nid) DO UPDATE SET ordering = excluded.ordering, position = excluded.position,"
         " rejected = excluded.rejected, soft_failed = excluded.soft_failed, outlier = excluded.outlier,"
         " apart = excluded.apart, replaces_nid = excluded.replaces_nid, json = excluded.json WHERE events.outlier = 1",
@@ -91,6 +92,7 @@ def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
             event.apart,
             event.replaces_nid,
             event.json,
+            pack_auth(event.auth),
         ),
     )
     tx.execute_many("INSERT OR IGNORE INTO edges VALUES (?,?,?)", _edges(event))
@@ -99,8 +101,8 @@ def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
 def insert_outliers(tx: Tx, events: Sequence[NewEvent]) -> None:
     """Store many events without places in the graph, none of which is here."""
     tx.execute_many(
-        "INSERT INTO events (event_nid, event_id, room_nid, type, state_key, sender, ordering, rejected, outlier, json)"
-        " VALUES (?,?,?,?,?,?,?,?,1,?)",
+        "INSERT INTO events (event_nid, event_id, room_nid, type, state_key, sender, ordering, rejected, outlier, json,"
+        " auth) VALUES (?,?,?,?,?,?,?,?,1,?,?)",
         (
             (
                 one.nid,
@@ -112,11 +114,23 @@ def insert_outliers(tx: Tx, events: Sequence[NewEvent]) -> None:
                 one.ordering,
                 one.rejected,
                 one.json,
+                pack_auth(one.auth),
             )
             for one in events
         ),
     )
     tx.execute_many("INSERT INTO edges VALUES (?,?,?)", (edge for one in events for edge in _edges(one)))
+
+
+def pack_auth(nids: Iterable[int]) -> bytes:
+    """Numbers of events as bytes: in rising order, each once, eight bytes each, little-endian."""
+    numbers = sorted(set(nids))
+    return struct.pack(f"<{len(numbers)}q", *numbers)
+
+
+def unpack_auth(packed: bytes) -> tuple[int, ...]:
+    """The numbers that were packed."""
+    return struct.unpack(f"<{len(packed) // 8}q", packed)
 
 
 def _edges(event: NewEvent) -> list[tuple[int, int, int]]:

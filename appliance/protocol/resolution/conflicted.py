@@ -4,7 +4,6 @@
 
 import heapq
 from collections.abc import Collection, Iterable, Sequence
-from collections.abc import Set as AbstractSet
 
 from appliance.protocol.resolution.graph import AuthGraph
 
@@ -20,14 +19,7 @@ def auth_difference(graph: AuthGraph, shared: Iterable[int], sides: Sequence[Ite
         shared: the events that all states hold.
         sides: for each state, the events that it holds besides.
     """
-    common = sorted(shared)
-    walk = _Walk(graph, frozenset(common), sides)
-    while walk.undecided:
-        if common and common[-1] >= walk.next:
-            walk.step_through_shared(common.pop())
-        else:
-            walk.step()
-    return walk.difference
+    return _Walk(graph, sorted(shared), sides).difference()
 
 
 class _Walk:
@@ -36,47 +28,59 @@ class _Walk:
     Whoever names an event has a larger number and was passed before it; so when it is its turn, it is known in which
     chains it is. What is in all of them passes that on to all that it names: where nothing else is left, the walk is
     over, which is soon for forks of the recent past.
+
+    Args:
+        graph: the auth graph.
+        shared: the events that all states hold, in rising order.
+        sides: for each state, the events that it holds besides.
     """
 
-    def __init__(self, graph: AuthGraph, shared: AbstractSet[int], sides: Sequence[Iterable[int]]) -> None:
+    def __init__(self, graph: AuthGraph, shared: list[int], sides: Sequence[Iterable[int]]) -> None:
         self._graph = graph
         self._shared = shared
+        self._held_by_all = frozenset(shared)
         self._all = (1 << len(sides)) - 1
         self._chains: dict[int, int] = {}  # the chains that an event is in, one bit each
         self._waiting: list[int] = []  # a heap of negated numbers: the largest comes first
-        self.undecided = 0  # how many of those that wait are not yet known to be in all chains
-        self.difference: set[int] = set()
+        self._undecided = 0  # how many of those that wait are not yet known to be in all chains
         for index, side in enumerate(sides):
             for nid in side:
                 self._meet(nid, 1 << index)
 
-    @property
-    def next(self) -> int:
-        """The number of the event whose turn it is."""
-        return -self._waiting[0]
+    def difference(self) -> set[int]:
+        """Walk, and answer what is in some of the chains, but not in all."""
+        found: set[int] = set()
+        known, waiting, everywhere, shared = self._chains, self._waiting, self._all, self._shared
+        auth, pop = self._graph.auth, heapq.heappop
+        while self._undecided:
+            if shared and shared[-1] >= -waiting[0]:
+                self._step_through_shared(shared.pop())
+                continue
+            nid = -pop(waiting)
+            chains = known[nid]
+            if chains != everywhere:
+                self._undecided -= 1
+                found.add(nid)
+            for one in auth(nid):
+                before = known.get(one, 0)
+                if before | chains != before:
+                    self._meet(one, chains)
+        return found
 
-    def step(self) -> None:
-        """Pass the next event."""
-        nid = -heapq.heappop(self._waiting)
-        chains = self._chains[nid]
-        if chains != self._all:
-            self.undecided -= 1
-            self.difference.add(nid)
-        for one in self._graph.auth(nid):
-            self._meet(one, chains)
-
-    def step_through_shared(self, nid: int) -> None:
+    def _step_through_shared(self, nid: int) -> None:
         """Pass an event that all states hold, whose number is not smaller than that of the next."""
-        if nid == self.next:  # one of the sides leads to it as well
+        if nid == -self._waiting[0]:  # one of the sides leads to it as well
             self._meet(nid, self._all)
             heapq.heappop(self._waiting)
+        known, everywhere = self._chains, self._all
         for one in self._graph.auth(nid):
-            self._meet(one, self._all)
+            if known.get(one) != everywhere:
+                self._meet(one, everywhere)
 
     def _meet(self, nid: int, chains: int) -> None:
         """Note that an event is in some chains; what all states hold is in all of them."""
         before = self._chains.get(nid)
-        if nid in self._shared:
+        if nid in self._held_by_all:
             chains = self._all
         after = chains if before is None else before | chains
         if after == before:
@@ -84,9 +88,9 @@ class _Walk:
         self._chains[nid] = after
         if before is None:
             heapq.heappush(self._waiting, -nid)
-            self.undecided += after != self._all
+            self._undecided += after != self._all
         elif after == self._all:
-            self.undecided -= 1
+            self._undecided -= 1
 
 
 def conflicted_subgraph(graph: AuthGraph, conflicted: Collection[int]) -> set[int]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from appliance.protocol.auth import Slot
-from appliance.protocol.events import Event
+from appliance.protocol.slim import AnyEvent
 
 POWER_LEVELS: Slot = ("m.room.power_levels", "")
 
@@ -16,11 +16,11 @@ class EventLookup(Protocol):
     walks rely on it to stop early. A link that does not go down can only come from a forged circle (room versions 1
     and 2, whose event ids are free to choose) and is not followed, so that no graph makes a walk endless.
 
-    Resolution asks from the thread in which it is called, often more than once for the same number in separate calls,
-    never for a number that it was not given by the states or by ``auth``.
+    Resolution asks from the thread in which it is called, often many times for the same number, never for a number that
+    it was not given by the states or by ``auth``.
     """
 
-    def event(self, nid: int) -> Event:
+    def event(self, nid: int) -> AnyEvent:
         """The event of a number."""
         ...
 
@@ -35,58 +35,61 @@ class EventLookup(Protocol):
         ...
 
     def is_rejected(self, nid: int) -> bool:
-        """Whether an event was rejected."""
+        """Whether an event was rejected; asked only where ``slot`` or ``event`` was asked before."""
         ...
 
 
 class AuthGraph:
-    """A lookup's graph as one resolution sees it: each event is asked for once, and no link leads upwards.
+    """A lookup's graph as one resolution sees it: no link leads upwards.
 
     Args:
         lookup: finds events.
+
+    Attributes:
+        event: finds the event of a number.
+        slot: finds its place in the state.
     """
 
-    __slots__ = ("_auth", "_events", "_levels", "_lookup", "_slots")
+    __slots__ = ("_auth", "_is_rejected", "_levels", "_links", "event", "slot")
 
     def __init__(self, lookup: EventLookup) -> None:
-        self._lookup = lookup
-        self._events: dict[int, Event] = {}
+        self.event = lookup.event
+        self.slot = lookup.slot
+        self._is_rejected = lookup.is_rejected
+        self._links = lookup.auth
         self._auth: dict[int, tuple[int, ...]] = {}
         self._levels: dict[int, int | None] = {}
-        self._slots: dict[int, Slot | None] = {}
-
-    def event(self, nid: int) -> Event:
-        """The event of a number."""
-        event = self._events.get(nid)
-        if event is None:
-            event = self._events[nid] = self._lookup.event(nid)
-        return event
 
     def auth(self, nid: int) -> tuple[int, ...]:
         """The numbers of an event's auth events, each once, all smaller than its own."""
         auth = self._auth.get(nid)
         if auth is None:
-            auth = self._auth[nid] = tuple({one: None for one in self._lookup.auth(nid) if one < nid})
+            links = self._links(nid)
+            if max(links, default=-1) < nid and len(set(links)) == len(links):
+                auth = tuple(links)
+            else:
+                auth = tuple(dict.fromkeys(one for one in links if one < nid))
+            self._auth[nid] = auth
         return auth
-
-    def slot(self, nid: int) -> Slot | None:
-        """The place of an event in the state; nothing for one that is no state event."""
-        if nid not in self._slots:
-            self._slots[nid] = self._lookup.slot(nid)
-        return self._slots[nid]
 
     def power_levels(self, nid: int) -> int | None:
         """The number of the ``m.room.power_levels`` among an event's auth events, if there is one."""
-        if nid not in self._levels:
-            self._levels[nid] = next((one for one in self.auth(nid) if self.slot(one) == POWER_LEVELS), None)
-        return self._levels[nid]
+        if nid in self._levels:
+            return self._levels[nid]
+        slot, found = self.slot, None
+        for one in self.auth(nid):
+            if slot(one) == POWER_LEVELS:
+                found = one
+                break
+        self._levels[nid] = found
+        return found
 
     def usable_auth(self, nid: int) -> dict[Slot, int]:
         """An event's auth events by their places in the state, without rejected ones."""
-        is_rejected = self._lookup.is_rejected
+        is_rejected, slot_of = self._is_rejected, self.slot
         found: dict[Slot, int] = {}
         for one in self.auth(nid):
-            slot = self.slot(one)
+            slot = slot_of(one)
             if slot is not None and not is_rejected(one):
                 found[slot] = one
         return found

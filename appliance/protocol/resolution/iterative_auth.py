@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from appliance.protocol.auth import NotAllowed, Slot, StateLookup, check_event
-from appliance.protocol.events import Event
 from appliance.protocol.resolution.graph import AuthGraph
+from appliance.protocol.slim import AnyEvent
 
 
 class Replay:
@@ -21,7 +21,7 @@ class Replay:
 
     __slots__ = ("_create", "_graph", "_start", "applied")
 
-    def __init__(self, graph: AuthGraph, create: Event, start: Mapping[Slot, int]) -> None:
+    def __init__(self, graph: AuthGraph, create: AnyEvent, start: Mapping[Slot, int]) -> None:
         self._graph = graph
         self._create = create
         self._start = start
@@ -49,19 +49,21 @@ class Replay:
 
     def _state_for(self, nid: int) -> StateLookup:
         """The state that an event is judged by: where this one has nothing, what the event names itself."""
-        graph, get = self._graph, self.get
+        graph, event, applied, start = self._graph, self._graph.event, self.applied, self._start
         named: dict[Slot, int] | None = None
 
-        def state(event_type: str, state_key: str) -> Event | None:
+        def state(event_type: str, state_key: str) -> AnyEvent | None:
             nonlocal named
             slot = (event_type, state_key)
-            found = get(slot)
+            found = applied.get(slot)
+            if found is None and start:
+                found = start.get(slot)
             if found is None:
                 if named is None:
                     named = graph.usable_auth(nid)
                 found = named.get(slot)
                 if found is None:
                     return None
-            return graph.event(found)
+            return event(found)
 
         return state

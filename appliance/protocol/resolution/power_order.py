@@ -4,14 +4,14 @@ import heapq
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
-from appliance.protocol.events import Event
 from appliance.protocol.power import PowerLevels
 from appliance.protocol.resolution.graph import POWER_LEVELS, AuthGraph
+from appliance.protocol.slim import AnyEvent
 
 _Key = tuple[float, int, str]
 
 
-def is_power_event(event: Event) -> bool:
+def is_power_event(event: AnyEvent) -> bool:
     """Whether an event may take away somebody's ability to do something in the room.
 
     Power levels and join rules under another state key than the empty one have no effect and do not count; the
@@ -42,7 +42,7 @@ def with_chains(graph: AuthGraph, power_events: Iterable[int], full: AbstractSet
     return found
 
 
-def power_order(graph: AuthGraph, nids: AbstractSet[int], create: Event) -> list[int]:
+def power_order(graph: AuthGraph, nids: AbstractSet[int], create: AnyEvent) -> list[int]:
     """Sort events: auth events before those that name them, else the more powerful sender first, then the earlier one
     by ``origin_server_ts``, then the smaller event id (Kahn's algorithm).
 
@@ -75,7 +75,7 @@ def power_order(graph: AuthGraph, nids: AbstractSet[int], create: Event) -> list
     return order
 
 
-def _keys(graph: AuthGraph, nids: Iterable[int], create: Event) -> dict[int, _Key]:
+def _keys(graph: AuthGraph, nids: Iterable[int], create: AnyEvent) -> dict[int, _Key]:
     """What events are compared by, where neither must come first; senders have the power of their auth events."""
     levels: dict[int | None, PowerLevels] = {}
     keys: dict[int, _Key] = {}

@@ -8,18 +8,18 @@ from collections import ChainMap
 from collections.abc import Mapping, Sequence
 
 from appliance.protocol.auth import Slot
-from appliance.protocol.events import Event
 from appliance.protocol.resolution.graph import EventLookup
 from appliance.protocol.resolution.partition import partition
 from appliance.protocol.resolution.v1 import resolve_v1
 from appliance.protocol.resolution.v2 import resolve_v2
+from appliance.protocol.slim import AnyEvent
 from appliance.protocol.versions import RoomVersion
 
 __all__ = ["EventLookup", "Slot", "resolve", "resolve_conflicts"]
 
 
 def resolve(
-    version: RoomVersion, states: Sequence[Mapping[Slot, int]], lookup: EventLookup, create: Event
+    version: RoomVersion, states: Sequence[Mapping[Slot, int]], lookup: EventLookup, create: AnyEvent
 ) -> dict[Slot, int]:
     """Resolve whole states.
 
@@ -34,8 +34,8 @@ def resolve(
     """
     if not states:
         return {}
-    agreed, differences = partition(states, absent_differs=version.state_resolution != "v1")
-    return {**agreed, **_resolve(version, agreed, differences, lookup, create)}
+    agreed, differences = partition(states, absent_differs=absent_differs(version))
+    return {**agreed, **resolve_differences(version, agreed, differences, lookup, create)}
 
 
 def resolve_conflicts(
@@ -43,7 +43,7 @@ def resolve_conflicts(
     unconflicted: Mapping[Slot, int],
     differences: Sequence[Mapping[Slot, int]],
     lookup: EventLookup,
-    create: Event,
+    create: AnyEvent,
 ) -> dict[Slot, int]:
     """Resolve states of which it is known already where they differ: what they agree on is not compared again.
 
@@ -60,18 +60,24 @@ def resolve_conflicts(
     """
     if not differences:
         return {}
-    agreed, differing = partition(differences, absent_differs=version.state_resolution != "v1")
+    agreed, differing = partition(differences, absent_differs=absent_differs(version))
     whole = ChainMap(agreed, dict(unconflicted)) if agreed else unconflicted
-    return {**agreed, **_resolve(version, whole, differing, lookup, create)}
+    return {**agreed, **resolve_differences(version, whole, differing, lookup, create)}
 
 
-def _resolve(
+def absent_differs(version: RoomVersion) -> bool:
+    """Whether states disagree about a place that some of them lack, as ``partition`` is to be told."""
+    return version.state_resolution != "v1"
+
+
+def resolve_differences(
     version: RoomVersion,
     unconflicted: Mapping[Slot, int],
     differences: Sequence[Mapping[Slot, int]],
     lookup: EventLookup,
-    create: Event,
+    create: AnyEvent,
 ) -> dict[Slot, int]:
+    """As ``resolve_conflicts``, of states that ``partition`` has just split."""
     if not any(differences):
         return {}
     if version.state_resolution == "v1":

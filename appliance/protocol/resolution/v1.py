@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from appliance.protocol.auth import NotAllowed, Slot, check_event
-from appliance.protocol.events import Event
 from appliance.protocol.resolution.graph import POWER_LEVELS, EventLookup
+from appliance.protocol.slim import AnyEvent
 
 _PASSES: tuple[Callable[[Slot], bool], ...] = (
     lambda slot: slot == POWER_LEVELS,
@@ -23,7 +23,7 @@ def resolve_v1(
     unconflicted: Mapping[Slot, int],
     differences: Sequence[Mapping[Slot, int]],
     lookup: EventLookup,
-    create: Event,
+    create: AnyEvent,
 ) -> dict[Slot, int]:
     """Resolve what states disagree about.
 
@@ -50,7 +50,7 @@ def resolve_v1(
 class _Judge:
     """Chooses among the events of one place, by what was resolved before."""
 
-    def __init__(self, unconflicted: Mapping[Slot, int], lookup: EventLookup, create: Event) -> None:
+    def __init__(self, unconflicted: Mapping[Slot, int], lookup: EventLookup, create: AnyEvent) -> None:
         self._unconflicted = unconflicted
         self._lookup = lookup
         self._create = create
@@ -80,7 +80,7 @@ class _Judge:
         return sorted(nids, key=key)
 
     def _allows(self, nid: int, chosen: Mapping[Slot, int]) -> bool:
-        def state(event_type: str, state_key: str) -> Event | None:
+        def state(event_type: str, state_key: str) -> AnyEvent | None:
             slot = (event_type, state_key)
             found = chosen.get(slot)
             if found is None:

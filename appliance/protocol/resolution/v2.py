@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 
 from appliance.protocol.auth import Slot
-from appliance.protocol.events import Event
 from appliance.protocol.resolution.conflicted import auth_difference, conflicted_subgraph
 from appliance.protocol.resolution.graph import POWER_LEVELS, AuthGraph, EventLookup
 from appliance.protocol.resolution.iterative_auth import Replay
 from appliance.protocol.resolution.mainline import mainline_order
 from appliance.protocol.resolution.power_order import is_power_event, power_order, with_chains
+from appliance.protocol.slim import AnyEvent
 
 
 def resolve_v2(
     unconflicted: Mapping[Slot, int],
     differences: Sequence[Mapping[Slot, int]],
     lookup: EventLookup,
-    create: Event,
+    create: AnyEvent,
     *,
     from_nothing: bool,
 ) -> dict[Slot, int]:

@@ -1,27 +1,51 @@
 """Resolving stored states: what the algorithms of ``protocol.resolution`` need, read from the database in a thread."""
 
 import gc
+import sys
 import threading
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from appliance.protocol.auth import Slot
 from appliance.protocol.events import Event
 from appliance.protocol.resolution.partition import partition
-from appliance.protocol.resolution.resolver import resolve_conflicts
+from appliance.protocol.resolution.resolver import absent_differs, resolve_differences
+from appliance.protocol.slim import AnyEvent, slim
 from appliance.protocol.versions import RoomVersion
 from appliance.storage import auth_graph
 from appliance.storage.database import Database, Reader, Reads
+from appliance.storage.events import unpack_auth
 from appliance.storage.state import StateMap
+
+T = TypeVar("T")
 
 AHEAD = 500
 """How many events are read together with one that is asked for, where it may well be that they are asked for next."""
 
 Fresh = dict[int, tuple[Event, Sequence[int]]]
 """Events that are on their way and not stored yet, with the numbers of what they name."""
+
+
+class _Found(dict[int, T]):
+    """What is found once and then kept, by number.
+
+    Args:
+        find: finds it; KeyError where there is nothing.
+        known: what is there from the beginning.
+    """
+
+    __slots__ = ("_find",)
+
+    def __init__(self, find: Callable[[int], T], known: dict[int, T]) -> None:
+        super().__init__(known)
+        self._find = find
+
+    def __missing__(self, nid: int) -> T:
+        found = self[nid] = self._find(nid)
+        return found
 
 
 class StoredEvents:
@@ -44,31 +68,28 @@ class StoredEvents:
         self._reader = reader
         self._version = version
         self._shared = sorted(shared)
-        self._events = {nid: event for nid, (event, _) in fresh.items()}
+        events: dict[int, AnyEvent] = {nid: event for nid, (event, _) in fresh.items()}
+        self._events = _Found(self._make, events)
         self._named: dict[int, Sequence[int]] = {nid: named for nid, (_, named) in fresh.items()}
-        self._outlines = {nid: _outline(event, False) for nid, event in self._events.items()}
-        # What others name, of which these are not known: what it is, its form, and what it names itself.
-        self._vague: set[int] = set()
-        self._formless: set[int] = set()
+        self._slots = _Found(
+            self._look,
+            {
+                nid: None if event.state_key is None else (event.type, event.state_key)
+                for nid, (event, _) in fresh.items()
+            },
+        )
+        self._rejected: set[int] = set()
+        # Read, but not made into events yet: id, type and JSON.
+        self._forms: dict[int, tuple[str, str, bytes]] = {}
+        # What others name, of which these are not known: what it is, and what it names itself.
+        self._unread: set[int] = set()
         self._nameless: set[int] = set()
         stored = sorted(set(disputed).difference(fresh))
-        self._forms = auth_graph.forms(reader, stored)
-        self._read_named(stored)
-
-    def event(self, nid: int) -> Event:
-        """The event of a number."""
-        event = self._events.get(nid)
-        if event is None:
-            if nid not in self._forms:
-                self._forms.update(auth_graph.forms(self._reader, self._ahead(nid, self._formless)))
-            event_id, json, rejected = self._forms.pop(nid)
-            event = self._events[nid] = Event.from_json(self._version, json, event_id)
-            self._outlines[nid] = _outline(event, rejected)
-        return event
-
-    def slot(self, nid: int) -> Slot | None:
-        """The place of an event in the state."""
-        return self._outlined(nid)[0]
+        self._read(stored)
+        # Asked for hundreds of thousands of times, so that a call of ours each time would be a third of the work.
+        self.event: Callable[[int], AnyEvent] = self._events.__getitem__
+        self.slot: Callable[[int], Slot | None] = self._slots.__getitem__
+        self.is_rejected: Callable[[int], bool] = self._rejected.__contains__
 
     def auth(self, nid: int) -> Sequence[int]:
         """The numbers of what an event names as allowing it."""
@@ -81,35 +102,59 @@ class StoredEvents:
                 self._read_named(self._ahead(nid, self._nameless))
         return self._named[nid]
 
-    def is_rejected(self, nid: int) -> bool:
-        """Whether an event was rejected."""
-        return self._outlined(nid)[1]
-
     def release(self) -> None:
         """Let all events go, one after the other: at once they would keep every other thread waiting."""
-        for kept in (self._events, self._forms, self._outlines, self._named):
+        for kept in (self._events, self._forms):
             while kept:
                 kept.popitem()
 
-    def _outlined(self, nid: int) -> tuple[Slot | None, bool]:
-        """An event's place in the state, and whether it was rejected."""
-        found = self._outlines.get(nid)
-        if found is None:
-            if nid in self._forms:
-                self.event(nid)
+    def _make(self, nid: int) -> AnyEvent:
+        """An event that is asked for the first time."""
+        if nid not in self._slots:
+            self._read(self._ahead(nid, self._unread))
+        event_id, event_type, json = self._forms.pop(nid)
+        return slim(self._version, json, event_id, event_type)
+
+    def _look(self, nid: int) -> Slot | None:
+        """The place in the state of an event that is asked for the first time."""
+        self._read(self._ahead(nid, self._unread))
+        if nid not in self._slots:
+            raise KeyError(nid)
+        return self._slots[nid]
+
+    def _read(self, nids: Sequence[int]) -> None:
+        """Read events, and what they name; they are made when they are asked for."""
+        slots, forms, named = self._slots, self._forms, self._named
+        old: list[int] = []
+        found: set[int] = set()
+        self._unread.difference_update(nids)
+        for nid, event_id, event_type, key, is_rejected, json, auth in auth_graph.forms(self._reader, nids):
+            slots[nid] = None if key is None else (sys.intern(event_type), key)
+            forms[nid] = event_id, event_type, json
+            if is_rejected:
+                self._rejected.add(nid)
+            if auth is None:
+                old.append(nid)
             else:
-                self._outlines.update(auth_graph.outlines(self._reader, self._ahead(nid, self._vague)))
-            found = self._outlines[nid]
-        return found
+                others = named[nid] = unpack_auth(auth)
+                found.update(others)
+        self._meet(nids, found)
+        if old:
+            self._read_named(old)
 
     def _read_named(self, nids: Sequence[int]) -> None:
         read = auth_graph.named(self._reader, nids)
         self._named.update(read)
-        found = {one for named in read.values() for one in named}
+        found: set[int] = set()
+        for named in read.values():
+            found.update(named)
+        self._meet(nids, found)
+
+    def _meet(self, nids: Sequence[int], found: set[int]) -> None:
+        """Of some events it is known now what they name, which others may be asked for next."""
         self._nameless.difference_update(nids)
-        self._nameless |= found.difference(self._named)
-        self._formless |= found.difference(self._forms, self._events)
-        self._vague |= found.difference(self._outlines, self._forms)
+        self._nameless.update(one for one in found if one not in self._named)
+        self._unread.update(one for one in found if one not in self._slots)
 
     @staticmethod
     def _ahead(nid: int, waiting: set[int]) -> list[int]:
@@ -117,10 +162,6 @@ class StoredEvents:
         found = {nid, *islice(waiting, AHEAD)}
         waiting -= found
         return sorted(found)
-
-
-def _outline(event: Event, rejected: bool) -> tuple[Slot | None, bool]:
-    return None if event.state_key is None else (event.type, event.state_key), rejected
 
 
 class Resolving:
@@ -150,12 +191,12 @@ class Resolving:
 def _resolved(
     reader: Reader, version: RoomVersion, create: Event, states: Sequence[StateMap], fresh: Fresh
 ) -> StateMap:
-    agreed, differences = partition(states, absent_differs=True)
+    agreed, differences = partition(states, absent_differs=absent_differs(version))
     disputed = {nid for difference in differences for nid in difference.values()}
     with _collector.paused():
         lookup = StoredEvents(reader, version, fresh, disputed, agreed.values())
         try:
-            agreed.update(resolve_conflicts(version, agreed, differences, lookup, create))
+            agreed.update(resolve_differences(version, agreed, differences, lookup, create))
         finally:
             lookup.release()
     return agreed
