@@ -84,6 +84,10 @@ class Settings(Struct, kw_only=True):
     rooms_default_version: Annotated[
         NewRoomVersion, Meta(description="The version of new rooms; lower it only for old servers that do not know it.")
     ] = "12"
+    rooms_redacted_days: Annotated[
+        int,
+        Meta(description="For how many days the content of what was redacted is kept.", ge=0, le=3650),
+    ] = 7
     federation_enabled: Annotated[bool, Meta(description="Whether this server talks with other servers.")] = True
     federation_ca_file: Annotated[
         str, Meta(description="A file with an extra root certificate to trust when calling other servers.")

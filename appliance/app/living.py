@@ -58,6 +58,7 @@ from appliance.rooms.store import EventStore
 from appliance.rooms.upkeep.housekeeping import Housekeeping
 from appliance.rooms.upkeep.purging import Purging
 from appliance.storage.numbers import Numbers
+from appliance.storage.pruning import DAY_MS
 from appliance.sync.account_data import AccountDataStream
 from appliance.sync.activity import Activity
 from appliance.sync.ephemeral import Ephemeral
@@ -233,7 +234,11 @@ class Living:
             (self.facts.forget, self.children.forget, self.directory.forget, aggregations.forget_room)
         )
         chores = (self.holding.prune, self.sliding.connections.prune, self.encrypting.remote_lists.chase)
-        self.housekeeping = Housekeeping(database, self.purging, now_ms, others=chores)
+        self.housekeeping = Housekeeping(
+            *(database, self.purging, now_ms),
+            others=chores,
+            originals_ms=lambda: owning.settings.rooms_redacted_days * DAY_MS,
+        )
         self.membership.forgotten.append(self.housekeeping.look)
         owning.accounts.deactivated.append(lambda user_id: self.departures.look())
         database.on_published.append(self.notifier.wake_soon)

@@ -107,6 +107,7 @@ _KEYS: Mapping[str, tuple[_Kind, str]] = {
     "support.page": (_TEXT, "support_page"),
     "policy_server.key": (_TEXT, "policy_server_key"),
     "rooms.default_version": (_one_of("9", "10", "11", "12"), "rooms_default_version"),
+    "rooms.redacted_days": (_NUMBER, "rooms_redacted_days"),
     "federation.enabled": (_FLAG, "federation_enabled"),
     "federation.ca_file": (_TEXT, "federation_ca_file"),
     "federation.resolver": (_TEXT, "federation_resolver"),

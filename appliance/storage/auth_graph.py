@@ -10,7 +10,13 @@ CHUNK = 500
 """Events in one statement."""
 
 
-def forms(reads: Reads, nids: Sequence[int]) -> Iterable[tuple[int, str, str, str | None, int, bytes, bytes | None]]:
+def forms(reads: Reads, nids: Sequence[int]) -> dict[int, tuple[str, bytes, bool]]:
+    """The ids and the JSON of those of the events that are there, and whether they were rejected."""
+    sql = "SELECT event_nid, event_id, json, rejected FROM events WHERE event_nid IN (%s)"
+    return {nid: (event_id, json, bool(rejected)) for nid, event_id, json, rejected in _many(reads, sql, nids)}
+
+
+def disputed(reads: Reads, nids: Sequence[int]) -> Iterable[tuple[int, str, str, str | None, int, bytes, bytes | None]]:
     """(number, id, type, state key, whether it was rejected, JSON, packed numbers of what it names as allowing it) of
     those of the events that are there; of older ones the last is missing, and stands in the edges alone.
     """

@@ -50,6 +50,7 @@ resolver = "127.0.0.1:5300"
 allow_private_addresses = true
 [rooms]
 default_version = "11"
+redacted_days = 3
 [limits]
 enabled = false
 [limits.rates]
@@ -91,6 +92,7 @@ def test_everything_that_the_file_may_hold_becomes_settings(tmp_path: Path) -> N
         federation_resolver="127.0.0.1:5300",
         federation_allow_private_addresses=True,
         rooms_default_version="11",
+        rooms_redacted_days=3,
         limits_enabled=False,
         passwords_memory_kib=64,
         passwords_rounds=1,

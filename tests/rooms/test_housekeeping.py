@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from appliance.app.clock import now_ms
 from appliance.rooms.upkeep import housekeeping
 from appliance.rooms.upkeep.housekeeping import PAGES, SPARE_PAGES, Housekeeping, Quiet
 from appliance.rooms.upkeep.purging import Purging
@@ -94,6 +95,17 @@ async def test_originals_are_kept_as_long_as_is_wished(home: House) -> None:
     )
     await keeper(home, Pause(), originals_ms=lambda: 20).round()
     assert database.read("SELECT event_nid FROM redacted_originals") == [(9,)]
+
+
+@pytest.mark.parametrize(("days", "left"), [(7, [8, 9]), (3, [9]), (0, [])])
+async def test_the_owner_says_how_long(home: House, days: int, left: list[int]) -> None:
+    database, day = home.owning.database, 24 * 3600 * 1000
+    ages = [(9, now_ms() - day), (8, now_ms() - 5 * day), (7, now_ms() - 8 * day)]
+    await database.write(lambda tx: tx.execute_many("INSERT INTO redacted_originals VALUES (?, ?, x'00')", ages))
+    home.owning.settings.rooms_redacted_days = days
+    async for _ in home.living.housekeeping._old_rows():
+        pass
+    assert database.read("SELECT event_nid FROM redacted_originals ORDER BY event_nid") == [(nid,) for nid in left]
 
 
 async def test_others_chores_are_done_until_they_are_through(home: House) -> None:

@@ -128,7 +128,7 @@ class StoredEvents:
         old: list[int] = []
         found: set[int] = set()
         self._unread.difference_update(nids)
-        for nid, event_id, event_type, key, is_rejected, json, auth in auth_graph.forms(self._reader, nids):
+        for nid, event_id, event_type, key, is_rejected, json, auth in auth_graph.disputed(self._reader, nids):
             slots[nid] = None if key is None else (sys.intern(event_type), key)
             forms[nid] = event_id, event_type, json
             if is_rejected:

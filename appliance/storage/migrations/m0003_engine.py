@@ -5,6 +5,6 @@ STATEMENTS: tuple[str, ...] = (
     # or stands on some ends of the graph only. Who may see it is for the state around it to say.
     "ALTER TABLE events ADD COLUMN apart INTEGER NOT NULL DEFAULT 0",
     # auth: the numbers of the events that it names as allowing it, as the edges have them too, in rising order, packed
-    # (see auth_graph.py): a large resolution reads them with the event. Null for events that came before this column.
+    # (see events.py): a large resolution reads them with the event. Null for events that came before this column.
     "ALTER TABLE events ADD COLUMN auth BLOB",
 )
