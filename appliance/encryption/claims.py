@@ -1,6 +1,6 @@
 """Claiming one-time keys (client-server API, "Claiming one-time keys"): each is given out once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -71,10 +71,10 @@ class Claims:
                 given.setdefault(one.user_id, {})[one.device_id] = {f"{one.algorithm}:{claimed.key_id}": key}
         return given
 
-    async def _unit(self, part: Iterable[_One]) -> list[tuple[_One, rows.Claimed]]:
+    async def _unit(self, part: Sequence[_One]) -> list[tuple[_One, rows.Claimed]]:
         def work(tx: Tx) -> list[tuple[_One, rows.Claimed]]:
-            found = [(one, rows.claim(tx, one.user_id, one.device_id, one.algorithm)) for one in part]
-            return [(one, claimed) for one, claimed in found if claimed is not None]
+            found = rows.claim(tx, [(one.user_id, one.device_id, one.algorithm) for one in part])
+            return [(one, claimed) for one, claimed in zip(part, found, strict=True) if claimed is not None]
 
         def published(found: list[tuple[_One, rows.Claimed]]) -> None:
             for one, _ in found:

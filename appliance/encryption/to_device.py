@@ -166,5 +166,6 @@ def _edu(sender: str, type_: str, messages: Messages) -> str:
 
 
 def _put(tx: Tx, position: int, ready: Mapping[str, Mapping[str, bytes]]) -> _Arrivals:
-    found = [(user_id, rows.put_messages(tx, position, user_id, own.items())) for user_id, own in ready.items()]
-    return [(user_id, devices) for user_id, devices in found if devices]
+    each = {user_id: rows.spread(tx, user_id, own) for user_id, own in ready.items()}
+    rows.put_messages(tx, position, [(user, device, one) for user, own in each.items() for device, one in own.items()])
+    return [(user_id, [(device, len(one)) for device, one in own.items()]) for user_id, own in each.items() if own]

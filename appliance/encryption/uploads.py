@@ -112,7 +112,7 @@ def store_keys(
         there = held.get((key.algorithm, key.key_id))
         if there is not None and there != key.json:
             return _Done(_taken(key, there))
-        if there is None and rows.digest(key.algorithm, key.key_id, key.json) not in claimed:
+        if there is None and not (claimed and rows.digest(key.algorithm, key.key_id, key.json) in claimed):
             added.append((key.algorithm, key.key_id, key.json))
     if len(held) + len(added) > MOST_ONE_TIME_KEYS:
         return _Done(too_large(f"A device may have at most {MOST_ONE_TIME_KEYS} one-time keys on the server."))

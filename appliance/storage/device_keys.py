@@ -129,23 +129,40 @@ def put_fallback_key(tx: Tx, device_nid: int, algorithm: str, key_id: str, json:
     )
 
 
-def claim(tx: Tx, user_id: str, device_id: str, algorithm: str) -> Claimed | None:
-    """Take the oldest one-time key of a device, or else its fallback key; None where it has neither."""
-    rows = tx.execute(
-        "SELECT o.device_nid, o.batch, o.key_id, o.json FROM keyed_devices k JOIN one_time_keys o USING (device_nid)"
-        " WHERE k.user_id = ? AND k.device_id = ? AND o.algorithm = ? ORDER BY o.batch, o.key_id LIMIT 1",
-        (user_id, device_id, algorithm),
+def claim(tx: Tx, wanted: Iterable[tuple[str, str, str]]) -> list[Claimed | None]:
+    """Take the oldest one-time key of each of some devices, or else its fallback key.
+
+    Args:
+        tx: the unit.
+        wanted: (user id, device id, algorithm), each once.
+
+    Returns:
+        what there was for each, in the same order; None where a device has neither.
+    """
+    found: list[Claimed | None] = []
+    taken: list[tuple[int, str, int, str]] = []
+    digests: list[tuple[int, bytes]] = []
+    for user_id, device_id, algorithm in wanted:
+        rows = tx.execute(
+            "SELECT device_nid, o.batch, o.key_id, o.json FROM keyed_devices k JOIN one_time_keys o USING (device_nid)"
+            " WHERE k.user_id = ? AND k.device_id = ? AND o.algorithm = ? ORDER BY o.batch, o.key_id LIMIT 1",
+            (user_id, device_id, algorithm),
+        )
+        if rows:
+            device_nid, batch, key_id, json = rows[0]
+            taken.append((device_nid, algorithm, batch, key_id))
+            digests.append((device_nid, digest(algorithm, key_id, json)))
+            found.append(Claimed(key_id, json, False))
+        else:
+            found.append(_fallback(tx, user_id, device_id, algorithm))
+    tx.execute_many(
+        "DELETE FROM one_time_keys WHERE device_nid = ? AND algorithm = ? AND batch = ? AND key_id = ?", taken
     )
-    if rows:
-        device_nid, batch, key_id, json = rows[0]
-        tx.execute(
-            "DELETE FROM one_time_keys WHERE device_nid = ? AND algorithm = ? AND batch = ? AND key_id = ?",
-            (device_nid, algorithm, batch, key_id),
-        )
-        tx.execute(
-            "INSERT INTO claimed_keys (device_nid, digest) VALUES (?, ?)", (device_nid, digest(algorithm, key_id, json))
-        )
-        return Claimed(key_id, json, False)
+    tx.execute_many("INSERT INTO claimed_keys (device_nid, digest) VALUES (?, ?)", digests)
+    return found
+
+
+def _fallback(tx: Tx, user_id: str, device_id: str, algorithm: str) -> Claimed | None:
     rows = tx.execute(
         "UPDATE fallback_keys SET used = 1 WHERE algorithm = ? AND device_nid ="
         " (SELECT device_nid FROM keyed_devices WHERE user_id = ? AND device_id = ?) RETURNING key_id, json",

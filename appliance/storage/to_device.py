@@ -1,6 +1,6 @@
 """Messages from device to device: what waits for local devices, and what was sent before."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -37,14 +37,21 @@ def begin_received(tx: Tx, origin: str, message_id: str, now_ms: int) -> bool:
     return bool(rows)
 
 
-def put_message(tx: Tx, position: int, user_id: str, device_id: str, message: bytes) -> bool:
-    """Let a message wait for a device; False where there is no such device."""
-    rows = tx.execute(
+def put_messages(tx: Tx, position: int, messages: Iterable[tuple[str, str, bytes]]) -> None:
+    """Let (user id, device id, message) wait for devices; what is for a device that is not there is passed over."""
+    tx.execute_many(
         "INSERT INTO to_device_messages (position, user_id, device_id, message)"
-        " SELECT ?, user_id, device_id, ? FROM devices WHERE user_id = ? AND device_id = ? RETURNING 1",
-        (position, message, user_id, device_id),
+        " SELECT ?, user_id, device_id, ? FROM devices WHERE user_id = ? AND device_id = ?",
+        [(position, message, user_id, device_id) for user_id, device_id, message in messages],
     )
-    return bool(rows)
+
+
+def spread(tx: Tx, user_id: str, wanted: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The messages to each device of a user, where ``*`` stands for all that are not named."""
+    if "*" not in wanted:
+        return dict(wanted)
+    named = {device_id: message for device_id, message in wanted.items() if device_id != "*"}
+    return {**dict.fromkeys(device_ids(tx, user_id), wanted["*"]), **named}
 
 
 def messages(reads: Reads, user_id: str, device_id: str, after: int, upto: int, limit: int) -> list[tuple[int, bytes]]:
@@ -92,23 +99,6 @@ def delete_of_device(tx: Tx, user_id: str, device_id: str) -> None:
     """Delete everything about a device that is gone."""
     tx.execute("DELETE FROM to_device_messages WHERE user_id = ? AND device_id = ?", (user_id, device_id))
     tx.execute("DELETE FROM sent_to_device WHERE user_id = ? AND device_id = ?", (user_id, device_id))
-
-
-def put_messages(tx: Tx, position: int, user_id: str, wanted: Iterable[tuple[str, bytes]]) -> list[tuple[str, int]]:
-    """Let messages wait for the devices of a user; ``*`` stands for all that are not named.
-
-    Returns:
-        (device id, size) of those that there are.
-    """
-    each = dict(wanted)
-    everybody = each.pop("*", None)
-    if everybody is not None:
-        each = {**dict.fromkeys(device_ids(tx, user_id), everybody), **each}
-    return [
-        (device_id, len(message))
-        for device_id, message in each.items()
-        if put_message(tx, position, user_id, device_id, message)
-    ]
 
 
 # To other servers -------------------------------------------------------------------------------------------------

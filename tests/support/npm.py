@@ -51,6 +51,10 @@ class Script:
         """What it has said until now, on both of its outputs."""
         return self._log.read_text(errors="replace")
 
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
     def say(self, line: str) -> None:
         """Send it a line on its standard input."""
         assert self._process.stdin is not None
