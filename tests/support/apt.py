@@ -35,6 +35,8 @@ JS_SDK = "matrix-js-sdk"
 """Nor is this one: see ``tests.support.npm``."""
 SCHEMATHESIS = "schemathesis"
 """Nor this one: see ``tests.support.schemathesis``."""
+NIO_E2E = "nio-e2e"
+"""Nor this one: see ``tests.support.nio_olm``."""
 NEWER_SUITE = "forky"
 """The Debian suite whose Pebble knows renewal information, profiles and short-lived certificates."""
 
@@ -173,8 +175,8 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit status: 1 if something is missing and CI=true.
     """
-    names = list(arguments) or [*PROGRAMS, SYNAPSE, JS_SDK, SCHEMATHESIS]
-    missing = ensure(*(name for name in names if name not in (SYNAPSE, JS_SDK, SCHEMATHESIS)))
+    names = list(arguments) or [*PROGRAMS, SYNAPSE, JS_SDK, SCHEMATHESIS, NIO_E2E]
+    missing = ensure(*(name for name in names if name not in (SYNAPSE, JS_SDK, SCHEMATHESIS, NIO_E2E)))
     why = "installing failed, see above" if _may_install() else "installed only as root on a Debian-like system"
     for name in missing:
         print(f"LEFT OUT: {PROGRAMS[name].tests}: {name} is missing ({why}).", flush=True)
@@ -204,6 +206,13 @@ def main(arguments: Sequence[str]) -> int:
         if reason:
             missing.append(SCHEMATHESIS)
             print(f"LEFT OUT: requests that schemathesis makes up (tests/fuzz): {reason}.", flush=True)
+    if NIO_E2E in names:
+        from tests.support import nio_olm
+
+        reason = nio_olm.ensure()
+        if reason:
+            # Not for every Python is there a libolm to be had: that fails nobody.
+            print(f"LEFT OUT: encryption by matrix-nio (tests/interop): {reason}.", flush=True)
     return 1 if missing and in_ci() else 0
 
 

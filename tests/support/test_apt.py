@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support import apt, npm, schemathesis, synapse
+from tests.support import apt, nio_olm, npm, schemathesis, synapse
 
 
 @pytest.fixture
@@ -13,6 +13,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(synapse, "ensure", lambda: "no package index")
     monkeypatch.setattr(synapse, "python", lambda: None)
     monkeypatch.setattr(npm, "modules", lambda: None)
+    monkeypatch.setattr(nio_olm, "ensure", lambda: "no package index")
     monkeypatch.setattr(schemathesis, "ensure", lambda: "no package index")
     monkeypatch.delenv("CI", raising=False)
     return monkeypatch
@@ -35,6 +36,7 @@ def test_what_is_left_out_is_said(bare: pytest.MonkeyPatch, capsys: pytest.Captu
     assert "LEFT OUT: the browser tests" in said
     assert "pebble is missing (installed only as root on a Debian-like system)" in said
     assert "LEFT OUT: tests of state resolution beside Synapse's: no package index." in said
+    assert "LEFT OUT: encryption by matrix-nio (tests/interop): no package index." in said
     assert "LEFT OUT: the sessions of matrix-js-sdk (tests/interop): there is no npm on this machine." in said
     bare.setenv("CI", "true")
     assert apt.main([]) == 1
