@@ -37,6 +37,7 @@ from appliance.api.client.reporting import ReportingApi
 from appliance.api.client.rooms import RoomsApi
 from appliance.api.client.search import SearchApi
 from appliance.api.client.sending import SendingApi
+from appliance.api.client.server_notices import ServerNoticesApi
 from appliance.api.client.sessions import SessionsApi
 from appliance.api.client.shared_secret import Nonces, SharedSecretApi
 from appliance.api.client.sliding_sync import SlidingSyncApi
@@ -59,6 +60,7 @@ from appliance.app.encrypting import encryption_controllers
 from appliance.app.federating import Federating
 from appliance.app.living import Living
 from appliance.app.owning import Owning
+from appliance.rooms.acts.notices import Notices
 from appliance.server.endpoints import bind
 from appliance.server.limits import Limits
 from appliance.server.waiting import Waiting
@@ -86,6 +88,10 @@ def client_controllers(
     filters = Filters(database)
     devices = Devices(database, sessions)
     short_tokens = ShortTokens(database)
+    notices = Notices(
+        *(accounts, living.account_data, living.profiles, living.rooms),
+        *(living.creation, living.membership, living.sending, settings),
+    )
     return [
         bind(Account, accounts=accounts, interactive=interactive),
         bind(AdminApi, accounts=accounts, devices=devices, settings=settings),
@@ -115,7 +121,7 @@ def client_controllers(
             settings=settings,
             short_tokens=short_tokens,
         ),
-        bind(MembershipApi, membership=living.membership, aliases=living.aliases),
+        bind(MembershipApi, membership=living.membership, aliases=living.aliases, notices=notices),
         bind(
             MessagesApi,
             reading=living.reading,
@@ -164,6 +170,7 @@ def client_controllers(
             serving=living.serving,
             store=living.store,
         ),
+        bind(ServerNoticesApi, notices=notices),
         bind(SessionsApi, sessions=sessions),
         bind(
             SharedSecretApi,

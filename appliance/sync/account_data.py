@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from appliance.accounts.account_data import DELETED, PUSH_RULES, push_rules_content
-from appliance.storage.account_data import AccountDatum, account_data_between
+from appliance.storage.account_data import AccountDatum, account_data_between, in_room
 from appliance.storage.database import Database
 from appliance.storage.lru import Lru
 
@@ -48,6 +48,12 @@ class AccountDataStream:
         if last is None:
             # Nothing newer than this is published; what is published from now on is noted.
             self._last.put(user_id, upto)
+
+    def of_room(self, user_id: str, room_id: str, upto: int) -> Iterator[tuple[str, bytes]]:
+        """(type, content as JSON) of all that is kept about one room."""
+        for datum in in_room(self._database, user_id, room_id, 0, upto):
+            if datum.content != DELETED:
+                yield datum.type, datum.content.encode()
 
     def _read(self, user_id: str, after: int, upto: int) -> Sequence[AccountDatum]:
         return account_data_between(self._database, user_id, after, upto)

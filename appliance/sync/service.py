@@ -34,6 +34,10 @@ class AccountData(Protocol):
         """
         ...
 
+    def of_room(self, user_id: str, room_id: str, upto: int) -> Iterable[tuple[str, bytes]]:
+        """(type, content as JSON) of all that is kept about one room, up to a position."""
+        ...
+
 
 class Following(Struct, frozen=True):
     """What an answer goes on from.
@@ -215,6 +219,8 @@ class Sync:
                 ephemeral = await self._ephemeral.events(
                     news, room_id, asker.user_id, window.since, window.upto, options.filter.room.ephemeral
                 )
+                if window.anew:  # what was kept before they came is news too
+                    data = self._room_data(asker.user_id, room_id, window.upto, options)
                 beside = {"account_data": data, "ephemeral": ephemeral}
                 # Their own receipts change the counts, whatever the filter says of receipts.
                 recount = room_id in news.read
@@ -249,12 +255,26 @@ class Sync:
         top: list[dict[str, Any]] = []
         by_room: dict[str, list[dict[str, Any]]] = {}
         for room_id, event_type, content in self._account_data.between(user_id, since, upto):
-            in_room = options.filter.room.account_data
-            wanted = in_room.allows_room(room_id) and in_room.allows(event_type, None)
-            if wanted if room_id else options.filter.account_data.allows(event_type, None):
+            if _wanted(room_id, event_type, options):
                 target = by_room.setdefault(room_id, []) if room_id else top
                 target.append({"type": event_type, "content": orjson.Fragment(content)})
         return top, by_room
+
+    def _room_data(self, user_id: str, room_id: str, upto: int, options: Options) -> list[dict[str, Any]]:
+        """All account data of one room."""
+        return [
+            {"type": event_type, "content": orjson.Fragment(content)}
+            for event_type, content in self._account_data.of_room(user_id, room_id, upto)
+            if _wanted(room_id, event_type, options)
+        ]
+
+
+def _wanted(room_id: str, event_type: str, options: Options) -> bool:
+    """Whether a filter lets account data of a type through, of a room or (with an empty id) of all."""
+    in_room = options.filter.room.account_data
+    if room_id:
+        return in_room.allows_room(room_id) and in_room.allows(event_type, None)
+    return options.filter.account_data.allows(event_type, None)
 
 
 def _had(user: UserRooms, room_nid: int, position: int) -> bool:

@@ -87,3 +87,17 @@ def test_contents_that_are_nested(alice: Client) -> None:
         assert (f"u.{levels}" in alice.must("GET", tags_path(alice, room))["tags"]) == (status == 200)
         seen.add(status)
     assert seen == {200, 400}
+
+
+def test_what_was_kept_before_joining_is_told_on_joining(alice: Client, bob: Client) -> None:
+    """The private data that this user has attached to this room, whenever that was: also before they came (back)."""
+    room = bob.create_room(preset="public_chat")
+    alice.must("PUT", tags_path(alice, room, "u.later"), {})
+    alice.sync()
+    alice.join(room)
+    expected = [{"type": "m.tag", "content": {"tags": {"u.later": {}}}}]
+    assert told(alice.sync_until(lambda sync: joined(sync, room)), room) == expected
+    alice.leave(room)
+    alice.sync()
+    alice.join(room)
+    assert told(alice.sync_until(lambda sync: joined(sync, room)), room) == expected

@@ -10,6 +10,7 @@ from appliance.errors import invalid_param, not_found
 from appliance.protocol.identifiers import is_room_id
 from appliance.rooms.acts.aliases import Aliases
 from appliance.rooms.acts.membership import Membership
+from appliance.rooms.acts.notices import Notices
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
@@ -35,6 +36,7 @@ class MembershipApi(Controller):
     """The asker's own memberships, and what they may do to others'."""
 
     membership: Membership
+    notices: Notices
     aliases: Aliases
 
     @endpoint("POST", ROOM + "/join", guests=True, limit=Limit.JOIN)
@@ -74,6 +76,7 @@ class MembershipApi(Controller):
         Leaves a room, or rejects an invitation.
         """
         wanted = await request.struct(Reason, empty=True)
+        await self.notices.check_leaving(request.requester.user_id, room_id)
         await self.membership.leave(request.requester.user_id, room_id, wanted.reason)
         return answer()
 
