@@ -201,7 +201,8 @@ class _Question(Struct, frozen=True):
             inside, outside = rows.moves(reads, nid, self.since, self.upto)
             came |= inside
             went |= outside
-        return came - {self.user_id}, went - {self.user_id}
+        # Whoever came into a first room is newly seen by their own other devices too.
+        return came if not self.before else came - {self.user_id}, went - {self.user_id}
 
     def _newly(self, reads: Reads, came: set[str]) -> set[str]:
         """Those with whom the user shared no room before; of many no questions are asked, since more may be told."""

@@ -113,6 +113,10 @@ class Room:
         """Whether somebody of a server is in the room, so that the server follows what happens there."""
         return any(server_of(user_id) == server_name for user_id in self.published.members.having("join"))
 
+    def is_deserted(self) -> bool:
+        """Whether everybody has left the room as it is known here: then nothing can have happened in it since."""
+        return bool(self.published.extremities) and not self.published.members.having("join")
+
     def must_be_joined(self, user_id: str, snapshot: Snapshot | None = None) -> None:
         """Refuse somebody who is not in the room with ``M_FORBIDDEN``."""
         if (snapshot or self.published).members.of(user_id) != "join":

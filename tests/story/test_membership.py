@@ -380,3 +380,12 @@ def test_a_name_for_one_room(alice: Client) -> None:
     assert alice.must("GET", f"/rooms/{seg(room)}/joined_members") == {
         "joined": {alice.user_id: {"display_name": "Cook"}}
     }
+
+
+def test_a_room_that_everybody_left_can_be_joined_again(alice: Client, bob: Client) -> None:
+    """Nobody else can have done anything in it since, so nobody else need be asked."""
+    room = alice.create_room(preset="public_chat")
+    alice.leave(room)
+    bob.join(room)
+    alice.join(room)
+    assert alice.member(room, bob)["membership"] == "join"

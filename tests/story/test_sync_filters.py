@@ -92,8 +92,7 @@ def test_state(alice: Client, bob: Client, rule: Json, wanted: set[str] | None) 
     types = {event_type for event_type, _ in state_of(answer, room)}
     if wanted is None:
         assert types == {
-            f"m.room.{name}"
-            for name in ("create", "power_levels", "join_rules", "history_visibility", "guest_access", "name")
+            f"m.room.{name}" for name in ("create", "power_levels", "join_rules", "history_visibility", "name")
         }
     else:
         assert types == wanted

@@ -86,6 +86,20 @@ def test_tags_and_direct_chats_come_along(alice: Client, bob: Client) -> None:
     assert bob.must("GET", f"/user/{seg(bob.user_id)}/account_data/m.direct") == {alice.user_id: [old, new]}
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_push_rules_come_along_for_whoever_upgrades(alice: Client, by_hand: bool) -> None:
+    """Servers should copy the rules of a room to its replacement, also for the one who makes that."""
+    old = alice.create_room(preset="public_chat")
+    alice.must("PUT", f"/pushrules/global/room/{seg(old)}", {"actions": []})
+    made = {"predecessor": {"room_id": old}}
+    new = alice.create_room(creation_content=made) if by_hand else upgrade(alice, old, "12")
+    rules = alice.must("GET", "/pushrules/global/")["room"]
+    assert [(rule["rule_id"], rule["actions"]) for rule in rules if rule["rule_id"] in (old, new)] in (
+        [(old, []), (new, [])],
+        [(new, []), (old, [])],
+    )
+
+
 def test_who_may_not_upgrade(alice: Client, bob: Client) -> None:
     """Without the power to bury a room, or to a version that nobody knows, there is no upgrade."""
     old = alice.create_room(preset="public_chat")

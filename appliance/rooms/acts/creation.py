@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from appliance.errors import MatrixError, bad_json, forbidden, invalid_param, too_large
@@ -64,6 +64,7 @@ class Creation:
 
     Attributes:
         elsewhere: other servers.
+        made: awaited with its creator after a room was made.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Creation:
         self._settings = settings
         self._now_ms = now_ms
         self.elsewhere: Elsewhere = Nobody()
+        self.made: list[Callable[[str, Room], Awaitable[None]]] = []
 
     async def create(self, creator: str, request: CreateRoom) -> str:
         """Make a room.
@@ -169,6 +171,8 @@ class Creation:
 
         self._rooms.add(room)
         await self._appender.commit(draft, unit)
+        for listener in self.made:
+            await listener(creator, room)
         return row.room_id
 
     def new_room_id(self) -> str:

@@ -74,7 +74,7 @@ class Membership:
         room = await self._rooms.find(room_id)
         if room is not None and room.published.members.of(user_id) == "join":
             return
-        if room is None or not room.is_followed_by(self._identity.server_name):
+        if room is None or not (room.is_followed_by(self._identity.server_name) or room.is_deserted()):
             if self._people.is_guest(user_id):
                 raise guests_forbidden()
             await self.elsewhere.join(user_id, room_id, content, servers)

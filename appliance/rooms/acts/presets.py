@@ -124,8 +124,9 @@ def first_state(request: CreateRoom) -> list[InitialState]:
     preset = [
         InitialState("m.room.join_rules", {"join_rule": join_rule}),
         InitialState("m.room.history_visibility", {"history_visibility": "shared"}),
-        InitialState("m.room.guest_access", {"guest_access": guest_access}),
     ]
+    if guest_access == "can_join":  # guests are forbidden anyway where nothing is said, as other servers leave it too
+        preset.append(InitialState("m.room.guest_access", {"guest_access": guest_access}))
     named = []
     if request.name is not None:
         named.append(InitialState("m.room.name", {"name": request.name}))

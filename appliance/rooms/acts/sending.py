@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from appliance.errors import MatrixError, forbidden, invalid_param, not_found
+from appliance.protocol.event_signatures import AUTHORISER
 from appliance.protocol.identifiers import is_room_alias, server_of
 from appliance.protocol.power import creators
 from appliance.protocol.server_acl import ServerAcl
@@ -101,6 +102,7 @@ class Sending:
         _check_type(event_type)
         room = await self._rooms.find(room_id)
         own_join = event_type == MEMBER and state_key == sender and content.get("membership") == "join"
+        content = _unvouched(event_type, content)
         if room is None or not own_join:
             room = await self._rooms.joined(room_id, sender)
         if event_type == MEMBER and content.get("membership") == "invite":
@@ -153,14 +155,7 @@ class Sending:
 
         async def make() -> str:
             room = await self._rooms.joined(room_id, sender)
-            found = self._store.find(target_id)
-            if found is None:
-                raise not_found("There is no such event to redact.")
-            row, target = found
-            if row.room_nid != room.nid:
-                raise invalid_param("The event to redact is in another room.")
-            if target.type == "m.room.create":
-                raise forbidden("A room's first event cannot be redacted.")
+            author = self._author(room, target_id)
             said = {key: value for key, value in content.items() if key not in ("redacts", WITH_RELATIONS)}
             kinds = _kinds(content)
             after: HistoryToken | None = START if kinds else None
@@ -173,7 +168,7 @@ class Sending:
                 return None if after is None else self._relating.redact_related(draft, target_id, kinds, after, redact)
 
             def work(draft: Draft) -> tuple[str, HistoryToken | None]:
-                if target.sender != sender and not may_redact(draft, room, sender):
+                if author != sender and not may_redact(draft, room, sender):
                     raise forbidden("You may not redact what others wrote in this room.")
                 redaction = draft.add("m.room.redaction", sender, said, redacts=target_id, transaction=transaction)
                 return redaction.event_id, redact_others(draft)
@@ -185,6 +180,24 @@ class Sending:
             return event_id
 
         return await self._transactions.once(transaction, make)
+
+    def _author(self, room: Room, target_id: str) -> str:
+        """Who sent the event that is to be redacted; empty where only other servers can know it.
+
+        Raises:
+            MatrixError: as ``redact``.
+        """
+        found = self._store.find(target_id)
+        if found is None:
+            if all(server_of(user) == self._identity.server_name for user in room.published.members.having("join")):
+                raise not_found("There is no such event to redact.")
+            return ""
+        row, target = found
+        if row.room_nid != room.nid:
+            raise invalid_param("The event to redact is in another room.")
+        if target.type == "m.room.create":
+            raise forbidden("A room's first event cannot be redacted.")
+        return target.sender
 
     async def _check_aliases(self, room: Room, content: Content) -> None:
         """Refuse aliases that were not named before and do not lead here.
@@ -230,6 +243,11 @@ def _kinds(content: Content) -> list[str]:
     if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
         raise invalid_param(f"{WITH_RELATIONS} must be a list of kinds of relation.")
     return kinds
+
+
+def _unvouched(event_type: str, content: Content) -> Content:
+    """A membership's content without who vouches for a join, which is the servers' to say."""
+    return {key: value for key, value in content.items() if event_type != MEMBER or key != AUTHORISER}
 
 
 def _check_type(event_type: str) -> None:
