@@ -2,6 +2,7 @@
 
     python -m tests.complement.report FILE.json … --suite COMMIT > docs/conformance.md
 
+Of several files of a package, a later one counts for the tests that were run again in it.
 The reason why a test does not pass is written by people, in ``reasons.toml`` beside this: the beginning of a test's
 name and a sentence. What has none there is shown with what the test said.
 """
@@ -86,7 +87,11 @@ def main() -> None:
     parser.add_argument("--suite", required=True, help="commit and date of the suite")
     options = parser.parse_args()
     reasons = tomllib.loads(REASONS.read_text())
-    sys.stdout.write(report([read(path) for path in options.results], reasons, options.suite))
+    runs: dict[str, Results] = {}
+    for path in options.results:
+        later = read(path)
+        runs.setdefault(later.package, later).renew(later)
+    sys.stdout.write(report(list(runs.values()), reasons, options.suite))
 
 
 if __name__ == "__main__":

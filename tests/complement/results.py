@@ -40,6 +40,13 @@ class Results(Struct):
         ]
         return complaints[-1] if complaints else ""
 
+    def renew(self, later: "Results") -> None:
+        """Put what a later run of some tests said in the place of what this one said of them."""
+        again = {name.partition("/")[0] for name in later.outcome}
+        kept = {name: how for name, how in self.outcome.items() if name.partition("/")[0] not in again}
+        self.outcome = {**kept, **later.outcome}
+        self.output.update(later.output)
+
     def summary(self) -> str:
         """How many passed, and which did not, for whoever ran them."""
         passed, failed, skipped = (self.with_outcome(how) for how in ("pass", "fail", "skip"))

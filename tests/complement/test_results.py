@@ -54,3 +54,9 @@ def test_the_report_gives_reasons_and_figures(tmp_path: Path) -> None:
     bare = report([results], {}, "abc")
     assert "| TestA/two | said: some_test.go:12: MatchResponse got status 404 want 200 |" in bare
     assert "- TestA: 1 inside: one" in bare
+
+
+def test_what_was_run_again_counts_anew(tmp_path: Path) -> None:
+    first = written(tmp_path, ("pass", "TestA/one"), ("fail", "TestA/two"), ("fail", "TestA"), ("fail", "TestB"))
+    first.renew(written(tmp_path, ("pass", "TestA/one"), ("pass", "TestA/three"), ("pass", "TestA")))
+    assert first.outcome == {"TestA/one": "pass", "TestA/three": "pass", "TestB": "fail"}

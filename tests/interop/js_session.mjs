@@ -1,5 +1,5 @@
-// Two people with matrix-js-sdk: they log in, make a space with rooms, talk in threads, edit, react, redact, page back,
-// leave and forget. Each looks at what the library made of what the server told, not at the server's answers.
+// Two people with matrix-js-sdk: they log in, make a space with rooms, talk in threads, edit, react, redact, search,
+// read, page back, leave and forget. Each looks at what the library made of what the server told, not at the server's answers.
 //
 //   node js_session.mjs URL
 
@@ -148,6 +148,32 @@ await step("a redaction", async () => {
     await until(bob, "their end", () => bob.getRoom(tea).findEventById(wrong).isRedacted());
     const fetched = await bob.fetchRoomEvent(tea, wrong);
     must(fetched.content.body === undefined && fetched.unsigned.redacted_because, "gone on the server too");
+});
+
+await step("search", async () => {
+    const { results, highlights } = await bob.searchRoomEvents({ term: "boils" });
+    must(results.length >= 1 && highlights.includes("boils"), "the edited words are found");
+    const found = results[0].context.getEvent();
+    must(found.getRoomId() === tea, "in their room");
+    const context = await bob.getEventTimeline(bob.getRoom(tea).getUnfilteredTimelineSet(), said);
+    must(context?.getEvents().some((event) => event.getId() === said), "and it can be gone to");
+});
+
+await step("receipts and unread counts", async () => {
+    const { event_id: last } = await alice.sendMessage(den, text(`Look, ${bob.getUserId()}`));
+    const room = await until(bob, "an unread message", () => {
+        const found = bob.getRoom(den);
+        return found.getUnreadNotificationCount("total") > 0 && found.findEventById(last) && found;
+    });
+    await bob.sendReadReceipt(room.findEventById(last));
+    await until(bob, "nothing unread", () => room.getUnreadNotificationCount("total") === 0);
+    await until(alice, "the receipt", () => alice.getRoom(den).hasUserReadEvent(bob.getUserId(), last));
+    await bob.setRoomReadMarkers(den, last, room.findEventById(last));
+    await until(bob, "the marker", () => room.getAccountData("m.fully_read")?.getContent().event_id === last);
+    const reply = alice.getRoom(tea).getThread(said).findEventById(answer);
+    await alice.sendReadReceipt(reply);
+    await until(bob, "a receipt in a thread", () =>
+        bob.getRoom(tea).getThread(said)?.hasUserReadEvent(alice.getUserId(), answer));
 });
 
 await step("paging back", async () => {

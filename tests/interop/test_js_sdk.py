@@ -14,7 +14,7 @@ PATIENCE = 180.0
 
 @pytest.mark.apt
 def test_two_people_live_a_session(tmp_path: Path) -> None:
-    """Log in, sync, a space with rooms, thread, edit, reaction, redaction, history, leave, forget."""
+    """Log in, sync, a space with rooms, thread, edit, reaction, redaction, search, receipts, history, leave, forget."""
     modules = npm.require()
     server = HearthProcess(tmp_path / "data").start()
     session = npm.start(modules, SCRIPT, tmp_path, server.url)
