@@ -116,6 +116,7 @@ class Between:
             identity,
             now_ms,
         )
+        living.housekeeping.others.append(self.inbox.prune)
         living.appender.endorsing = Policing(self.access, self.remote)
         self.elsewhere = ThroughOthers(
             database,

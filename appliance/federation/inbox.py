@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import orjson
 from msgspec import Struct
 
-from appliance.errors import bad_json, limit_exceeded
+from appliance.errors import MatrixError, bad_json, limit_exceeded
 from appliance.federation.access import RoomAccess
 from appliance.federation.retracting import Retracting
 from appliance.protocol import canonical
@@ -172,13 +172,17 @@ class Inbox:
         for pdu in pdus:
             await self._sort(origin, pdu, verdicts, by_room)
         tasks = [self._start(origin, room_id, came, verdicts) for room_id, came in by_room.items()]
-        if edus:
-            await self._take_edus(origin, edus)
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._seconds)
-            for task in tasks:
+        taking = [asyncio.get_running_loop().create_task(self._edus.receive(origin, edus))] if edus else []
+        if tasks or taking:
+            await asyncio.wait([*tasks, *taking], timeout=self._seconds)
+            for task in (*tasks, *taking):
                 if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                     raise error
+        if not all(task.done() for task in taking):
+            # Messages to devices may be among them: what is not kept must not be acknowledged.
+            taking[0].cancel()
+            log.warning("What %s told beside events took too long.", origin)
+            raise MatrixError("M_UNKNOWN", "This server is too busy to take all of this in. Send it again.", 503)
         left = [came for listed in by_room.values() for came in listed if came.event.event_id not in verdicts]
         answer = orjson.dumps({"pdus": {**{came.event.event_id: {} for came in left}, **verdicts}})
         now = self._now_ms()
@@ -197,13 +201,6 @@ class Inbox:
             if one.event.event_id in verdicts:
                 await self._done(one.event.event_id)
         return answer
-
-    async def _take_edus(self, origin: str, edus: Sequence[Mapping[str, Any]]) -> None:
-        try:
-            async with asyncio.timeout(self._seconds):
-                await self._edus.receive(origin, edus)
-        except TimeoutError:
-            log.warning("What %s told beside events took too long.", origin)
 
     async def _sort(
         self, origin: str, pdu: Any, verdicts: dict[str, dict[str, Any]], by_room: dict[str, list[Came]]

@@ -82,7 +82,7 @@ class Housekeeping:
         self._database = database
         self._purging = purging
         self._now_ms = now_ms
-        self._others = others
+        self.others = list(others)
         self._originals_ms = originals_ms
         self._quiet = quiet or Quiet(database)
         self._settled_group = 0
@@ -161,7 +161,7 @@ class Housekeeping:
 
     async def _further(self) -> AsyncIterator[None]:
         """What others have to clear away."""
-        for chore in self._others:
+        for chore in self.others:
             while await chore():
                 yield
 
