@@ -33,9 +33,9 @@ async def measure(folder: Path, events: int) -> list[Figure]:
         many = await _timed(accepting, room, made[warming + events :], TRANSACTION)
     return [
         Figure("accepting from elsewhere, one by one: rate", events / one[0], "events/s", 1000),
-        Figure("  CPU an event", one[1] / events * 1000, "ms", 0.8),
+        Figure("accepting from elsewhere, one by one: CPU an event", one[1] / events * 1000, "ms", 0.8),
         Figure("accepting from elsewhere, as transactions: rate", events / many[0], "events/s", 1000),
-        Figure("  CPU an event", many[1] / events * 1000, "ms", 0.8),
+        Figure("accepting from elsewhere, as transactions: CPU an event", many[1] / events * 1000, "ms", 0.8),
     ]
 
 

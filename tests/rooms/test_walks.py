@@ -8,6 +8,7 @@ import pytest
 from appliance.errors import MatrixError
 from appliance.rooms.shown import spaces
 from appliance.rooms.shown.facts import Facts, Outlook, RoomFacts
+from appliance.rooms.shown.outlying import OutlookElsewhere
 from appliance.rooms.shown.spaces import Child, Children, Spaces, Walk
 
 
@@ -19,7 +20,8 @@ class House:
         self.now = 0.0
         outlook = cast("Outlook", self)
         facts, children = cast("RoomFacts", self._Facts()), cast("Children", self._Children(rooms))
-        self.spaces = Spaces(facts, children, outlook, lambda: self.now)
+        elsewhere = cast("OutlookElsewhere", self)
+        self.spaces = Spaces(facts, children, outlook, elsewhere, lambda: self.now)
 
     def allows(self, user_id: str, facts: Facts) -> bool:
         return True
@@ -48,7 +50,7 @@ class House:
             self._rooms = rooms
 
         def of(self, facts: Facts) -> list[Child]:
-            return [Child(room_id, True, {}) for room_id in self._rooms.get(facts.room_id, [])]
+            return [Child(room_id, True, (), {}) for room_id in self._rooms.get(facts.room_id, [])]
 
     def begin(self) -> Walk:
         """A walk from the first room."""
