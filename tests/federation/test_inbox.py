@@ -124,11 +124,11 @@ def test_what_allows_an_event_is_asked_for(alice: Client, one: HearthProcess, pe
 
 
 def test_events_that_wait_are_taken_up_after_a_kill(network: Network, peer: Peer) -> None:
-    three = network.hearth("three.test")
+    three = network.hearth("seven.test")
     alice = Client.register(three.url)
-    room = peer.join(three, "three.test", alice.create_room(preset="public_chat", room_version="10"))
+    room = peer.join(three, "seven.test", alice.create_room(preset="public_chat", room_version="10"))
     first, second = room.put(room.say("first")), room.put(room.say("second"))
-    assert peer.send(three, "three.test", second) == {second.event_id: {}}
+    assert peer.send(three, "seven.test", second) == {second.event_id: {}}
     three.kill()
     room.serve()
     three.start()

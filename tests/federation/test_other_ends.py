@@ -157,7 +157,7 @@ def test_bad_events_among_good_ones_are_left_out(bob: Client, peer: Peer) -> Non
 
 
 def test_a_server_killed_in_the_middle_of_a_join_joins_again(network: Network, peer: Peer) -> None:
-    four = network.hearth("four.test")
+    four = network.hearth("eight.test")
     carol = Client.register(four.url)
     room = peer.found("12")
     send = f"/_matrix/federation/v[12]/send_(join|leave|knock)/{_plain(room)}/(.*)"

@@ -113,6 +113,9 @@ async def verify(asking: Device, other: Device) -> None:
                 if client.user_id in shown:
                     return
                 shown[client.user_id] = client.key_verifications[event.transaction_id].get_emoji()
+                if client.key_verifications[event.transaction_id].we_started_it:
+                    # The library's answer to the acceptance, its key, must go out before the confirmation does.
+                    await client.send_to_device_messages()
                 await client.confirm_short_auth_string(event.transaction_id)
             elif isinstance(event, KeyVerificationMac):
                 sas = client.key_verifications[event.transaction_id]

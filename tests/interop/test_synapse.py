@@ -1,11 +1,12 @@
 """Hearth and Synapse share rooms, whoever made them."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support import synapse
-from tests.support.client import Client, joined, seg, timeline, unique
+from tests.support.client import PATIENCE, Client, joined, seg, timeline, unique
 from tests.support.hearth import HearthProcess
 from tests.support.network import Network
 from tests.support.synapse_server import SynapseProcess
@@ -154,7 +155,11 @@ def test_a_restricted_room_and_an_alias(pair: tuple[Client, Client], version: st
     path = f"/join/{seg(room)}?via={via(maker)}&server_name={via(maker)}"
     guest.refused("M_FORBIDDEN", 403, "POST", path, {})
     search = {"filter": {"generic_search_term": name}}
-    listed = guest.must("POST", f"/publicRooms?server={via(maker)}", search)["chunk"]
+    ends = time.monotonic() + PATIENCE
+    while not (listed := guest.must("POST", f"/publicRooms?server={via(maker)}", search)["chunk"]):
+        # Synapse's list follows its rooms, some seconds behind.
+        assert time.monotonic() < ends
+        time.sleep(0.2)
     assert [one["room_id"] for one in listed] == [club]
     assert guest.must("POST", f"/join/{seg(f'#{name}:{via(maker)}')}", {})["room_id"] == club
     guest.must("POST", path, {})
