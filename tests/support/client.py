@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 
 V3 = "/_matrix/client/v3"
-PATIENCE = 20.0
+PATIENCE = 60.0
 Json = dict[str, Any]
 _numbers = itertools.count(1)
 
