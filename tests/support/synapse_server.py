@@ -96,6 +96,7 @@ class SynapseProcess:
             "enable_registration_without_verification": True,
             "bcrypt_rounds": 4,
             "allow_public_rooms_over_federation": True,
+            "room_list_publication_rules": [{"action": "allow"}],
             "trusted_key_servers": [],
             "suppress_key_server_warning": True,
             "federation_verify_certificates": False,
