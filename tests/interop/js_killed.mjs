@@ -25,20 +25,26 @@ await step("a room", async () => {
 // Says something, as often as it takes: the same event with the same transaction id.
 async function say(client, body) {
     const txn = client.makeTxnId();
-    const content = { msgtype: "m.text", body };
-    for (let first = true; ; first = false) {
-        try {
-            if (first) return await client.sendEvent(room, null, "m.room.message", content, txn);
-            const events = client.getRoom(room).getLiveTimeline().getEvents();
-            const event = events.find((one) => one.getTxnId() === txn || one.getId() === `~${room}:${txn}`);
-            must(event, "what could not be sent is still there");
-            if (event.status === null || event.status === sdk.EventStatus.SENT) return;
-            if (event.status === sdk.EventStatus.NOT_SENT) return await client.resendEvent(event, client.getRoom(room));
-        } catch {
-            // The server is gone just now.
+    let event, last, sending;
+    const send = (act) => {
+        sending = "under way";
+        act().then(() => (sending = "sent"), (error) => ((sending = "failed"), (last = error)));
+    };
+    const find = () => {
+        const events = client.getRoom(room).getLiveTimeline().getEvents();
+        return events.find((one) => one.getTxnId() === txn || one.getId() === `~${room}:${txn}`);
+    };
+    send(() => client.sendEvent(room, null, "m.room.message", { msgtype: "m.text", body }, txn));
+    await until(`"${body}" is said`, async () => {
+        event ??= find(); // Once: a gap takes it out of the timeline.
+        if (sending === "sent") return true;
+        if (sending === "failed" && event?.status === sdk.EventStatus.NOT_SENT) {
+            send(() => client.resendEvent(event, client.getRoom(room)));
         }
-        await pause(200);
-    }
+        return sending === "failed" && event && (event.status === null || event.status === sdk.EventStatus.SENT);
+    }).catch((error) => {
+        throw new Error(`${error.message}: ${sending}, ${event ? event.status : "not in the timeline"}, ${last}`);
+    });
 }
 
 await step("everything is said", async () => {

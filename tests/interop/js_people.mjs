@@ -27,7 +27,7 @@ export async function until(what, holds, patience = PATIENCE) {
     for (;;) {
         const found = await holds();
         if (found) return found;
-        if (Date.now() > ends) throw new Error(`waited in vain: ${what}`);
+        if (Date.now() > ends) throw new Error(`waited in vain: ${what}; unanswered: ${waiting() || "nothing"}`);
         await pause(100);
     }
 }
@@ -43,6 +43,14 @@ export async function register(name) {
         username: name, password: PASSWORD, auth: { type: "m.login.dummy" }, inhibit_login: true,
     });
 }
+
+// Which requests have no answer yet, but for those that may wait.
+const unanswered = new Set();
+const waiting = () =>
+    [...unanswered]
+        .filter(({ what }) => !what.endsWith("/sync"))
+        .map(({ what, at }) => `${what} for ${Date.now() - at} ms`)
+        .join(", ");
 
 // A new device of a person. `sent` gathers what it sends to devices: user and device of each message.
 export async function device(name) {
@@ -63,7 +71,9 @@ export async function device(name) {
                     for (const device of Object.keys(own)) sent.push(`${user} ${device}`);
                 }
             }
-            return fetch(resource, options);
+            const asked = { what: `${options.method} ${new URL(resource).pathname}`, at: Date.now() };
+            unanswered.add(asked);
+            return fetch(resource, options).finally(() => unanswered.delete(asked));
         },
         cryptoCallbacks: {
             getSecretStorageKey: async ({ keys }) => {
