@@ -54,11 +54,11 @@ class Running:
         self._changes = asyncio.create_task(self._follow(), name="listeners")
         if setup.draft.reached or setup.is_finished:
             hearth.issuance.start()
-        hearth.living.departures.look()
-        hearth.living.housekeeping.start()
+        hearth.living.acts.departures.look()
+        hearth.living.upkeep.housekeeping.start()
         hearth.between.start()
-        hearth.living.delayed.start()
-        hearth.living.profiles.start()
+        hearth.living.acts.delayed.start()
+        hearth.living.people.profiles.start()
         await self.socket.start()
         self._greet()
 
@@ -72,11 +72,11 @@ class Running:
             hearth.waiting,
             [
                 self.socket.close,
-                hearth.living.housekeeping.stop,
-                hearth.living.delayed.stop,
+                hearth.living.upkeep.housekeeping.stop,
+                hearth.living.acts.delayed.stop,
                 hearth.issuance.stop,
-                hearth.living.profiles.settled,
-                hearth.living.departures.settled,
+                hearth.living.people.profiles.settled,
+                hearth.living.acts.departures.settled,
                 hearth.between.stop,
                 hearth.living.reaching.stop,
                 hearth.owning.close,

@@ -47,23 +47,23 @@ class Between:
     """
 
     def __init__(self, owning: Owning, living: Living, federating: Federating) -> None:
-        database, identity, rooms = owning.database, living.identity, living.rooms
+        database, identity = owning.database, living.identity
+        graph, reads, signs, acts = living.graph, living.reads, living.signs, living.acts
+        rooms = graph.rooms
         accepting, arriving, keyring = federating.accepting, federating.arriving, federating.keyring
         self.remote = Remote(federating.client)
         self.access = RoomAccess(rooms, identity)
-        self.outside = OutsideMemberships(database, living.numbers, living.standings, now_ms)
+        self.outside = OutsideMemberships(database, graph.numbers, graph.standings, now_ms)
         self.outside.changed.append(living.notifier.concern)
-        sight = ServerSight(database, living.store, living.visibility)
+        sight = ServerSight(database, graph.store, graph.visibility)
         self.past = Past(database, self.access, sight, lambda: identity.server_name, now_ms)
-        self.templates = Templates(self.access, living.appender, living.admitting)
-        self.handshakes = Handshakes(
-            database, self.access, accepting, living.admitting, identity, living.reaching.outbox
-        )
+        self.templates = Templates(self.access, acts.appender, acts.admitting)
+        self.handshakes = Handshakes(database, self.access, accepting, acts.admitting, identity, living.reaching.outbox)
         self.invitations = Invitations(
-            rooms, self.access, self.outside, keyring, identity, living.profiles, living.invite_rules
+            rooms, self.access, self.outside, keyring, identity, living.people.profiles, living.people.invite_rules
         )
-        self.spaces = SpacesForServers(rooms, self.access, living.facts, living.children, identity)
-        living.spaces.neighbours = OutlyingRooms(self.remote, federating.policy.reaches)
+        self.spaces = SpacesForServers(rooms, self.access, living.shown.facts, living.shown.children, identity)
+        living.shown.spaces.neighbours = OutlyingRooms(self.remote, federating.policy.reaches)
         self.lookups = Lookups(self.remote, federating.policy.reaches)
         self.catching = Catching(
             database,
@@ -81,28 +81,28 @@ class Between:
             self.access,
             Backfilling(
                 database,
-                living.numbers,
+                graph.numbers,
                 rooms,
-                living.store,
-                living.appender,
+                graph.store,
+                acts.appender,
                 accepting,
                 federating.judging,
-                living.holding,
+                graph.holding,
                 keyring,
             ),
             accepting,
             self.remote,
             identity,
         )
-        self.times = TimesElsewhere(database, rooms, self.access, living.reading, self.digging, self.remote, identity)
-        self.reaching = ReachingBack(database, living.timeline, self.digging)
-        self.edus = EduInbox(rooms, self.access, living.typing, living.receipts, living.presence)
+        self.times = TimesElsewhere(database, rooms, self.access, reads.reading, self.digging, self.remote, identity)
+        self.reaching = ReachingBack(database, reads.timeline, self.digging)
+        self.edus = EduInbox(rooms, self.access, signs.typing, signs.receipts, signs.presence)
         spreading = Spreading(
-            *(living.reaching.outbox, rooms, identity, self.access, living.presence, living.neighbours.of_user)
+            *(living.reaching.outbox, rooms, identity, self.access, signs.presence, living.neighbours.of_user)
         )
-        living.typing.said.append(spreading.typing)
-        living.receipts.changed.append(spreading.receipt)
-        living.presence.refreshed.append(spreading.presence)
+        signs.typing.said.append(spreading.typing)
+        signs.receipts.changed.append(spreading.receipt)
+        signs.presence.refreshed.append(spreading.presence)
         self.chasing = Chasing(living.encrypting.remote_lists.chase)
         self._carry_encryption(owning, living)
         self.inbox = Inbox(
@@ -116,25 +116,31 @@ class Between:
             identity,
             now_ms,
         )
-        living.housekeeping.others.append(self.inbox.prune)
-        living.appender.endorsing = Policing(self.access, self.remote)
+        living.upkeep.housekeeping.others.append(self.inbox.prune)
+        acts.appender.endorsing = Policing(self.access, self.remote)
         self.elsewhere = ThroughOthers(
             database,
             rooms,
             self.access,
-            living.standings,
+            graph.standings,
             self.outside,
             accepting,
             arriving,
-            Making(living.store, living.appender, identity, now_ms),
+            Making(graph.store, acts.appender, identity, now_ms),
             self.remote,
             keyring,
             identity,
             federating.policy.reaches,
-            living.appender.endorsing,
+            acts.appender.endorsing,
         )
-        for acts in (living.membership, living.knocking, living.creation, living.sending, living.aliases):
-            acts.elsewhere = self.elsewhere
+        for act in (
+            acts.membership,
+            acts.knocking,
+            acts.creation,
+            acts.sending,
+            acts.aliases,
+        ):
+            act.elsewhere = self.elsewhere
         self._accepting = accepting
         self._looking: asyncio.Task[None] | None = None
 

@@ -1,13 +1,5 @@
 """Encryption, put together."""
 
-from litestar import Controller
-
-from appliance.accounts.interactive import Interactive
-from appliance.api.client.cross_signing import CrossSigningApi
-from appliance.api.client.dehydrated_devices import DehydratedDevicesApi
-from appliance.api.client.key_backup import KeyBackupApi
-from appliance.api.client.keys import DeviceKeysApi
-from appliance.api.client.to_device import ToDeviceApi
 from appliance.app.clock import now_ms
 from appliance.app.owning import Owning
 from appliance.encryption.backups import Backups
@@ -27,7 +19,6 @@ from appliance.encryption.to_device import ToDevice
 from appliance.encryption.uploads import Uploads
 from appliance.rooms.signs.company import Company
 from appliance.rooms.standings import Standings
-from appliance.server.endpoints import bind
 from appliance.sync.encryption import EncryptionParts
 from appliance.sync.notifier import Notifier
 
@@ -75,26 +66,3 @@ class Encrypting:
         self.lists.signers.append(self.queries.forget)
         self.lists.signers.append(notifier.concern)
         self.to_device.arrived.append(notifier.concern)
-
-
-def encryption_controllers(encrypting: Encrypting, interactive: Interactive) -> list[type[Controller]]:
-    """The controllers of the client-server API that are about encryption."""
-    return [
-        bind(
-            DeviceKeysApi,
-            database=encrypting.database,
-            uploads=encrypting.uploads,
-            queries=encrypting.queries,
-            claims=encrypting.claims,
-            device_lists=encrypting.lists,
-        ),
-        bind(
-            CrossSigningApi,
-            cross_signing=encrypting.cross_signing,
-            signatures=encrypting.signatures,
-            interactive=interactive,
-        ),
-        bind(DehydratedDevicesApi, dehydration=encrypting.dehydration),
-        bind(KeyBackupApi, backups=encrypting.backups),
-        bind(ToDeviceApi, to_device=encrypting.to_device),
-    ]

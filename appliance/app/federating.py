@@ -34,25 +34,25 @@ class Federating:
         self.overview = Overview(
             database, settings, reaching.policy, reaching.standing, reaching.outbox.waiting_for, now_ms
         )
-        self.judging = Judging(database, living.numbers, living.store, Resolving(database))
+        self.judging = Judging(database, living.graph.numbers, living.graph.store, Resolving(database))
         self.accepting = Accepting(
             database,
-            living.numbers,
-            living.rooms,
-            living.store,
-            living.appender,
+            living.graph.numbers,
+            living.graph.rooms,
+            living.graph.store,
+            living.acts.appender,
             self.judging,
-            living.holding,
+            living.graph.holding,
             self.keyring,
         )
         self.arriving = Arriving(
             database,
-            living.numbers,
-            living.rooms,
-            living.store,
-            living.appender,
+            living.graph.numbers,
+            living.graph.rooms,
+            living.graph.store,
+            living.acts.appender,
             self.accepting,
             living.identity,
             self.keyring,
-            living.purging.kept,
+            living.upkeep.purging.kept,
         )

@@ -8,9 +8,8 @@ from litestar import Controller
 
 from appliance.app.between import Between
 from appliance.app.clock import now_ms
-from appliance.app.controllers import client_controllers
+from appliance.app.controllers import api_controllers
 from appliance.app.federating import Federating
-from appliance.app.federation_controllers import federation_controllers
 from appliance.app.living import Living
 from appliance.app.owning import Owning
 from appliance.federation.overview import Overview
@@ -68,8 +67,7 @@ class Hearth:
     def controllers(self) -> list[type[Controller]]:
         """Every controller, bound to what it needs."""
         return [
-            *client_controllers(self.owning, self.living, self.federating, self.between, self.waiting, self.limits),
-            *federation_controllers(self.owning, self.living, self.between),
+            *api_controllers(self.owning, self.living, self.federating, self.between, self.waiting, self.limits),
             *pages(self.wizard),
         ]
 

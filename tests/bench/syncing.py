@@ -42,20 +42,20 @@ async def measure(folder: Path, rooms: tuple[int, int], events: tuple[int, int],
     async with house(folder) as home:
         busy = await _room_of_two(home)
         for count in rooms:
-            while len(home.living.standings.of(ALICE).joined) < count:
+            while len(home.living.graph.standings.of(ALICE).joined) < count:
                 await home.room()
             figures += await _syncs(home, busy, f"{count} rooms")
     for count in events:
         async with house(folder) as home:
             await _age(home, busy, count)
         async with house(folder) as home:
-            await home.living.receipts.read(ALICE, busy.room_id, READ, _last(home, busy))
+            await home.living.signs.receipts.read(ALICE, busy.room_id, READ, _last(home, busy))
             figures += await _syncs(home, busy, f"{count} events")
     async with house(folder) as home:
         for count in (2, members):
             room = await home.found(busy.room_id)
             for number in range(count - room.published.members.joined):
-                await home.living.membership.join(f"@member{number}:{HERE}", room.room_id)
+                await home.living.acts.membership.join(f"@member{number}:{HERE}", room.room_id)
             figures.append(await _send(home, busy, f"{count} local members"))
     return figures
 
@@ -79,14 +79,14 @@ async def _sync(home: House, since: SyncToken | None = None, *, nothing: bool = 
     """A sync of Alice's, who loads members lazily; from the present on for nothing."""
     if nothing and since is not None:
         since = SyncToken(home.owning.database.position, boot=since.boot, serial=since.serial, chain=since.chain)
-    answer = await home.living.sync.answer(Asker(ALICE), since, Options(LAZY if since else Filter()))
+    answer = await home.living.syncing.sync.answer(Asker(ALICE), since, Options(LAZY if since else Filter()))
     assert answer.empty == nothing
     return answer.token
 
 
 async def _say(home: House, room: Room) -> None:
     number = str(time.perf_counter_ns())
-    await home.living.sending.send(
+    await home.living.acts.sending.send(
         BOB, room.room_id, "m.room.message", MESSAGE, Transaction(BOB, "D", f"send {room.room_id}", number)
     )
 
@@ -103,7 +103,7 @@ async def _cpu(work: Callable[[], Awaitable[Any]], times: int) -> float:
 
 async def _room_of_two(home: House) -> Room:
     room = await home.room()
-    await home.living.membership.join(BOB, room.room_id)
+    await home.living.acts.membership.join(BOB, room.room_id)
     return room
 
 
@@ -120,7 +120,7 @@ async def _age(home: House, busy: Room, count: int) -> None:
     room = await home.found(busy.room_id)
     end = room.published.extremities[0]
     group = home.owning.database.read("SELECT after_nid FROM event_states WHERE event_nid = ?", (end.nid,))[0][0]
-    numbers = [home.living.numbers.event() for _ in range(count)]
+    numbers = [home.living.graph.numbers.event() for _ in range(count)]
 
     def write(tx: Tx) -> None:
         parent, ordering, gone = end.event_id, end.ordering, end.nid

@@ -158,7 +158,7 @@ async def test_a_list_is_not_followed_once_no_room_is_shared(home: House, other:
     second = await home.with_mallory()
     await devices(home)
     assert remote_devices.find(home.owning.database, MALLORY) is not None
-    await home.living.membership.leave(ALICE, second.room_id)
+    await home.living.acts.membership.leave(ALICE, second.room_id)
     assert remote_devices.find(home.owning.database, MALLORY) is None
 
 

@@ -50,7 +50,7 @@ class Adversary(Remote):
             sender: its sender.
             other: ``auth``, ``depth``, ``timestamp``, to have them otherwise.
         """
-        database, store = house.owning.database, house.living.store
+        database, store = house.owning.database, house.living.graph.store
         row = event_rows.by_id(database, parents[0])
         assert row is not None
         first = store.event(row.nid)
@@ -229,6 +229,6 @@ def rows(server: Server) -> dict[str, int]:
 async def another_room(siege: Siege, server: Server, number: int) -> str:
     """Another room at a Hearth, with nobody of elsewhere in it."""
     content = {"room_version": "12", "number": number}
-    return await server.house.living.creation.make(
+    return await server.house.living.acts.creation.make(
         server.anchor, VERSIONS["12"], content, lambda draft: None, lambda tx, room: None
     )

@@ -116,18 +116,18 @@ class House:
         self.owning = owning
         self.living = living
         self.remote = remote
-        database, numbers, store = owning.database, living.numbers, living.store
+        database, numbers, store = owning.database, living.graph.numbers, living.graph.store
         self.judging = Judging(database, numbers, store, Resolving(database))
-        self.holding = living.holding
-        parts = (database, numbers, living.rooms, store, living.appender, self.judging, self.holding, ring)
+        self.holding = living.graph.holding
+        parts = (database, numbers, living.graph.rooms, store, living.acts.appender, self.judging, self.holding, ring)
         self.accepting = CheckedAccepting(*parts)
         self.plain_accepting = lambda: Accepting(*parts)
         self.arriving = Arriving(
             database,
             numbers,
-            living.rooms,
+            living.graph.rooms,
             store,
-            living.appender,
+            living.acts.appender,
             self.accepting,
             living.identity,
             ring,
@@ -136,9 +136,9 @@ class House:
         self.backfilling = Backfilling(
             database,
             numbers,
-            living.rooms,
+            living.graph.rooms,
             store,
-            living.appender,
+            living.acts.appender,
             self.accepting,
             self.judging,
             self.holding,
@@ -147,12 +147,12 @@ class House:
 
     async def room(self, **wanted: Any) -> Room:
         """A room of Alice's that anybody may join."""
-        room_id = await self.living.creation.create(ALICE, CreateRoom(preset="public_chat", **wanted))
+        room_id = await self.living.acts.creation.create(ALICE, CreateRoom(preset="public_chat", **wanted))
         return await self.found(room_id)
 
     async def found(self, room_id: str) -> Room:
         """The room of that id, which is here."""
-        room = await self.living.rooms.find(room_id)
+        room = await self.living.graph.rooms.find(room_id)
         assert room is not None
         return room
 
@@ -161,7 +161,7 @@ class House:
         rows = self.owning.database.read(
             "SELECT event_nid FROM events WHERE sender = ? AND position IS NOT NULL ORDER BY position", (user_id,)
         )
-        return [self.living.store.event(nid) for (nid,) in rows]
+        return [self.living.graph.store.event(nid) for (nid,) in rows]
 
     async def with_mallory(self, **wanted: Any) -> Room:
         """Such a room with Mallory in it."""

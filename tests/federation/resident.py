@@ -74,7 +74,7 @@ class Server:
         self.house = await self._stack.enter_async_context(
             house(self.folder, remote, name=self.name, ring=self.world.ring)
         )
-        self.house.living.appender._now_ms = self.house.living.creation._now_ms = self.clock
+        self.house.living.acts.appender._now_ms = self.house.living.acts.creation._now_ms = self.clock
         await self.house.accepting.look()
 
     async def close(self) -> None:
@@ -87,7 +87,7 @@ class Server:
 
     async def is_in(self) -> bool:
         """Whether somebody of this server is in the room, as far as it knows."""
-        return await self.house.living.rooms.find(self.world.room_id) is not None and await self.believes(self)
+        return await self.house.living.graph.rooms.find(self.world.room_id) is not None and await self.believes(self)
 
     async def believes(self, other: "Server") -> bool:
         """Whether somebody of another server is in the room, as far as is known here."""
@@ -101,7 +101,7 @@ class Server:
         room = await self.room()
         before = room.head.members
         try:
-            event = await self.house.living.appender.append(
+            event = await self.house.living.acts.appender.append(
                 self.world.room_id, lambda draft: draft.add(event_type, sender, content, key, **more)
             )
         except MatrixError as refusal:
@@ -124,7 +124,7 @@ class Server:
 
     def named(self, state: Any) -> State:
         """A state by ids."""
-        store = self.house.living.store
+        store = self.house.living.graph.store
         return {slot: store.event(nid).event_id for slot, nid in state.items()}
 
     async def ends(self) -> set[str]:
@@ -144,7 +144,7 @@ class Server:
 
     def placed_event(self, event_id: str) -> Event:
         """An event that is here."""
-        found = self.house.living.store.find(event_id)
+        found = self.house.living.graph.store.find(event_id)
         assert found is not None
         return found[1]
 
@@ -157,7 +157,7 @@ class Server:
 
     def shown(self) -> list[tuple[str, bytes, set[str]]]:
         """The events of the timeline: id, form, and the ids of the redactions of them that were accepted here."""
-        read, store = self.house.owning.database.read, self.house.living.store
+        read, store = self.house.owning.database.read, self.house.living.graph.store
         redactions: dict[str, set[str]] = {}
         for (nid,) in read("SELECT event_nid FROM events WHERE type = 'm.room.redaction' AND position IS NOT NULL"):
             redactions.setdefault(store.event(nid).redacts or "", set()).add(store.event(nid).event_id)

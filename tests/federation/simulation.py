@@ -62,7 +62,7 @@ class World:
         for server in self.servers:
             await server.open()
         living = first.house.living
-        self.room_id = await living.creation.make(
+        self.room_id = await living.acts.creation.make(
             first.anchor,
             self.version,
             create_content(CreateRoom(), self.version, first.anchor),

@@ -41,10 +41,12 @@ def text(words: str) -> dict[str, Any]:
 
 async def shown(home: House, room: Room) -> list[str]:
     """The bodies of the messages that Alice sees, the last first."""
-    point = home.living.timeline.point(room.nid, None)
-    page = home.living.timeline.page(room.nid, ALICE, point, 100, backwards=True)
+    point = home.living.reads.timeline.point(room.nid, None)
+    page = home.living.reads.timeline.page(room.nid, ALICE, point, 100, backwards=True)
     return [
-        home.living.store.event(event.nid).content["body"] for event in page.events if event.type == "m.room.message"
+        home.living.graph.store.event(event.nid).content["body"]
+        for event in page.events
+        if event.type == "m.room.message"
     ]
 
 
@@ -59,7 +61,9 @@ async def test_a_join_and_a_message_come_in(home: House, version: str) -> None:
     assert await home.accepting.accept(room.room_id, message.pdu) is Verdict.KNOWN
     assert await shown(home, room) == ["hello from afar"]
     assert [end.event_id for end in room.published.extremities] == [message.event_id]
-    await home.living.appender.append(room.room_id, lambda draft: draft.add("m.room.message", ALICE, text("welcome")))
+    await home.living.acts.appender.append(
+        room.room_id, lambda draft: draft.add("m.room.message", ALICE, text("welcome"))
+    )
     ours = room.store.event(room.published.extremities[0].nid)
     assert ours.prev_events == (message.event_id,)
 
@@ -75,7 +79,7 @@ async def test_two_messages_at_once_fork_and_join_again(home: House) -> None:
     assert {end.event_id for end in room.published.extremities} == {first.event_id, second.event_id}
     both = home.remote.event(room, "m.room.topic", {"topic": "x"}, "", sender=MALLORY)
     assert set(both.prev_events) == {first.event_id, second.event_id}
-    await home.living.appender.append(
+    await home.living.acts.appender.append(
         room.room_id, lambda draft: draft.add("m.room.topic", ALICE, {"topic": "both"}, "")
     )
     assert len(room.published.extremities) == 1
@@ -112,7 +116,7 @@ async def test_what_the_present_state_refuses_is_soft_failed(home: House) -> Non
     """A message that a banned user puts before the ban is kept, not shown, and not built upon."""
     room = await home.with_mallory()
     late = home.remote.event(room, "m.room.message", text("before the ban, they say"))
-    await home.living.membership.ban(ALICE, room.room_id, MALLORY)
+    await home.living.acts.membership.ban(ALICE, room.room_id, MALLORY)
     assert await home.accepting.accept(room.room_id, late.pdu) is Verdict.SOFT_FAILED
     assert await shown(home, room) == []
     assert late.event_id not in {end.event_id for end in room.published.extremities}
@@ -158,13 +162,13 @@ async def test_a_fork_of_state_resolves(home: House) -> None:
     room = await home.with_mallory()
     renamed = {"membership": "join", "displayname": "Mal"}
     fork = home.remote.event(room, "m.room.member", renamed, MALLORY)
-    await home.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "ours"})
+    await home.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "ours"})
     assert await home.accepting.accept(room.room_id, fork.pdu) is Verdict.ACCEPTED
     now = room.published
     assert len(now.extremities) == 2
     assert room.store.event(now.state["m.room.member", MALLORY]).content == renamed
     assert room.store.event(now.state["m.room.topic", ""]).content == {"topic": "ours"}
-    await home.living.sending.set_state(ALICE, room.room_id, "m.room.name", "", {"name": "together"})
+    await home.living.acts.sending.set_state(ALICE, room.room_id, "m.room.name", "", {"name": "together"})
     assert len(room.published.extremities) == 1
 
 
@@ -173,7 +177,7 @@ async def test_a_ban_stands_against_a_change_of_name(home: House) -> None:
     """Whoever was banned on one branch and changed their name on the other is banned: the example to have in mind."""
     room = await home.with_mallory()
     renamed = home.remote.event(room, "m.room.member", {"membership": "join", "displayname": "Mal"}, MALLORY)
-    await home.living.membership.ban(ALICE, room.room_id, MALLORY)
+    await home.living.acts.membership.ban(ALICE, room.room_id, MALLORY)
     # By the state before it the change is right, by the present one it is not.
     assert await home.accepting.accept(room.room_id, renamed.pdu) is Verdict.SOFT_FAILED
     assert room.published.members.of(MALLORY) == "ban"
@@ -212,7 +216,7 @@ def test_what_waits_is_taken_up_after_a_restart(tmp_path: Path) -> None:
             assert await home.accepting.accept(room.room_id, first.pdu) is Verdict.ACCEPTED
         async with house(tmp_path, remote) as home:
             await home.accepting.look()
-            again = await home.living.rooms.find(room.room_id)
+            again = await home.living.graph.rooms.find(room.room_id)
             assert again is not None
             assert await shown(home, again) == ["two", "one"]
 
@@ -260,12 +264,12 @@ def test_a_room_is_read_as_it_was_written(tmp_path: Path) -> None:
         async with house(tmp_path) as home:
             room = await home.with_mallory()
             for number in range(200):
-                await home.living.sending.set_state(
+                await home.living.acts.sending.set_state(
                     ALICE, room.room_id, "m.room.topic", "", {"topic": f"number {number}"}
                 )
             was = room.published
         async with house(tmp_path) as home:
-            again = await home.living.rooms.find(room.room_id)
+            again = await home.living.graph.rooms.find(room.room_id)
             assert again is not None
             now = again.published
             assert (now.state, now.extremities, now.group_nid) == (

@@ -213,7 +213,7 @@ async def test_other_rooms_go_on(siege: Siege, b: Server, c: Server) -> None:
 
     async def talk() -> None:
         while not flood.done():
-            event = await b.house.living.appender.append(
+            event = await b.house.living.acts.appender.append(
                 room_id, lambda draft: draft.add("m.room.message", b.anchor, {"body": "x"})
             )
             said.append(event.event_id)

@@ -72,7 +72,7 @@ async def asked(here: House, there: House, room: Room, user_id: str = BOB) -> tu
 async def test_a_room_is_taken_in(here: House, there: House, version: str) -> None:
     """State, members and the end of the graph are those of the resident; talk goes on in both directions."""
     room = await here.with_mallory(room_version=version)
-    await here.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "hello"})
+    await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "hello"})
     taken, join = await join_through(here, there, room.room_id, BOB)
     assert state_ids(taken) == state_ids(room)
     assert taken.published.members.memberships == {ALICE: "join", MALLORY: "join", BOB: "join"}
@@ -80,10 +80,14 @@ async def test_a_room_is_taken_in(here: House, there: House, version: str) -> No
     database = there.owning.database
     assert gaps.missing(database, taken.nid) == list(join.prev_events)
     assert [ordering for ordering, _ in gaps.of_room(database, taken.nid)] == [join.depth]
-    await here.living.appender.append(room.room_id, lambda draft: draft.add("m.room.message", ALICE, text("welcome")))
+    await here.living.acts.appender.append(
+        room.room_id, lambda draft: draft.add("m.room.message", ALICE, text("welcome"))
+    )
     welcome = room.store.event(room.published.extremities[0].nid)
     assert await there.accepting.accept(room.room_id, welcome.pdu) is Verdict.ACCEPTED
-    await there.living.appender.append(room.room_id, lambda draft: draft.add("m.room.message", BOB, text("thanks")))
+    await there.living.acts.appender.append(
+        room.room_id, lambda draft: draft.add("m.room.message", BOB, text("thanks"))
+    )
     thanks = taken.store.event(taken.published.extremities[0].nid)
     assert await here.accepting.accept(room.room_id, thanks.pdu) is Verdict.ACCEPTED
     assert await shown(here, room) == ["thanks", "welcome"]
@@ -101,7 +105,7 @@ def test_it_is_there_after_a_restart(tmp_path: Path) -> None:
             again = (await there.found(room.room_id)).published
             assert (again.extremities, again.group_nid, again.state) == (was.extremities, was.group_nid, was.state)
             assert again.members.memberships == was.members.memberships
-            assert there.living.membership.joined_rooms(BOB) == [room.room_id]
+            assert there.living.acts.membership.joined_rooms(BOB) == [room.room_id]
 
     asyncio.run(live())
 
@@ -112,7 +116,7 @@ async def test_what_is_not_good_is_left_out(here: House, there: House) -> None:
     room = await here.with_mallory()
     other = await here.with_mallory()
     for name in ("topic", "name", "avatar"):
-        await here.living.sending.set_state(ALICE, room.room_id, f"m.room.{name}", "", {name: name})
+        await here.living.acts.sending.set_state(ALICE, room.room_id, f"m.room.{name}", "", {name: name})
     told, join = await asked(here, there, room)
     state = {one["type"]: one for one in told.state if isinstance(one, dict)}
     forged = {**state["m.room.topic"], "content": {"topic": "forged"}}
@@ -130,9 +134,9 @@ async def test_what_is_not_good_is_left_out(here: House, there: House) -> None:
     topic = taken.store.event(taken.published.state["m.room.topic", ""])
     assert topic.content == {}
     assert taken.store.event(taken.published.state["m.room.member", MALLORY]).room_id == room.room_id
-    assert there.living.store.find(foreign.event_id) is None
+    assert there.living.graph.store.find(foreign.event_id) is None
     # What is only not allowed is kept as that, so that what names it can be judged.
-    assert there.living.store.find(nobody.event_id)[0].rejected == 1  # type: ignore[index]
+    assert there.living.graph.store.find(nobody.event_id)[0].rejected == 1  # type: ignore[index]
 
 
 def _without(pdus: Any, event_type: str) -> list[Any]:
@@ -179,7 +183,7 @@ async def test_what_cannot_be_believed_is_refused(here: House, there: House, how
     told, join = await asked(here, there, room)
     with pytest.raises((Unacceptable, InvalidEvent)):
         await there.arriving.arrive(SPOILT[how](told), join)
-    assert await there.living.rooms.find(room.room_id) is None
+    assert await there.living.graph.rooms.find(room.room_id) is None
     for table in ("rooms", "events", "state_groups", "memberships", "gaps"):
         assert there.owning.database.read(f"SELECT COUNT(*) FROM {table}") == [(0,)]
     assert state_ids(await there.arriving.arrive(told, join)) == state_ids(room)
@@ -198,22 +202,22 @@ async def test_a_join_that_is_none_is_refused(here: House, there: House) -> None
     ):
         with pytest.raises(Unacceptable):
             await there.arriving.arrive(told, bad)
-    await here.living.membership.ban(ALICE, room.room_id, BOB)
+    await here.living.acts.membership.ban(ALICE, room.room_id, BOB)
     later = join_event(room, there, BOB)
-    ban = here.living.store.event(room.published.extremities[0].nid)
+    ban = here.living.graph.store.event(room.published.extremities[0].nid)
     banned = replace(told, state=[*(one for one in told.state if one.get("state_key") != BOB), ban.pdu])  # type: ignore[attr-defined]
     with pytest.raises(Unacceptable, match="allow"):
         await there.arriving.arrive(banned, later.pdu)
-    assert await there.living.rooms.find(room.room_id) is None
+    assert await there.living.graph.rooms.find(room.room_id) is None
 
 
 @in_two_houses
 async def test_two_events_in_one_place_are_refused(here: House, there: House) -> None:
     """A state says one thing of each place; a server that says two of one is not to be believed."""
     room = await here.with_mallory()
-    await here.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "one"})
-    first = here.living.store.event(room.published.state["m.room.topic", ""])
-    await here.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "two"})
+    await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "one"})
+    first = here.living.graph.store.event(room.published.state["m.room.topic", ""])
+    await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "two"})
     told, join = await asked(here, there, room)
     with pytest.raises(Unacceptable, match="two events"):
         await there.arriving.arrive(replace(told, state=[*told.state, first.pdu]), join)
@@ -224,19 +228,19 @@ async def test_coming_back_after_all_left(here: House, there: House) -> None:
     """The state is the one told now, the graph goes on from the join, and what was before can still be read."""
     room = await here.with_mallory()
     taken, _ = await join_through(here, there, room.room_id, BOB)
-    await there.living.appender.append(room.room_id, lambda draft: draft.add("m.room.message", BOB, text("bye")))
-    await there.living.membership.leave(BOB, room.room_id)
+    await there.living.acts.appender.append(room.room_id, lambda draft: draft.add("m.room.message", BOB, text("bye")))
+    await there.living.acts.membership.leave(BOB, room.room_id)
     for event in there.events_of(BOB)[-2:]:
         assert await here.accepting.accept(room.room_id, event.pdu) is Verdict.ACCEPTED
-    await here.living.membership.kick(ALICE, room.room_id, MALLORY)
+    await here.living.acts.membership.kick(ALICE, room.room_id, MALLORY)
     for topic in ("a", "b"):
-        await here.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": topic})
+        await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": topic})
     again, join = await join_through(here, there, room.room_id, BOB)
     assert again is taken
     assert state_ids(again) == state_ids(room)
     assert [end.event_id for end in again.published.extremities] == [join.event_id]
     assert again.published.members.memberships == {ALICE: "join", MALLORY: "leave", BOB: "join"}
-    history = there.living.standings.of(BOB).of(again.nid)
+    history = there.living.graph.standings.of(BOB).of(again.nid)
     assert history is not None
     assert [change.membership for change in history.changes] == ["join", "leave", "join"]
     assert len(gaps.of_room(there.owning.database, again.nid)) == 2
@@ -247,8 +251,10 @@ async def test_coming_in_beside_somebody(here: House, there: House) -> None:
     """Where somebody of the server is in the room, a join through another server is one more end of the graph."""
     room = await here.with_mallory()
     taken, _ = await join_through(here, there, room.room_id, BOB)
-    await there.living.appender.append(room.room_id, lambda draft: draft.add("m.room.message", BOB, text("unheard")))
-    await here.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "not told"})
+    await there.living.acts.appender.append(
+        room.room_id, lambda draft: draft.add("m.room.message", BOB, text("unheard"))
+    )
+    await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "not told"})
     again, join = await join_through(here, there, room.room_id, BEN)
     assert again is taken
     assert len(again.published.extremities) == 2
@@ -282,7 +288,7 @@ async def test_all_or_nothing(here: House, there: House, monkeypatch: pytest.Mon
         patch.setattr(gaps, "note", fails)
         with pytest.raises(OSError, match="no"):
             await there.arriving.arrive(told, join)
-    assert await there.living.rooms.find(room.room_id) is None
+    assert await there.living.graph.rooms.find(room.room_id) is None
     assert there.owning.database.read("SELECT COUNT(*) FROM events") == [(0,)]
     assert state_ids(await there.arriving.arrive(told, join)) == state_ids(room)
 
@@ -293,14 +299,14 @@ async def test_a_hole_is_bridged(here: House, there: House) -> None:
     room = await here.with_mallory()
     taken, _ = await join_through(here, there, room.room_id, BOB)
     for number in range(5):
-        await here.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": str(number)})
-    last = here.living.store.event(room.published.extremities[0].nid)
+        await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": str(number)})
+    last = here.living.graph.store.event(room.published.extremities[0].nid)
     assert await there.accepting.accept(room.room_id, last.pdu) is Verdict.WAITING
     assert await there.arriving.bridge(told_before(here, room, last.event_id), last.pdu) is Verdict.ACCEPTED
     assert state_ids(taken) == state_ids(room)
     assert there.owning.database.read("SELECT COUNT(*) FROM waiting_events") == [(0,)]
     # What comes late fills the hole, and is no end of the graph: something stands on it already.
-    late = here.living.store.find(last.prev_events[0])
+    late = here.living.graph.store.find(last.prev_events[0])
     assert late is not None
     told = told_before(here, room, late[1].event_id)
     assert await there.arriving.bridge(told, late[1].pdu) is Verdict.ACCEPTED
@@ -313,21 +319,21 @@ async def test_a_hole_is_bridged(here: House, there: House) -> None:
 async def test_what_was_redacted_stays_so_when_it_gets_its_place(here: House, there: House) -> None:
     """A redaction that was carried out on an event without a place is not undone when the event comes in full."""
     room = await here.with_mallory()
-    await here.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "regrettable"})
+    await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "regrettable"})
     topic = room.store.event(room.published.state["m.room.topic", ""])
     taken, _ = await join_through(here, there, room.room_id, BOB)
-    await there.living.appender.append(
+    await there.living.acts.appender.append(
         room.room_id, lambda draft: draft.add("m.room.message", BOB, text("something in between"))
     )
     redaction = here.remote.event(taken, "m.room.redaction", {"redacts": topic.event_id}, sender=MALLORY)
     assert await there.accepting.accept(room.room_id, redaction.pdu) is Verdict.ACCEPTED
     # Mallory has no power to redact; Alice has.
-    assert there.living.store.find(topic.event_id)[1].content == {"topic": "regrettable"}  # type: ignore[index]
-    await here.living.appender.append(
+    assert there.living.graph.store.find(topic.event_id)[1].content == {"topic": "regrettable"}  # type: ignore[index]
+    await here.living.acts.appender.append(
         room.room_id, lambda draft: draft.add("m.room.redaction", ALICE, {}, redacts=topic.event_id)
     )
     ours = room.store.event(room.published.extremities[0].nid)
     assert await there.accepting.accept(room.room_id, ours.pdu) is Verdict.ACCEPTED
-    assert there.living.store.find(topic.event_id)[1].content == {}  # type: ignore[index]
+    assert there.living.graph.store.find(topic.event_id)[1].content == {}  # type: ignore[index]
     assert await there.arriving.bridge(told_before(here, room, topic.event_id), topic.pdu) is Verdict.ACCEPTED
-    assert there.living.store.find(topic.event_id)[1].content == {}  # type: ignore[index]
+    assert there.living.graph.store.find(topic.event_id)[1].content == {}  # type: ignore[index]

@@ -38,11 +38,11 @@ async def test_the_same_event_many_times_at_once(home: House) -> None:
         assert sorted(verdicts, key=str) == sorted([verdict, *[Verdict.KNOWN] * 4], key=str)
     verdicts = await asyncio.gather(*(home.accepting.accept_outlier(room.room_id, outlier.pdu) for _ in range(5)))
     assert verdicts.count(Verdict.KNOWN) == 4
-    await home.living.membership.ban(ALICE, room.room_id, MALLORY)
+    await home.living.acts.membership.ban(ALICE, room.room_id, MALLORY)
     verdicts = await asyncio.gather(*(home.accepting.accept(room.room_id, late.pdu) for _ in range(5)))
     assert verdicts.count(Verdict.SOFT_FAILED) == 1
-    await home.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "still here"})
-    assert home.living.rooms.loaded(room.room_id) is room
+    await home.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "still here"})
+    assert home.living.graph.rooms.loaded(room.room_id) is room
 
 
 @in_house

@@ -31,7 +31,7 @@ class Telling:
         self.brought += event_ids
         wanted, pdus = list(event_ids), []
         for event_id in wanted:
-            found = self.here.living.store.find(event_id)
+            found = self.here.living.graph.store.find(event_id)
             if found is not None:
                 pdus.append(found[1].pdu)
                 wanted += [one for one in found[1].auth_events if one not in wanted]
@@ -50,12 +50,12 @@ def state_before(home: House, event_id: str) -> dict[tuple[str, str], str]:
     groups = state_rows.groups_of(home.owning.database, row.nid)
     assert groups is not None
     state = state_rows.group(home.owning.database, groups[0])
-    return {slot: home.living.store.event(nid).event_id for slot, nid in state.items()}
+    return {slot: home.living.graph.store.event(nid).event_id for slot, nid in state.items()}
 
 
 def history(home: House, room: Room, user_id: str) -> list[str]:
     """The ids of all events of the timeline that a user may see, the latest first."""
-    timeline = home.living.timeline
+    timeline = home.living.reads.timeline
     page = timeline.page(room.nid, user_id, timeline.point(room.nid, None), 500, backwards=True)
     return [event.event_id for event in page.events]
 
@@ -74,11 +74,11 @@ def older(home: House, event_ids: Sequence[str], limit: int) -> list[dict[str, A
     wanted, found = list(event_ids), []
     seen: set[str] = set()
     while wanted and len(found) < limit:
-        wanted.sort(key=lambda one: home.living.store.find(one)[0].ordering)  # type: ignore[index]
+        wanted.sort(key=lambda one: home.living.graph.store.find(one)[0].ordering)  # type: ignore[index]
         event_id = wanted.pop()
         if event_id not in seen:
             seen.add(event_id)
-            event = home.living.store.find(event_id)[1]  # type: ignore[index]
+            event = home.living.graph.store.find(event_id)[1]  # type: ignore[index]
             found.append(event.pdu)
             wanted += event.prev_events
     return found
@@ -87,10 +87,10 @@ def older(home: House, event_ids: Sequence[str], limit: int) -> list[dict[str, A
 async def talk(here: House, room: Room) -> None:
     """Something that happens in a room: words, state that changes, forks, people who come and go."""
     for number in range(4):
-        await here.living.appender.append(
+        await here.living.acts.appender.append(
             room.room_id, lambda draft, n=number: draft.add("m.room.message", ALICE, text(f"word {n}"))
         )
-        await here.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": str(number)})
+        await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": str(number)})
         forks = [here.remote.event(room, "m.room.message", text(f"fork {number} {side}")) for side in "ab"]
         for event in forks:
             assert await here.accepting.accept(room.room_id, event.pdu) is Verdict.ACCEPTED
@@ -125,7 +125,7 @@ async def test_the_past_comes_in_page_by_page(here: House, there: House, version
     seen = history(there, taken, BOB)
     assert sorted(seen) == sorted(all_of(here, room))
     for place, event_id in enumerate(seen):
-        assert all(one in seen[place + 1 :] for one in here.living.store.find(event_id)[1].prev_events)  # type: ignore[index]
+        assert all(one in seen[place + 1 :] for one in here.living.graph.store.find(event_id)[1].prev_events)  # type: ignore[index]
     positions = there.owning.database.read("SELECT MIN(position), MAX(position) FROM events")
     assert positions == [(1 - len(all_of(here, room)), there.owning.database.position)]
 
@@ -159,8 +159,8 @@ async def test_what_nothing_stands_on_stays_out(here: House, there: House) -> No
     came = await there.backfilling.take_in(room.room_id, broken, Telling(here, there, room))
     ids = [Event.from_pdu(room.version, pdu).event_id for pdu in answer]
     assert came == [ids[0], ids[2]]
-    assert there.living.store.find(invented.event_id) is None
-    assert there.living.store.find(foreign.event_id) is None
+    assert there.living.graph.store.find(invented.event_id) is None
+    assert there.living.graph.store.find(foreign.event_id) is None
     # The hole goes on where the bad event should have been, which can still come.
     assert ids[1] in gaps.missing(there.owning.database, taken.nid)
     assert await there.backfilling.take_in(room.room_id, answer, Telling(here, there, room)) == [ids[1]]
@@ -173,7 +173,7 @@ async def test_what_was_not_allowed_is_not_shown(here: House, there: House) -> N
     """An event that the state before it does not allow is rejected, and the hole goes on below it."""
     room = await here.with_mallory()
     await talk(here, room)
-    before = here.living.store.event(room.published.extremities[0].nid)
+    before = here.living.graph.store.event(room.published.extremities[0].nid)
     # Mallory has left; only a server that looks at the state can know.
     lie = here.remote.event(room, "m.room.message", text("I am still here"))
     assert await here.accepting.accept(room.room_id, lie.pdu) is Verdict.REJECTED
@@ -186,7 +186,7 @@ async def test_what_was_not_allowed_is_not_shown(here: House, there: House) -> N
     telling = Telling(here, there, room)
     came = await there.backfilling.take_in(room.room_id, [honest.pdu, lie.pdu], telling)
     assert came == [honest.event_id]
-    assert there.living.store.find(lie.event_id)[0].rejected  # type: ignore[index]
+    assert there.living.graph.store.find(lie.event_id)[0].rejected  # type: ignore[index]
     # What the rejected event stands on is missing before what stands on it.
     assert gaps.missing(there.owning.database, taken.nid) == [before.event_id]
     rest = await there.backfilling.take_in(room.room_id, older(here, [before.event_id], 100), telling)
@@ -219,15 +219,15 @@ async def test_redactions_of_the_past_are_carried_out(here: House, there: House)
         return event.event_id
 
     async def redact(target: str) -> None:
-        await here.living.appender.append(
+        await here.living.acts.appender.append(
             room.room_id, lambda draft: draft.add("m.room.redaction", ALICE, {}, redacts=target)
         )
 
     first, second = await say("first"), await say("second")
-    early = {one: here.living.store.find(one)[1].pdu for one in (first, second)}  # type: ignore[index]
+    early = {one: here.living.graph.store.find(one)[1].pdu for one in (first, second)}  # type: ignore[index]
     third = await say("third", **{"m.relates_to": {"rel_type": "m.thread", "event_id": second}})
     fourth = await say("fourth", **{"m.relates_to": {"rel_type": "m.thread", "event_id": second}})
-    early[third] = here.living.store.find(third)[1].pdu  # type: ignore[index]
+    early[third] = here.living.graph.store.find(third)[1].pdu  # type: ignore[index]
     await redact(third)
     await redact(second)
     _, join = await join_through(here, there, room.room_id, BOB)
@@ -239,7 +239,7 @@ async def test_redactions_of_the_past_are_carried_out(here: House, there: House)
     assert len(await there.backfilling.take_in(room.room_id, answer[:3], telling)) == 3
     assert len(await there.backfilling.take_in(room.room_id, answer[3:], telling)) == 7
     for target in (first, second, third):
-        assert there.living.store.find(target)[1].content == {}  # type: ignore[index]
+        assert there.living.graph.store.find(target)[1].content == {}  # type: ignore[index]
     assert there.owning.database.read("SELECT COUNT(*) FROM redactions WHERE applied = 0") == [(0,)]
     # A child whose content is gone is a child no more.
     children = there.owning.database.read("SELECT event_id FROM relations JOIN events ON event_nid = child_nid")
@@ -257,7 +257,9 @@ async def test_without_a_state(here: House, there: House) -> None:
     room = await here.with_mallory()
     await talk(here, room)
     old = room.published.extremities[0]
-    await here.living.appender.append(room.room_id, lambda draft: draft.add("m.room.message", ALICE, text("later")))
+    await here.living.acts.appender.append(
+        room.room_id, lambda draft: draft.add("m.room.message", ALICE, text("later"))
+    )
     taken, join = await join_through(here, there, room.room_id, BOB)
     telling = Telling(here, there, room, silent=True)
     assert len(await there.backfilling.take_in(room.room_id, older(here, join.prev_events, 5), telling)) == 5

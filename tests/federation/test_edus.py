@@ -33,14 +33,23 @@ class Signal:
     def __init__(self, stage: Stage) -> None:
         living, self.access, self.now = stage.house.living, Access(), 1000.0
         self.stage, self.living = stage, living
-        self.inbox = EduInbox(living.rooms, self.access, living.typing, living.receipts, living.presence)
-        neighbours = Neighbours(stage.house.owning.database, living.identity, living.company.rooms_of)
+        self.inbox = EduInbox(
+            living.graph.rooms, self.access, living.signs.typing, living.signs.receipts, living.signs.presence
+        )
+        neighbours = Neighbours(stage.house.owning.database, living.identity, living.signs.company.rooms_of)
         self.spreading = Spreading(
-            *(stage.outbox, living.rooms, living.identity, self.access, living.presence, neighbours.of_user),
+            *(
+                stage.outbox,
+                living.graph.rooms,
+                living.identity,
+                self.access,
+                living.signs.presence,
+                neighbours.of_user,
+            ),
             lambda: self.now,
         )
-        living.typing.said.append(self.spreading.typing)
-        living.receipts.changed.append(self.spreading.receipt)
+        living.signs.typing.said.append(self.spreading.typing)
+        living.signs.receipts.changed.append(self.spreading.receipt)
 
     async def take(self, kind: str, content: Any, origin: str = ELSEWHERE) -> None:
         await self.inbox.receive(origin, [{"edu_type": kind, "content": content}])
@@ -60,7 +69,7 @@ def test_typing_goes_out_now_and_then(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         signal, room = Signal(stage), await stage.room(ELSEWHERE, THIRD)
         signal.access.denied.add(THIRD)
-        typing = stage.house.living.typing
+        typing = stage.house.living.signs.typing
         content = {"room_id": room.room_id, "user_id": ALICE}
         await typing.say(ALICE, room.room_id, 20_000)
         await until(lambda: signal.sent() == [("m.typing", {**content, "typing": True})])
@@ -80,7 +89,7 @@ def test_typing_goes_out_now_and_then(tmp_path: Path) -> None:
 def test_typing_comes_in_from_those_who_are_in_the_room(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         signal, room = Signal(stage), await stage.room(ELSEWHERE)
-        typing = stage.house.living.typing
+        typing = stage.house.living.signs.typing
         good = {"room_id": room.room_id, "user_id": MALLORY, "typing": True}
         for bad in (
             {**good, "user_id": ALICE},
@@ -110,7 +119,7 @@ def test_typing_comes_in_from_those_who_are_in_the_room(tmp_path: Path) -> None:
 def test_public_receipts_go_out_and_no_others(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         signal, room = Signal(stage), await stage.room(ELSEWHERE)
-        receipts = stage.house.living.receipts
+        receipts = stage.house.living.signs.receipts
         await stage.say(room, "one")
         event = stage.house.events_of(ALICE)[-1]
         await receipts.read(ALICE, room.room_id, "m.read.private", event.event_id)
@@ -176,7 +185,7 @@ def test_presence_goes_to_servers_that_share_a_room(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         signal = Signal(stage)
         await stage.room(ELSEWHERE)
-        stage.house.living.presence.put(ALICE, "D", "unavailable", "away")
+        stage.house.living.signs.presence.put(ALICE, "D", "unavailable", "away")
         signal.spreading.presence([ALICE, BOB])
         await until(lambda: signal.sent())
         ((kind, content),) = signal.sent()
@@ -185,7 +194,7 @@ def test_presence_goes_to_servers_that_share_a_room(tmp_path: Path) -> None:
         assert (push["user_id"], push["presence"], push["status_msg"]) == (ALICE, "unavailable", "away")
         assert isinstance(push["last_active_ago"], int)
         await signal.take("m.presence", {"push": [{"user_id": MALLORY, "presence": "online", "last_active_ago": 1}]})
-        assert stage.house.living.presence.content(MALLORY)["presence"] == "online"
+        assert stage.house.living.signs.presence.content(MALLORY)["presence"] == "online"
 
     play(tmp_path, story)
 
@@ -234,7 +243,7 @@ def test_signs_for_a_server_that_is_behind_are_dropped(tmp_path: Path, down: boo
             stage.peers.down.add(ELSEWHERE)
         await stage.say(room, "one")
         await until(lambda: bool(stage.behind) == down and not stage.outbox._destinations[ELSEWHERE]._task)
-        await stage.house.living.typing.say(ALICE, room.room_id, 20_000)
+        await stage.house.living.signs.typing.say(ALICE, room.room_id, 20_000)
         stage.peers.down.clear()
         stage.standing.contacted(ELSEWHERE)
         await until(lambda: stage.peers.texts() == ["one"] and not stage.behind)

@@ -137,7 +137,7 @@ async def test_a_redaction_and_its_target_together(home: House, backwards: bool)
     chain.add("m.room.redaction", {"redacts": message.event_id})
     pdus = chain.pdus[::-1] if backwards else chain.pdus
     assert await home.accepting.accept_many(room.room_id, pdus) == [Verdict.ACCEPTED] * 2
-    assert home.living.store.find(message.event_id)[1].content == {}  # type: ignore[index]
+    assert home.living.graph.store.find(message.event_id)[1].content == {}  # type: ignore[index]
     assert home.owning.database.read("SELECT applied FROM redactions") == [(1,)]
 
 
@@ -148,7 +148,7 @@ async def test_our_own_in_between(home: House) -> None:
     async with held_back(home) as go:
         tasks = []
         for number in range(6):
-            append = home.living.appender.append(
+            append = home.living.acts.appender.append(
                 room.room_id, lambda draft, n=number: draft.add("m.room.message", ALICE, text(f"ours {n}"))
             )
             tasks.append(asyncio.ensure_future(append))

@@ -110,7 +110,7 @@ class Stage:
 
     async def say(self, room: Room, text: str) -> None:
         transaction = Transaction(user_id=ALICE, device_id="D", scope="send", transaction_id=f"{room.nid} {text}")
-        await self.house.living.sending.send(ALICE, room.room_id, "m.room.message", {"body": text}, transaction)
+        await self.house.living.acts.sending.send(ALICE, room.room_id, "m.room.message", {"body": text}, transaction)
 
     async def room(self, *servers: str) -> Room:
         """A room of Alice's with somebody of each of those servers."""
@@ -183,7 +183,7 @@ def test_who_is_removed_hears_of_it_and_nothing_after_it(tmp_path: Path) -> None
     async def story(stage: Stage) -> None:
         room = await stage.room(ELSEWHERE, THIRD)
         await stage.say(room, "before")
-        await stage.house.living.membership.kick(ALICE, room.room_id, MALLORY, None)
+        await stage.house.living.acts.membership.kick(ALICE, room.room_id, MALLORY, None)
         await stage.say(room, "after")
         await until(lambda: stage.peers.texts(THIRD) == ["before", "after"])
         await until(lambda: len(stage.peers.transactions[ELSEWHERE]) >= 1)
@@ -307,7 +307,7 @@ def test_what_was_not_sent_before_a_kill_is_sent_after_it_and_only_to_whom_it_wa
         await stage.outbox._mark()
         peers.held = {ELSEWHERE: asyncio.Event(), THIRD: asyncio.Event()}
         await stage.say(room, "to both")
-        await stage.house.living.membership.kick(ALICE, room.room_id, MALLORY, None)
+        await stage.house.living.acts.membership.kick(ALICE, room.room_id, MALLORY, None)
         await stage.say(room, "to one")
         for destination in stage.outbox._destinations.values():
             await destination.stop()  # killed: nothing arrives, and the mark does not move

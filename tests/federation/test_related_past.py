@@ -24,7 +24,7 @@ async def test_what_was_said_in_the_past(here: House, there: House) -> None:
     room = await here.with_mallory()
 
     async def say(content: dict[str, Any], event_type: str = "m.room.message", **more: Any) -> str:
-        append = here.living.appender.append
+        append = here.living.acts.appender.append
         event = await append(room.room_id, lambda draft: draft.add(event_type, ALICE, content, **more))
         return event.event_id
 
@@ -35,23 +35,23 @@ async def test_what_was_said_in_the_past(here: House, there: House) -> None:
     await say({}, "m.room.redaction", redacts=gone)
     _, join = await join_through(here, there, room.room_id, BOB)
     living = there.living
-    before = await living.searching.search(BOB, Sought("better", ("body",), False, RoomEventRule(), 10))
+    before = await living.reads.searching.search(BOB, Sought("better", ("body",), False, RoomEventRule(), 10))
     assert before.hits == []
     answer = older(here, join.prev_events, 100)
     await there.backfilling.take_in(room.room_id, answer, Telling(here, there, room))
-    page = await living.related.children(BOB, room.room_id, root, Wanted())
+    page = await living.reads.related.children(BOB, room.room_id, root, Wanted())
     assert [event.event_id for event in page.events] == [reply]
-    threads = await living.related.threads(BOB, room.room_id, None, 10, participated=False)
+    threads = await living.reads.related.threads(BOB, room.room_id, None, 10, participated=False)
     assert [event.event_id for event in threads.events] == [root]
-    bundles = living.serving.bundles(threads.events, Asker(BOB))
+    bundles = living.reads.serving.bundles(threads.events, Asker(BOB))
     (bundle,) = bundles.values()
     assert bundle.thread is not None
     assert (bundle.thread.count, bundle.thread.latest.event_id) == (1, reply)
-    found = await living.searching.search(BOB, Sought("better words", ("body",), False, RoomEventRule(), 10))
+    found = await living.reads.searching.search(BOB, Sought("better words", ("body",), False, RoomEventRule(), 10))
     assert [hit.event.event_id for hit in found.hits] == [reply]
-    assert (await living.searching.search(BOB, Sought("secret", ("body",), True, RoomEventRule(), 10))).hits == []
-    stored = living.store.find(edit)
+    assert (await living.reads.searching.search(BOB, Sought("secret", ("body",), True, RoomEventRule(), 10))).hits == []
+    stored = living.graph.store.find(edit)
     assert stored is not None
-    near = await living.context.near(BOB, room.room_id, stored[1].origin_server_ts, backwards=True)
+    near = await living.reads.context.near(BOB, room.room_id, stored[1].origin_server_ts, backwards=True)
     assert near is not None
     assert near.timestamp == stored[1].origin_server_ts

@@ -19,7 +19,7 @@ HERE = server_of(ALICE)
 
 async def say(here: House, there: House, room: Room, *, also: bool = False) -> None:
     """Let Alice say something, and tell it to the other house where that is in the room."""
-    await here.living.appender.append(room.room_id, lambda draft: draft.add("m.room.message", ALICE, text("hm")))
+    await here.living.acts.appender.append(room.room_id, lambda draft: draft.add("m.room.message", ALICE, text("hm")))
     if also:
         await tell(here, there, room)
 
@@ -32,7 +32,7 @@ async def tell(here: House, there: House, room: Room) -> None:
 
 async def come_and_go(here: House, there: House, room: Room, user_id: str) -> None:
     """Let somebody of the other house be invited, come in and leave again, with words between."""
-    await here.living.appender.append(
+    await here.living.acts.appender.append(
         room.room_id, lambda draft: draft.add("m.room.member", ALICE, {"membership": "invite"}, user_id)
     )
     await say(here, there, room)
@@ -41,7 +41,7 @@ async def come_and_go(here: House, there: House, room: Room, user_id: str) -> No
     telling = Telling(here, there, room)
     while missing := gaps.missing(there.owning.database, taken.nid):
         await there.backfilling.take_in(room.room_id, older(here, missing, 7), telling)
-    await there.living.membership.leave(user_id, room.room_id)
+    await there.living.acts.membership.leave(user_id, room.room_id)
     left = taken.store.event(taken.published.extremities[0].nid)
     assert await here.accepting.accept(room.room_id, left.pdu) is Verdict.ACCEPTED
     await say(here, there, room)
@@ -50,13 +50,13 @@ async def come_and_go(here: House, there: House, room: Room, user_id: str) -> No
 def seen(home: House, room: Room, user_id: str) -> dict[str, tuple[bool, str]]:
     """For each event of the timeline, whether a user may see it, and how they stood to the room."""
     living = home.living
-    history = living.standings.of(user_id).of(room.nid)
+    history = living.graph.standings.of(user_id).of(room.nid)
     nids = home.owning.database.read("SELECT event_nid FROM events WHERE position IS NOT NULL")
-    clients = living.store.clients(nid for (nid,) in nids)
+    clients = living.graph.store.clients(nid for (nid,) in nids)
     return {
         event.event_id: (
-            living.visibility.sees(event, user_id, history),
-            living.visibility.membership_at(event, user_id, history),
+            living.graph.visibility.sees(event, user_id, history),
+            living.graph.visibility.membership_at(event, user_id, history),
         )
         for event in clients.values()
     }
@@ -65,8 +65,8 @@ def seen(home: House, room: Room, user_id: str) -> dict[str, tuple[bool, str]]:
 async def seen_by(home: House, room: Room, server_name: str) -> set[str]:
     """The ids of the events of the timeline that a server may see."""
     nids = [nid for (nid,) in home.owning.database.read("SELECT event_nid FROM events WHERE position IS NOT NULL")]
-    sight = ServerSight(home.owning.database, home.living.store, home.living.visibility)
-    return {home.living.store.event(nid).event_id for nid in await sight.seen_by(room, server_name, nids)}
+    sight = ServerSight(home.owning.database, home.living.graph.store, home.living.graph.visibility)
+    return {home.living.graph.store.event(nid).event_id for nid in await sight.seen_by(room, server_name, nids)}
 
 
 @in_two_houses
@@ -74,7 +74,7 @@ async def test_the_past_is_as_visible_as_it_was(here: House, there: House) -> No
     """By the setting and the membership at each event, for people and for servers, whoever came, went and came back."""
     room = await here.room()
     for place, setting in enumerate(SETTINGS):
-        await here.living.sending.set_state(
+        await here.living.acts.sending.set_state(
             ALICE, room.room_id, "m.room.history_visibility", "", {"history_visibility": setting}
         )
         await say(here, there, room)
@@ -94,7 +94,7 @@ async def test_the_past_is_as_visible_as_it_was(here: House, there: House) -> No
             one for one, (may, _) in seen(here, room, MALLORY).items() if may
         }
     # Once all have left, a server sees what was before that, as its people do.
-    await there.living.membership.leave(BOB, room.room_id)
+    await there.living.acts.membership.leave(BOB, room.room_id)
     left = taken.store.event(taken.published.extremities[0].nid)
     assert await here.accepting.accept(room.room_id, left.pdu) is Verdict.ACCEPTED
     await say(here, there, room)
@@ -106,12 +106,12 @@ async def test_the_past_is_as_visible_as_it_was(here: House, there: House) -> No
 async def test_an_event_on_an_old_branch(here: House, there: House, setting: str, expected: bool) -> None:
     """What is said beside somebody's coming in, by one who did not know of it, is judged by what they knew."""
     room = await here.with_mallory()
-    await here.living.sending.set_state(
+    await here.living.acts.sending.set_state(
         ALICE, room.room_id, "m.room.history_visibility", "", {"history_visibility": setting}
     )
     parent = room.published.extremities[0]
     beside = here.remote.event(room, "m.room.message", text("among us"))
-    await here.living.appender.append(
+    await here.living.acts.appender.append(
         room.room_id, lambda draft: draft.add("m.room.member", ALICE, {"membership": "invite"}, BOB)
     )
     taken, _ = await join_through(here, there, room.room_id, BOB)
@@ -129,7 +129,7 @@ async def test_without_a_state_members_see_what_was_never_hidden(here: House, th
     """Where the state before events cannot be had, the first setting that is known says what members may see."""
     for setting, expected in (("shared", True), ("joined", False), ("invited", False), ("world_readable", True)):
         room = await here.with_mallory()
-        await here.living.sending.set_state(
+        await here.living.acts.sending.set_state(
             ALICE, room.room_id, "m.room.history_visibility", "", {"history_visibility": setting}
         )
         await say(here, there, room)

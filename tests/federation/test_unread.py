@@ -18,7 +18,7 @@ from tests.federation.test_arriving import BOB, in_two_houses, join_through, tol
 
 def unread(home: House, room: Room, user_id: str = ALICE) -> tuple[int, int]:
     """(notifications, highlights) of a user in a room, as counted in memory, and the same from the rows."""
-    counts, upto = home.living.counts, home.owning.database.position
+    counts, upto = home.living.pushing.counts, home.owning.database.position
     kept = counts.of(user_id, room.nid, room.room_id, upto).all()
     counts.forget(user_id, room.nid)
     assert counts.of(user_id, room.nid, room.room_id, upto).all() == kept
@@ -27,7 +27,7 @@ def unread(home: House, room: Room, user_id: str = ALICE) -> tuple[int, int]:
 
 async def synced(home: House, user_id: str, since: SyncToken | None = None) -> tuple[dict[str, Any], SyncToken]:
     """A sync of a user's, and the token for the next one."""
-    answer = await home.living.sync.answer(Asker(user_id, "DEVICE"), since, Options(Filter()))
+    answer = await home.living.syncing.sync.answer(Asker(user_id, "DEVICE"), since, Options(Filter()))
     return orjson.loads(answer.body), answer.token
 
 
@@ -48,7 +48,7 @@ async def test_messages_from_elsewhere_are_counted(home: House) -> None:
     for event in (early, gone):
         assert await home.accepting.accept(room.room_id, event.pdu) is Verdict.ACCEPTED
     assert unread(home, room) == (0, 0)
-    await home.living.membership.ban(ALICE, room.room_id, MALLORY)
+    await home.living.acts.membership.ban(ALICE, room.room_id, MALLORY)
     assert await home.accepting.accept(room.room_id, late.pdu) is Verdict.SOFT_FAILED
     assert unread(home, room) == (0, 0)
     assert home.owning.database.read("SELECT COUNT(*) FROM notifications") == [(0,)]
@@ -63,14 +63,14 @@ async def test_what_comes_late_is_read_when_it_is_seen(home: House) -> None:
     for word in ("one", "two", "three"):
         heard = home.remote.event(room, "m.room.message", text(word))
         assert await home.accepting.accept(room.room_id, heard.pdu) is Verdict.ACCEPTED
-    await home.living.receipts.read(ALICE, room.room_id, READ, heard.event_id)
+    await home.living.signs.receipts.read(ALICE, room.room_id, READ, heard.event_id)
     assert unread(home, room) == (0, 0)
     late = home.remote.event(room, "m.room.message", text("late"), parents=[early.event_id], depth=early.ordering + 1)
     assert await home.accepting.accept(room.room_id, late.pdu) is Verdict.ACCEPTED
     assert unread(home, room) == (1, 0)
-    await home.living.receipts.read(ALICE, room.room_id, READ, late.event_id)
+    await home.living.signs.receipts.read(ALICE, room.room_id, READ, late.event_id)
     assert unread(home, room) == (0, 0)
-    await home.living.receipts.read(ALICE, room.room_id, READ, heard.event_id)
+    await home.living.signs.receipts.read(ALICE, room.room_id, READ, heard.event_id)
     assert unread(home, room) == (0, 0)
 
 
@@ -78,19 +78,21 @@ async def test_what_comes_late_is_read_when_it_is_seen(home: House) -> None:
 async def test_a_sync_goes_no_further_back_than_a_hole(here: House, there: House) -> None:
     """limited: true if the number of events returned was limited, also by what is not here."""
     room = await here.with_mallory()
-    await here.living.appender.append(room.room_id, lambda draft: draft.add("m.room.message", ALICE, text("before")))
+    await here.living.acts.appender.append(
+        room.room_id, lambda draft: draft.add("m.room.message", ALICE, text("before"))
+    )
     taken, join = await join_through(here, there, room.room_id, BOB)
     section = (await synced(there, BOB))[0]["rooms"]["join"][room.room_id]
     assert [event["event_id"] for event in section["timeline"]["events"]] == [join.event_id]
     assert section["timeline"]["limited"] is True
     _, since = await synced(there, BOB)
-    await there.living.appender.append(room.room_id, lambda draft: draft.add("m.room.message", BOB, text("known")))
+    await there.living.acts.appender.append(room.room_id, lambda draft: draft.add("m.room.message", BOB, text("known")))
     for number in range(4):
-        await here.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": str(number)})
-    await here.living.sending.set_state(ALICE, room.room_id, "m.room.name", "", {"name": "far on"})
-    last = here.living.store.event(room.published.extremities[0].nid)
+        await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": str(number)})
+    await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.name", "", {"name": "far on"})
+    last = here.living.graph.store.event(room.published.extremities[0].nid)
     assert await there.arriving.bridge(told_before(here, room, last.event_id), last.pdu) is Verdict.ACCEPTED
-    after = await there.living.appender.append(
+    after = await there.living.acts.appender.append(
         room.room_id, lambda draft: draft.add("m.room.message", BOB, text("after"))
     )
     section = (await synced(there, BOB, since))[0]["rooms"]["join"][room.room_id]

@@ -47,7 +47,7 @@ async def say(home: House, room_id: str, who: int, number: int) -> str | None:
     transaction = Transaction(ALICE, f"DEVICE{who}", f"send/{room_id}", str(number))
     content = {"msgtype": "m.text", "body": f"{who}.{number}"}
     try:
-        return await home.living.sending.send(ALICE, room_id, "m.room.message", content, transaction)
+        return await home.living.acts.sending.send(ALICE, room_id, "m.room.message", content, transaction)
     except (sqlite3.IntegrityError, LaneBroken):
         return None
 
@@ -55,15 +55,15 @@ async def say(home: House, room_id: str, who: int, number: int) -> str | None:
 async def change_state(home: House, room_id: str, number: int) -> None:
     """Set the topic, so that states change in between; an error is no matter."""
     try:
-        await home.living.sending.set_state(ALICE, room_id, "m.room.topic", "", {"topic": str(number)})
+        await home.living.acts.sending.set_state(ALICE, room_id, "m.room.topic", "", {"topic": str(number)})
     except (sqlite3.IntegrityError, LaneBroken):
         return
 
 
 def seen(home: House, room: Room) -> set[str]:
     """What a reader sees now, each event of which must be committed."""
-    point = home.living.timeline.point(room.nid, None)
-    page = home.living.timeline.page(room.nid, ALICE, point, 500, backwards=True)
+    point = home.living.reads.timeline.point(room.nid, None)
+    page = home.living.reads.timeline.page(room.nid, ALICE, point, 500, backwards=True)
     ids = {event.event_id for event in page.events}
     position = home.owning.database.position
     assert all(event.position is not None and event.position <= position for event in page.events)
@@ -114,7 +114,7 @@ def test_every_nth_unit_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, e
 
             async def watch() -> None:
                 while running:
-                    room = await home.living.rooms.find(room_id)
+                    room = await home.living.graph.rooms.find(room_id)
                     assert room is not None
                     watched.update(seen(home, room))
                     await asyncio.sleep(0)
@@ -124,7 +124,7 @@ def test_every_nth_unit_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, e
             running = False
             await watching
             assert failing.failed > 0
-            again = await home.living.rooms.find(room_id)
+            again = await home.living.graph.rooms.find(room_id)
             assert again is not None
             stored = check_whole(home, again)
             assert acknowledged <= stored

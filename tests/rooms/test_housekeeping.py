@@ -33,15 +33,15 @@ class Pause:
 def keeper(home: House, quiet: Callable[[], Awaitable[None]], **more: object) -> Housekeeping:
     """The housekeeping of a house."""
     database, living = home.owning.database, home.living
-    purging = Purging(database, living.rooms, living.standings, lambda: NOW)
+    purging = Purging(database, living.graph.rooms, living.graph.standings, lambda: NOW)
     return Housekeeping(database, purging, lambda: NOW, quiet=quiet, **more)  # type: ignore[arg-type]
 
 
 async def test_a_round_clears_all_kinds_away(home: House) -> None:
     database = home.owning.database
     room = await home.with_mallory()
-    await home.living.membership.leave(ALICE, room.room_id)
-    await home.living.membership.forget(ALICE, room.room_id)
+    await home.living.acts.membership.leave(ALICE, room.room_id)
+    await home.living.acts.membership.forget(ALICE, room.room_id)
 
     def litter(tx: Tx) -> None:
         tx.execute_many(
@@ -75,7 +75,7 @@ async def test_states_are_dropped_in_the_round_after_the_one_that_saw_them(home:
     house_keeper = keeper(home, Pause())
     await house_keeper.round()
     groups = state.highest_group(database)
-    number = home.living.numbers.group()
+    number = home.living.graph.numbers.group()
     await database.write(
         lambda tx: state.insert_changed(tx, number, room.nid, groups, {("m.room.topic", ""): (None, 1)})
     )
@@ -83,7 +83,7 @@ async def test_states_are_dropped_in_the_round_after_the_one_that_saw_them(home:
     assert state.highest_group(database) == number
     await house_keeper.round()
     assert state.highest_group(database) == groups
-    await home.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "on what is there"})
+    await home.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "on what is there"})
 
 
 async def test_originals_are_kept_as_long_as_is_wished(home: House) -> None:
@@ -103,7 +103,7 @@ async def test_the_owner_says_how_long(home: House, days: int, left: list[int]) 
     ages = [(9, now_ms() - day), (8, now_ms() - 5 * day), (7, now_ms() - 8 * day)]
     await database.write(lambda tx: tx.execute_many("INSERT INTO redacted_originals VALUES (?, ?, x'00')", ages))
     home.owning.settings.rooms_redacted_days = days
-    async for _ in home.living.housekeeping._old_rows():
+    async for _ in home.living.upkeep.housekeeping._old_rows():
         pass
     assert database.read("SELECT event_nid FROM redacted_originals ORDER BY event_nid") == [(nid,) for nid in left]
 

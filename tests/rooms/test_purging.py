@@ -23,17 +23,17 @@ BOB = "@bob:here.example"
 
 def purging_of(home: House) -> Purging:
     """What takes rooms out of a house."""
-    return Purging(home.owning.database, home.living.rooms, home.living.standings, lambda: 7)
+    return Purging(home.owning.database, home.living.graph.rooms, home.living.graph.standings, lambda: 7)
 
 
 async def left_room(home: House, *, forget: bool = True) -> Room:
     """A room that Alice left, and Mallory, of another server, did not."""
     room = await home.with_mallory()
     for number in range(5):
-        await home.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": f"number {number}"})
-    await home.living.membership.leave(ALICE, room.room_id)
+        await home.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": f"number {number}"})
+    await home.living.acts.membership.leave(ALICE, room.room_id)
     if forget:
-        await home.living.membership.forget(ALICE, room.room_id)
+        await home.living.acts.membership.forget(ALICE, room.room_id)
     return room
 
 
@@ -68,7 +68,7 @@ async def test_a_room_that_everybody_left_and_forgot_goes_whole(home: House) -> 
     await sweep(purging)
     assert what_is_left(home.owning.database) == {}
     assert gone == [(room.nid, room.room_id)]
-    assert await home.living.rooms.find(room.room_id) is None
+    assert await home.living.graph.rooms.find(room.room_id) is None
     # Of the slots the one with the highest number stays.
     assert home.owning.database.read("SELECT COUNT(*) FROM slots") == [(1,)]
 
@@ -77,9 +77,9 @@ async def test_other_rooms_stay_as_they_are(home: House) -> None:
     mine, theirs = await home.with_mallory(), await left_room(home, forget=False)
     invited = await home.with_mallory()
     await home.owning.accounts.create("bob", "builder")
-    await home.living.membership.invite(ALICE, invited.room_id, BOB)
-    await home.living.membership.leave(ALICE, invited.room_id)
-    await home.living.membership.forget(ALICE, invited.room_id)
+    await home.living.acts.membership.invite(ALICE, invited.room_id, BOB)
+    await home.living.acts.membership.leave(ALICE, invited.room_id)
+    await home.living.acts.membership.forget(ALICE, invited.room_id)
     before = {room.room_id: state.current(home.owning.database, room.nid) for room in (mine, theirs, invited)}
     left = await left_room(home)
     await sweep(purging_of(home))
@@ -91,7 +91,7 @@ async def test_other_rooms_stay_as_they_are(home: House) -> None:
         assert groups is not None
         assert state.group(database, groups[1]) == before[room.room_id]
     assert left.room_id not in known(home)
-    await home.living.sending.set_state(ALICE, mine.room_id, "m.room.topic", "", {"topic": "we are still here"})
+    await home.living.acts.sending.set_state(ALICE, mine.room_id, "m.room.topic", "", {"topic": "we are still here"})
 
 
 async def test_the_rooms_of_an_ended_account_go(home: House) -> None:
@@ -113,7 +113,7 @@ async def test_nothing_can_be_built_upon_a_room_that_is_marked(home: House) -> N
     marked = asyncio.ensure_future(purging.mark(room.room_id))
     await asyncio.sleep(0)
     accepted = asyncio.ensure_future(home.accepting.accept(room.room_id, event.pdu, "elsewhere.example"))
-    joined = asyncio.ensure_future(home.living.membership.join(ALICE, room.room_id))
+    joined = asyncio.ensure_future(home.living.acts.membership.join(ALICE, room.room_id))
     await asyncio.sleep(0)
     room.lock.release()
     assert await marked
@@ -133,7 +133,7 @@ async def test_who_comes_back_in_time_keeps_the_room(home: House) -> None:
     await room.lock.acquire()
     back = {"membership": "join"}
     joined = asyncio.ensure_future(
-        home.living.appender.append(room.room_id, lambda draft: draft.add("m.room.member", ALICE, back, ALICE))
+        home.living.acts.appender.append(room.room_id, lambda draft: draft.add("m.room.member", ALICE, back, ALICE))
     )
     await asyncio.sleep(0)
     marked = asyncio.ensure_future(purging.mark(room.room_id))
@@ -141,20 +141,20 @@ async def test_who_comes_back_in_time_keeps_the_room(home: House) -> None:
     room.lock.release()
     await joined
     assert not await marked
-    assert (await home.living.rooms.joined(room.room_id, ALICE)).room_id == room.room_id
+    assert (await home.living.graph.rooms.joined(room.room_id, ALICE)).room_id == room.room_id
 
 
 async def test_a_sync_goes_on_while_a_room_goes(home: House) -> None:
     kept, left = await home.with_mallory(), await left_room(home)
     asker, options = Asker(ALICE, "DEVICE"), Options(Filter())
-    first = await home.living.sync.answer(asker, None, options)
+    first = await home.living.syncing.sync.answer(asker, None, options)
     purging = purging_of(home)
     assert await purging.mark(left.room_id)
     for since in (None, first.token):
-        answer = await asyncio.wait_for(home.living.sync.answer(asker, since, options), 20)
+        answer = await asyncio.wait_for(home.living.syncing.sync.answer(asker, since, options), 20)
         assert left.room_id.encode() not in answer.body
     await sweep(purging)
-    answer = await asyncio.wait_for(home.living.sync.answer(asker, None, options), 20)
+    answer = await asyncio.wait_for(home.living.syncing.sync.answer(asker, None, options), 20)
     assert kept.room_id.encode() in answer.body
 
 
@@ -169,14 +169,14 @@ async def test_a_purge_goes_on_after_a_restart(tmp_path: Path) -> None:
         await slices.aclose()
     async with house(tmp_path) as home:
         assert purge.is_marked(home.owning.database, room.room_id)
-        assert await home.living.rooms.find(room.room_id) is None
+        assert await home.living.graph.rooms.find(room.room_id) is None
         # What is made meanwhile has numbers of its own.
         other = await home.room()
         assert other.nid > room.nid
         assert other.published.extremities[0].nid > room.published.extremities[0].nid
         await sweep(purging_of(home))
-        await home.living.membership.leave(ALICE, other.room_id)
-        await home.living.membership.forget(ALICE, other.room_id)
+        await home.living.acts.membership.leave(ALICE, other.room_id)
+        await home.living.acts.membership.forget(ALICE, other.room_id)
         await sweep(purging_of(home))
         assert what_is_left(home.owning.database) == {}
 
@@ -189,7 +189,7 @@ async def test_a_room_can_be_purged_that_was_not_forgotten(home: House) -> None:
     await purging_of(home).purge(room.room_id)
     assert known(home) == []
     with pytest.raises(MatrixError):
-        await home.living.reading.view(ALICE, room.room_id)
+        await home.living.reads.reading.view(ALICE, room.room_id)
     await sweep(purging_of(home))
     assert what_is_left(home.owning.database) == {}
     await purging_of(home).purge(room.room_id)
@@ -201,7 +201,7 @@ async def test_a_room_that_somebody_is_in_is_not_purged(home: House) -> None:
     with pytest.raises(RoomInUse, match="must leave it first"):
         await purging_of(home).purge(room.room_id)
     assert not await purging_of(home).mark(room.room_id)
-    await home.living.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "still here"})
+    await home.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "still here"})
 
 
 async def test_a_room_that_somebody_is_just_joining_is_left(home: House) -> None:

@@ -15,7 +15,7 @@ from tests.federation.house import ALICE, House, house
 
 async def redacted_while_reading(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read many events in a thread, and redact one of them before its form is made."""
-    room, database, sending = await home.room(), home.owning.database, home.living.sending
+    room, database, sending = await home.room(), home.owning.database, home.living.acts.sending
 
     async def say(number: int) -> str:
         transaction = Transaction(ALICE, "DEVICE", f"send/{room.room_id}", str(number))
@@ -24,7 +24,7 @@ async def redacted_while_reading(home: House, monkeypatch: pytest.MonkeyPatch) -
     said = [await say(number) for number in range(SLICE + 5)]
     nids = [nid for (nid,) in database.read("SELECT event_nid FROM events WHERE type = 'm.room.message'")]
     store = EventStore(database)
-    monkeypatch.setattr(home.living.store, "forget", store.forget)
+    monkeypatch.setattr(home.living.graph.store, "forget", store.forget)
     reading = database.reading
 
     async def then_redacted(work: Callable[[Reader], Any]) -> Any:

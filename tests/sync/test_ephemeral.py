@@ -36,13 +36,13 @@ def at_home(tmp_path: Path, story: Callable[[House], Awaitable[None]]) -> None:
 async def room_of_two(home: House) -> Room:
     """A room of Alice's that Bob has joined."""
     room = await home.room()
-    await home.living.membership.join(BOB, room.room_id)
+    await home.living.acts.membership.join(BOB, room.room_id)
     return room
 
 
 async def synced(home: House, user_id: str, since: SyncToken | None = None) -> tuple[dict[str, Any], SyncToken]:
     """A sync of a user's, and the token for the next one."""
-    answer = await home.living.sync.answer(Asker(user_id, "DEVICE"), since, Options(Filter()))
+    answer = await home.living.syncing.sync.answer(Asker(user_id, "DEVICE"), since, Options(Filter()))
     return orjson.loads(answer.body), answer.token
 
 
@@ -57,9 +57,9 @@ def test_a_sync_asks_only_for_rooms_whose_receipts_changed(tmp_path: Path, monke
     async def story(home: House) -> None:
         rooms = [await room_of_two(home) for _ in range(5)]
         for room in rooms:
-            await home.living.receipts.read(ALICE, room.room_id, READ, latest(room))
+            await home.living.signs.receipts.read(ALICE, room.room_id, READ, latest(room))
         _, token = await synced(home, BOB)
-        await home.living.receipts.read(BOB, rooms[3].room_id, READ, latest(rooms[3]))
+        await home.living.signs.receipts.read(BOB, rooms[3].room_id, READ, latest(rooms[3]))
         asked: list[str] = []
         database = home.owning.database
         read = database.read
@@ -88,7 +88,7 @@ def test_whom_a_receipt_wakes(tmp_path: Path) -> None:
 
     async def story(home: House) -> None:
         room = await room_of_two(home)
-        receipts, notifier = home.living.receipts, home.living.notifier
+        receipts, notifier = home.living.signs.receipts, home.living.notifier
 
         async def woken_by(kind: str) -> set[str]:
             waiting = {user: notifier.wait(user) for user in (ALICE, BOB, CAROL)}
@@ -111,7 +111,7 @@ def test_whom_typing_wakes_and_how_it_ends(tmp_path: Path) -> None:
 
     async def story(home: House) -> None:
         room = await room_of_two(home)
-        typing, notifier = home.living.typing, home.living.notifier
+        typing, notifier = home.living.signs.typing, home.living.notifier
         _, token = await synced(home, ALICE)
         bobs, carols = notifier.wait(BOB), notifier.wait(CAROL)
         await typing.say(ALICE, room.room_id, 0)
