@@ -25,6 +25,7 @@ class Reaching:
         self.client = FederationClient(settings, identity, self.policy)
         self.standing = Standing(database, now_ms)
         self.client.watch = self.standing
+        self.standing.recovered.append(self.client.discovery.doubt)
         self.outbox = Outbox(database, store, identity, self.policy, self.client, self.standing, now_ms)
 
     async def start(self) -> None:

@@ -138,6 +138,17 @@ class Discovery:
             return known.server
         return await self._asking.do(host, lambda: self._ask(host))
 
+    def doubt(self, server_name: str) -> None:
+        """Forget what could not be found out about a server while it was away: it is back, perhaps at another place."""
+        if not is_server_name(server_name):
+            return
+        host = split(server_name)[0].lower()
+        known = self._known.get(host)
+        if known is not None and known.failures:
+            known.until = self._clock()
+        for name in {host, host if known is None or not known.server else split(known.server)[0].lower()}:
+            self._resolver.doubt(SERVICES, name)
+
     async def _by_services(self, host: str, header: str) -> Route:
         for kind in SERVICES:
             found = await self._resolver.services(kind, host)

@@ -87,6 +87,14 @@ class Resolver:
             found = await self._asking.do(("SRV", *key), lambda: self._find_services(key))
         return in_order(found)
 
+    def doubt(self, kinds: Sequence[str], host: str) -> None:
+        """Forget that a host, or the hosts of its services of some kinds, have no addresses: it was heard of."""
+        server, host = self._settings.federation_resolver, host.lower()
+        services = [service for kind in kinds for service in self._services.get((server, f"{kind}.{host}")) or ()]
+        for name in (host, *(service.host for service in services)):
+            if self._addresses.get((server, name)) == ():
+                self._addresses.drop((server, name))
+
     # Addresses ---------------------------------------------------------------------------------------------------
 
     async def _find(self, key: tuple[str, str]) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ Each has a letter for its kind and a digit for its version. Two are about events
   alone, which counts only while the boot is the same), and where members are lazily loaded ``_<chain>``: which answers
   it follows;
 - a history token, ``t1_<ordering>_<position>``: a point between two events of a room's history, just after the event
-  with that ordering and position.
+  with that ordering and position; with ``_<upto>`` of a history to which belongs only what had arrived by that position
+  of the stream: what came later was told already, wherever it stands.
 
 Every endpoint that takes a token of events takes both kinds: ``read`` says which it is.
 
@@ -29,7 +30,7 @@ from msgspec import Struct
 from appliance.errors import invalid_param
 
 _SYNC = re.compile(r"s1_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})(?:_(\d{1,18}))?", re.ASCII)
-_HISTORY = re.compile(r"t1_(\d{1,18})_(-?\d{1,18})", re.ASCII)
+_HISTORY = re.compile(r"t1_(\d{1,18})_(-?\d{1,18})(?:_(\d{1,18}))?", re.ASCII)
 _CONNECTION = re.compile(r"c1_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})_(\d{1,18})", re.ASCII)
 _NOTIFICATIONS = re.compile(r"e1_(\d{1,18})", re.ASCII)
 _INBOX = re.compile(r"d1_(\d{1,18})", re.ASCII)
@@ -53,14 +54,18 @@ class SyncToken(Struct, frozen=True):
 
 
 class HistoryToken(Struct, frozen=True):
-    """A point in the history of a room: just after (ordering, position)."""
+    """A point in the history of a room: just after (ordering, position). Read backwards from there, the history is what
+    had arrived by ``upto``, a position of the stream; without one, all that is there.
+    """
 
     ordering: int
     position: int
+    upto: int | None = None
 
     def __str__(self) -> str:
         """The token as sent."""
-        return f"t1_{self.ordering}_{self.position}"
+        text = f"t1_{self.ordering}_{self.position}"
+        return text if self.upto is None else f"{text}_{self.upto}"
 
 
 class ConnectionToken(Struct, frozen=True):
@@ -128,7 +133,7 @@ def read(token: str) -> SyncToken | HistoryToken:
         return SyncToken(*(int(number or 0) for number in match.groups()))
     match = _HISTORY.fullmatch(token)
     if match:
-        return HistoryToken(*map(int, match.groups()))
+        return HistoryToken(int(match[1]), int(match[2]), None if match[3] is None else int(match[3]))
     match = _CONNECTION.fullmatch(token)
     if match:
         return ConnectionToken(*map(int, match.groups())).sync

@@ -161,7 +161,7 @@ class Sections:
             recount and has_read_since(self._database, window.history.room_id, asker.user_id, window.since or 0)
         ):
             return None
-        section = self._section(asker, options, events, limited, self._before(window, events), state)
+        section = self._section(asker, options, events, limited, self._before(window, events, limited), state)
         if told:
             section["summary"] = told
         section.update((name, {"events": found}) for name, found in beside.items() if found)
@@ -198,7 +198,7 @@ class Sections:
             # A ban, or the end of one, may have come after the leaving.
             slots[MEMBER, asker.user_id] = own.event_nid
         state = await self._clients(slots, span, options)
-        return self._section(asker, options, events, limited or cut, self._before(window, events), state)
+        return self._section(asker, options, events, limited or cut, self._before(window, events, limited), state)
 
     @staticmethod
     def forgotten(options: Options) -> dict[str, Any]:
@@ -295,8 +295,13 @@ class Sections:
         limit = _limit(rule)
         return events[len(events) - limit :] if len(events) > limit else events, len(events) > limit
 
-    def _before(self, window: Window, events: list[ClientEvent]) -> HistoryToken:
-        """The point before a timeline; the end of the window where that is empty."""
+    def _before(self, window: Window, events: list[ClientEvent], limited: bool) -> HistoryToken:
+        """The point before a timeline; the end of the window where that is empty.
+
+        Where a timeline in the order of arrival leaves out what arrived earlier, that may stand behind its first event.
+        """
+        if events and limited and window.since is not None:
+            return self._timeline.before_arrival(window.history.room_nid, events[0].position or 0)
         if events:
             return HistoryToken(events[0].ordering, (events[0].position or 0) - 1)
         return self._timeline.point_at(window.history.room_nid, window.upto)

@@ -233,7 +233,7 @@ class Sync:
                 if moved and not self._is_ignored(window, asker, membership):
                     state = {f"{membership}_state": self._sections.offered(window, asker.user_id)}
                     rooms.setdefault(membership, {})[room_id] = state
-            elif moved and history.at(window.upto) and (not following.initial or options.filter.room.include_leave):
+            elif moved and history.at(window.upto) and _tells_of_leaving(membership, following, options):
                 if history.room_nid in self._standings.of(asker.user_id).forgotten:
                     section = self._sections.forgotten(options)
                 else:
@@ -275,6 +275,13 @@ def _wanted(room_id: str, event_type: str, options: Options) -> bool:
     if room_id:
         return in_room.allows_room(room_id) and in_room.allows(event_type, None)
     return options.filter.account_data.allows(event_type, None)
+
+
+def _tells_of_leaving(membership: str, following: Following, options: Options) -> bool:
+    """Whether a room that the asker is out of is told of. A first sync leaves out those that were left, unless the
+    client wants them, and not those that the asker is banned from.
+    """
+    return not following.initial or membership == "ban" or options.filter.room.include_leave
 
 
 def _had(user: UserRooms, room_nid: int, position: int) -> bool:

@@ -7,10 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
+from appliance.federation import resolver
 from appliance.federation.addresses import is_public
-from appliance.federation.discovery import FIRST_ERROR, HOUR, LONGEST, Discovery, Page, Route
+from appliance.federation.discovery import FIRST_ERROR, HOUR, LONGEST, SERVICES, Discovery, Page, Route
 from appliance.federation.failures import Unreachable
-from appliance.federation.resolver import Service, in_order
+from appliance.federation.resolver import Resolver, Service, in_order
+from appliance.settings import Settings
 
 
 class World:
@@ -20,8 +22,12 @@ class World:
         self.files = dict(files or {})
         self.records = dict(services or {})
         self.fetched: list[str] = []
+        self.doubted: list[str] = []
         self.now = 1000.0
         self.discovery = Discovery(self, self.fetch, lambda: self.now, lambda: 1.0)  # type: ignore[arg-type]
+
+    def doubt(self, kinds: Sequence[str], host: str) -> None:
+        self.doubted.append(host)
 
     async def services(self, kind: str, host: str) -> Sequence[Service]:
         return [Service(*one) for one in self.records.get(f"{kind}.{host}", ())]
@@ -135,6 +141,42 @@ def test_a_file_that_cannot_be_had_for_a_while_is_believed_on_and_one_that_was_w
     world.files["a.org"] = Page(404, {}, b"")
     world.now += 3600
     assert world.find("a.org").tls_name == "a.org"
+
+
+def test_what_was_not_found_is_looked_for_again_once_the_server_was_heard_of() -> None:
+    world = World({"b.org": page("c.org", "")})
+    world.find("a.org")
+    world.find("b.org")
+    for name in ("a.org", "B.org:9", "unheard-of.org", "no name"):
+        world.discovery.doubt(name)
+    assert sorted(world.doubted) == ["a.org", "b.org", "c.org", "unheard-of.org"]
+    world.files["a.org"] = "c.org:1"
+    world.fetched.clear()
+    assert world.find("a.org").tls_name == "c.org"
+    world.find("b.org")
+    assert world.fetched == ["a.org"]
+
+
+def test_a_name_without_address_is_asked_for_again_once_its_server_was_heard_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known: dict[str, tuple[str, ...]] = {}
+
+    async def of_system(host: str) -> tuple[tuple[str, ...], float]:
+        return known.get(host, ()), 300.0
+
+    monkeypatch.setattr(resolver, "_of_system", of_system)
+    asking = Resolver(Settings())
+    with pytest.raises(Unreachable):
+        asyncio.run(asking.addresses("a.org"))
+    known["a.org"] = ("8.8.8.8",)
+    with pytest.raises(Unreachable):
+        asyncio.run(asking.addresses("a.org"))
+    asking.doubt(SERVICES, "A.org")
+    assert asyncio.run(asking.addresses("a.org")) == ("8.8.8.8",)
+    known.clear()
+    asking.doubt(SERVICES, "a.org")
+    assert asyncio.run(asking.addresses("a.org")) == ("8.8.8.8",)  # what was found is believed
 
 
 def test_many_who_look_at_once_ask_once() -> None:

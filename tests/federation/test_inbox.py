@@ -76,6 +76,30 @@ def test_what_lies_between_is_asked_for(alice: Client, one: HearthProcess, peer:
     assert not any("/state" in question.path for question in peer.asked)
 
 
+def test_whoever_reads_back_from_a_short_sync_misses_nothing(
+    alice: Client, one: HearthProcess, peer: Peer, room: PeerRoom
+) -> None:
+    """What comes late stands further back in the history than what was said here meanwhile; the sync that tells of it
+    has a place for that alone, and the rest is before it.
+    """
+    since = alice.sync()["next_batch"]
+    late = room.say("late")
+    before = [alice.send(room.room_id, f"before {number}") for number in range(4)]
+    peer.send(one, ONE, late)
+    after = [alice.send(room.room_id, f"after {number}") for number in range(3)]
+    answer = alice.must("GET", "/sync", since=since, filter='{"room":{"timeline":{"limit":4}}}')
+    assert [event["event_id"] for event in timeline(answer, room.room_id)] == [late.event_id, *after]
+    pages, start = [], joined(answer, room.room_id)["timeline"]["prev_batch"]
+    for _ in range(2):
+        page = alice.messages(room.room_id, **{"from": start}, limit=2)
+        pages += [event["event_id"] for event in page["chunk"]]
+        start = page["end"]
+    assert pages == before[::-1]
+    assert late.event_id not in {
+        event["event_id"] for event in alice.messages(room.room_id, **{"from": start})["chunk"]
+    }
+
+
 def test_where_too_much_is_missing_the_state_is_asked_for(
     alice: Client, one: HearthProcess, peer: Peer, room: PeerRoom
 ) -> None:

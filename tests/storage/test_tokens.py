@@ -8,7 +8,7 @@ from appliance.storage.tokens import HistoryToken, SyncToken, read, read_sync
 
 @pytest.mark.parametrize(
     "token",
-    [SyncToken(0), SyncToken(17, 3, 2**40, 9), HistoryToken(0, -5), HistoryToken(12, 34), HistoryToken(0, -(10**17))],
+    [SyncToken(0), SyncToken(17, 3, 2**40, 9), HistoryToken(0, -5), HistoryToken(1, 3, 5), HistoryToken(0, -(10**17))],
 )
 def test_round_trip(token: SyncToken | HistoryToken) -> None:
     """Either kind comes back as it was."""

@@ -115,6 +115,20 @@ def test_bans_after_leaving(alice: Client, bob: Client) -> None:
     assert "rooms" not in bob.sync()
 
 
+def test_a_first_sync_tells_of_bans(alice: Client, bob: Client) -> None:
+    """Rooms that one left are history; that one is banned is how things are, until one forgets the room."""
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    alice.kick(room, bob)
+    assert "rooms" not in bob.must("GET", "/sync")
+    alice.ban(room, bob, reason="spam")
+    answer = bob.must("GET", "/sync")
+    assert answer["rooms"].keys() == {"leave"}
+    assert timeline(answer, room, "leave")[-1]["content"] == {"membership": "ban", "reason": "spam"}
+    bob.forget(room)
+    assert "rooms" not in bob.must("GET", "/sync")
+
+
 def test_what_others_do_there_wakes_nobody_who_left(alice: Client, bob: Client) -> None:
     """A left room is quiet."""
     room = alice.create_room(preset="public_chat")

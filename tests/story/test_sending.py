@@ -72,7 +72,7 @@ def test_content_arrives_as_it_was_sent(alice: Client, content: Json) -> None:
         ("é" * 128, {}, 413, "M_TOO_LARGE"),
         ("m.room.message", [], 400, "M_BAD_JSON"),
         ("m.room.message", "text", 400, "M_BAD_JSON"),
-        ("m.room.create", {}, 403, "M_FORBIDDEN"),
+        ("m.room.create", {}, 400, "M_INVALID_PARAM"),
         ("m.room.member", {"membership": "join"}, 403, "M_FORBIDDEN"),
         ("m.room.redaction", {}, 400, "M_MISSING_PARAM"),
         ("m.room.redaction", {"redacts": 5}, 400, "M_MISSING_PARAM"),

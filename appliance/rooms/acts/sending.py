@@ -252,7 +252,7 @@ def _unvouched(event_type: str, content: Content) -> Content:
 
 def _check_type(event_type: str) -> None:
     if event_type == "m.room.create":
-        raise forbidden("A room has one create event, which is made with it.")
+        raise invalid_param("A room has one create event, which is made with it.")
 
 
 def _aliases(content: Content) -> set[str]:

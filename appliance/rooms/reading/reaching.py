@@ -75,5 +75,5 @@ class ReachingBack:
         if found is None:
             return None
         nid, ordering, position = found
-        end = HistoryToken(ordering, position - 1)
+        end = HistoryToken(ordering, position - 1, start.upto)
         return None if end == page.end and len(page.events) > 1 else (nid, end)

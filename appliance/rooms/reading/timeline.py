@@ -66,6 +66,12 @@ class Timeline:
         """The end of a room's history as it was at a position of the stream."""
         return HistoryToken(*rows.latest_point(self._database, room_nid, upto))
 
+    def before_arrival(self, room_nid: int, position: int) -> HistoryToken:
+        """The end of a room's history as it was before something arrived, wherever that stands; read backwards from
+        there, it stays without what arrived since.
+        """
+        return HistoryToken(*rows.latest_point(self._database, room_nid, position - 1), max(0, position - 1))
+
     def page(
         self,
         room_nid: int,
@@ -94,6 +100,8 @@ class Timeline:
                 there were no place for more.
         """
         upto = self._database.position if upto is None else upto
+        arrived = start.upto if backwards else None
+        upto = upto if arrived is None else min(upto, arrived)
         open_to_all = self._sees_all(room_nid, user_id)
         found: list[ClientEvent] = []
         here: HistoryToken | None = start
@@ -117,7 +125,7 @@ class Timeline:
                 visible = (open_to_all and not client.apart) or self.visible(client, user_id)
                 if unbroken and not visible:
                     return Page(found, start, here)
-                here = HistoryToken(row.ordering, (row.position or 0) - backwards)
+                here = HistoryToken(row.ordering, (row.position or 0) - backwards, arrived)
                 if visible and (wanted is None or client.nid in wanted):
                     found.append(client)
                 if point in holes:

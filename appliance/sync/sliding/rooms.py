@@ -185,7 +185,9 @@ class RoomResults:
                 if (event.position or 0) <= task.live_from:
                     break
                 result.num_live += 1
-        if events:
+        if events and limited and task.since is not None and not task.expanded:
+            before = self._timeline.before_arrival(nid, events[0].position or 0)
+        elif events:
             before = HistoryToken(events[0].ordering, (events[0].position or 0) - 1)
         else:
             before = self._timeline.point_at(nid, task.upto)
