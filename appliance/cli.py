@@ -122,6 +122,38 @@ def user_reset_password(data: Path, username: str, ask_password: bool) -> None:
     _show_account(_command(data, "user_reset_password", username=username, password=password), "has a new password")
 
 
+@user.command("suspend")
+@DATA
+@click.argument("username")
+@click.option("--undo", is_flag=True, help="Take it back.")
+def user_suspend(data: Path, username: str, undo: bool) -> None:
+    """Let an account read and leave, but not write, until that is taken back."""
+    what = "may write again" if undo else "is suspended: it can read and leave rooms, and write nothing"
+    _show_account(_command(data, "user_restrict", username=username, suspended=not undo), what)
+
+
+@user.command("lock")
+@DATA
+@click.argument("username")
+@click.option("--undo", is_flag=True, help="Take it back.")
+def user_lock(data: Path, username: str, undo: bool) -> None:
+    """Keep an account out, without logging it out, until that is taken back."""
+    what = "may come in again" if undo else "is locked out; its devices go on where they were once that is taken back"
+    _show_account(_command(data, "user_restrict", username=username, locked=not undo), what)
+
+
+@user.command("deactivate")
+@DATA
+@click.argument("username")
+@click.option("--erase", is_flag=True, help="Hide its messages from whoever joins a room later.")
+@click.option("--yes", is_flag=True, help="Do not ask whether this is meant.")
+def user_deactivate(data: Path, username: str, erase: bool, yes: bool) -> None:
+    """End an account for ever: it is logged out and leaves its rooms, and its name stays taken."""
+    if not yes:
+        click.confirm(f"End {username} for ever? That cannot be taken back", abort=True)
+    _show_account(_command(data, "user_deactivate", username=username, erase=erase), "is ended for ever")
+
+
 @main.group()
 def federation() -> None:
     """Other servers."""

@@ -60,6 +60,7 @@ class Hearth:
         self.wizard = Wizard(self.owning.setup, settings, self.issuance, self.certificates, _ports(addresses))
         self.commands: Mapping[str, Command] = {
             **self.owning.commands.as_mapping(),
+            **self.owning.account_commands(running=True).as_mapping(),
             **ServerCommands(self.federating.overview, self.owning.keys, running=True).as_mapping(),
         }
         self.application = self._application()
@@ -103,7 +104,11 @@ async def offline(data: Path) -> AsyncIterator[Mapping[str, Command]]:
                 lambda server: count_lacking(database, server),
                 now_ms,
             )
-            yield {**owning.commands.as_mapping(), **ServerCommands(overview, owning.keys, running=False).as_mapping()}
+            yield {
+                **owning.commands.as_mapping(),
+                **owning.account_commands(running=False).as_mapping(),
+                **ServerCommands(overview, owning.keys, running=False).as_mapping(),
+            }
             await owning.sessions.close()
         finally:
             await database.close()

@@ -8,6 +8,7 @@ from appliance.accounts.passwords import Passwords
 from appliance.accounts.reports import Reports
 from appliance.accounts.sessions import Sessions
 from appliance.app.clock import now_ms
+from appliance.owner.accounts import AccountCommands
 from appliance.owner.claim import Claim
 from appliance.owner.commands import OwnerCommands
 from appliance.owner.setup import Setup
@@ -34,7 +35,11 @@ class Owning:
         self.claim = Claim(folder)
         self.setup = Setup(database, self.settings, self.accounts, self.keys, self.claim)
         self.reports = Reports(database, now_ms)
-        self.commands = OwnerCommands(self.setup, self.accounts, self.claim, self.settings, self.reports)
+        self.commands = OwnerCommands(self.setup, self.claim, self.settings, self.reports)
+
+    def account_commands(self, *, running: bool) -> AccountCommands:
+        """The owner's commands about accounts, where a server runs and where none does."""
+        return AccountCommands(self.setup, self.accounts, self.settings, running=running)
 
     async def close(self) -> None:
         """Put away what is only in memory, and close the database."""

@@ -55,7 +55,15 @@ def order(monkeypatch: pytest.MonkeyPatch) -> Order:
 
     @asynccontextmanager
     async def offline(data: Path) -> AsyncIterator[dict[str, Any]]:
-        users = ("setup", "claim_code", "user_add", "user_list", "user_reset_password")
+        users = (
+            "setup",
+            "claim_code",
+            "user_add",
+            "user_list",
+            "user_reset_password",
+            "user_restrict",
+            "user_deactivate",
+        )
         servers = ("federation_list", "federation_retry", "federation_block", "federation_allow")
         with DataFolder(data):  # as the real one: fails where the command line still holds the lock
             yield {name: command(name) for name in (*users, *servers)}
@@ -187,6 +195,20 @@ def test_user_list_marks_owners(order: Order, data: Path) -> None:
         {"user_id": "@bob:home.example", "locked": False},
     ]
     assert hearth("user", "list", "--data", data).output == "@alice:home.example admin\n@bob:home.example\n"
+
+
+def test_accounts_are_restricted_and_ended(order: Order, data: Path) -> None:
+    for act, mark in (("suspend", "suspended"), ("lock", "locked")):
+        assert "is " in hearth("user", act, "bob", "--data", data).output
+        assert order.arguments == {"username": "bob", mark: True}
+        assert "again" in hearth("user", act, "bob", "--undo", "--data", data).output
+        assert order.arguments == {"username": "bob", mark: False}
+    assert hearth("user", "deactivate", "bob", "--data", data, typed="n\n").exit_code == 1
+    assert order.name == "user_restrict"
+    hearth("user", "deactivate", "bob", "--data", data, typed="y\n")
+    assert (order.name, order.arguments) == ("user_deactivate", {"username": "bob", "erase": False})
+    hearth("user", "deactivate", "bob", "--erase", "--yes", "--data", data)
+    assert order.arguments == {"username": "bob", "erase": True}
 
 
 def test_claim_code(order: Order, data: Path) -> None:

@@ -84,6 +84,13 @@ def test_on_a_running_server(unclaimed: HearthProcess) -> None:
     assert not may_log_in(server, "bob", made_up)
     assert output(server, "user", "list") == "@alice:home.example admin\n@bob:home.example\n"
     assert "already running" in refusal(server, "serve")
+    output(server, "user", "lock", "bob")
+    assert not may_log_in(server, "bob", "one of my own")
+    output(server, "user", "lock", "bob", "--undo")
+    assert may_log_in(server, "bob", "one of my own")
+    output(server, "user", "deactivate", "bob", "--yes")
+    assert not may_log_in(server, "bob", "one of my own")
+    assert output(server, "user", "list") == "@alice:home.example admin\n@bob:home.example deactivated\n"
 
 
 def test_on_a_folder_whose_server_does_not_run(unclaimed: HearthProcess) -> None:

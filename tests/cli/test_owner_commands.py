@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from appliance.errors import MatrixError, OwnerError
+from appliance.owner.accounts import MARKS, AccountCommands, made_up_password
 from appliance.owner.answers import Answers
-from appliance.owner.commands import MARKS, OwnerCommands, made_up_password
+from appliance.owner.commands import OwnerCommands
 from appliance.settings import Settings
 from appliance.storage.accounts import Account
 from appliance.storage.reports import Report
@@ -43,6 +44,7 @@ class FakeAccounts:
         self.known = {"@alice:home.example": Account(user_id="@alice:home.example", password_hash="x", created_ts=1)}
         self.passwords: dict[str, str | None] = {}
         self.logged_out: list[str] = []
+        self.erased = False
 
     async def create(self, localpart: str, password: str | None, *, admin: bool = False) -> str:
         user_id = f"@{localpart}:home.example"
@@ -56,6 +58,15 @@ class FakeAccounts:
         self.passwords[user_id] = password
         if logout_devices:
             self.logged_out.append(user_id)
+
+    async def restrict(self, user_id: str, *, suspended: bool | None = None, locked: bool | None = None) -> None:
+        told = {"suspended": suspended, "locked": locked}
+        change = {name: value for name, value in told.items() if value is not None}
+        self.known[user_id] = msgspec.structs.replace(self.known[user_id], **change)
+
+    async def deactivate(self, user_id: str, *, erase: bool = False) -> None:
+        self.known[user_id] = msgspec.structs.replace(self.known[user_id], deactivated=True)
+        self.erased = erase
 
     async def list(self) -> list[Account]:
         return list(self.known.values())
@@ -78,17 +89,19 @@ class FakeReports:
 class House:
     """The commands and what is behind them."""
 
-    def __init__(self, *, finished: bool = True, code: str = "") -> None:
+    def __init__(self, *, finished: bool = True, code: str = "", running: bool = True) -> None:
         self.setup = FakeSetup(finished)
         self.accounts = FakeAccounts()
         self.reports = FakeReports()
         self.settings = Settings(server_name="home.example" if finished else "")
-        self.commands = OwnerCommands(self.setup, self.accounts, FakeClaim(code), self.settings, self.reports)
+        commands = OwnerCommands(self.setup, FakeClaim(code), self.settings, self.reports)
+        about = AccountCommands(self.setup, self.accounts, self.settings, running=running)
+        self.commands = {**commands.as_mapping(), **about.as_mapping()}
 
     def order(self, name: str, **arguments: Any) -> Any:
         """Run a command, with arguments and result as they come through the socket."""
         passed = msgspec.json.decode(msgspec.json.encode(arguments))
-        result: Any = asyncio.run(self.commands.as_mapping()[name](**passed))
+        result: Any = asyncio.run(self.commands[name](**passed))
         return msgspec.json.decode(msgspec.json.encode(result))
 
 
@@ -172,7 +185,32 @@ def test_user_reset_password_logs_out() -> None:
         house.order("user_reset_password", username="bob")
 
 
-@pytest.mark.parametrize("name", ["user_add", "user_list", "user_reset_password"])
+def test_accounts_are_suspended_and_locked_and_let_in_again() -> None:
+    house = House(running=False)
+    for mark in ("suspended", "locked"):
+        for value in (True, False):
+            assert house.order("user_restrict", username="alice", **{mark: value}) == {"user_id": "@alice:home.example"}
+            (alice,) = house.order("user_list")
+            assert {name for name in MARKS if alice[name]} == ({mark} if value else set())
+    with pytest.raises(OwnerError, match="no account @bob:home"):
+        house.order("user_restrict", username="bob", locked=True)
+
+
+def test_an_account_is_ended_for_ever_by_a_running_server_only() -> None:
+    with pytest.raises(OwnerError, match="Nothing was changed: start it"):
+        House(running=False).order("user_deactivate", username="alice")
+    house = House()
+    assert house.order("user_deactivate", username="@alice:home.example", erase=True) == {
+        "user_id": "@alice:home.example"
+    }
+    assert house.accounts.erased
+    assert house.order("user_list")[0]["deactivated"]
+    for again in ("user_deactivate", "user_reset_password"):
+        with pytest.raises(OwnerError, match="ended for ever"):
+            house.order(again, username="alice")
+
+
+@pytest.mark.parametrize("name", ["user_add", "user_list", "user_reset_password", "user_restrict", "user_deactivate"])
 def test_before_the_set_up_there_are_no_accounts(name: str) -> None:
     with pytest.raises(OwnerError, match="not set up yet"):
         House(finished=False).order(name, **({} if name == "user_list" else {"username": "bob"}))
