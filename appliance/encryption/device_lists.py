@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
+from appliance.protocol.identifiers import server_of
 from appliance.rooms.graph.appending import Statement
 from appliance.rooms.snapshot import Step
 from appliance.rooms.standings import Standings, UserRooms
@@ -182,15 +183,18 @@ class _Question(Struct, frozen=True):
         """
         if changed is None:
             changed = rows.changed_users(reads, self.since, self.upto)
-        came, went = self._movements(reads)
+        came, went, back = self._movements(reads)
         told = {user for user in changed if user == self.user_id or rows.shares(reads, user, self.after, self.upto)}
         told.update(rows.signed_users(reads, self.user_id, self.since, self.upto))
-        told.update(self._newly(reads, came - told))
+        told.update(self._newly(reads, came - told), back)
         left = {user for user in went - told if not rows.shares(reads, user, self.after, self.upto)}
         return Lists(sorted(told), sorted(left))
 
-    def _movements(self, reads: Reads) -> tuple[set[str], set[str]]:
-        """Who came into a room of the user's, or is in one that the user came into; and who is so no more."""
+    def _movements(self, reads: Reads) -> tuple[set[str], set[str], set[str]]:
+        """Who came into a room of the user's, or is in one that the user came into; who is so no more; and who of other
+        servers is so again: meanwhile those may have told us nothing of their devices.
+        """
+        back: set[str] = set()
         came: set[str] = set()
         went: set[str] = set()
         for nid in self.after - self.before:
@@ -198,11 +202,14 @@ class _Question(Struct, frozen=True):
         for nid in self.before - self.after:
             went |= rows.joined_at(reads, nid, self.since)
         for nid in self.moved:
-            inside, outside = rows.moves(reads, nid, self.since, self.upto)
+            inside, outside, returned = rows.moves(reads, nid, self.since, self.upto)
             came |= inside
             went |= outside
+            back |= rows.joined_at(reads, nid, self.upto) if self.user_id in returned else returned
         # Whoever came into a first room is newly seen by their own other devices too.
-        return came if not self.before else came - {self.user_id}, went - {self.user_id}
+        own, here = {self.user_id}, server_of(self.user_id)
+        back = {user for user in back if server_of(user) != here}
+        return came if not self.before else came - own, went - own, back
 
     def _newly(self, reads: Reads, came: set[str]) -> set[str]:
         """Those with whom the user shared no room before; of many no questions are asked, since more may be told."""

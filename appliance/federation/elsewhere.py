@@ -232,7 +232,9 @@ class ThroughOthers:
         return change.membership, self._making.event(change.event_nid)
 
     async def _candidates(self, user_id: str, room_id: str, servers: Sequence[str]) -> list[str]:
-        """The servers that may know a room: those named, whoever invited, those in it, its maker's."""
+        """The servers that may know a room: those named, whoever invited, those in it. That of its maker is the last
+        resort where none is named (appendices, "Routing": ids of rooms say nothing reliable of where those are).
+        """
         found = list(servers)
         membership, event = self._standing(user_id, room_id)
         if event is not None and membership == "invite":
@@ -243,7 +245,7 @@ class ThroughOthers:
         room = await self._rooms.find(room_id)
         if room is not None:
             found.extend(self._access.servers(room))
-        if ":" in room_id:
+        if ":" in room_id and not servers:
             found.append(server_of(room_id))
         here = self._identity.server_name
         candidates = [one for one in dict.fromkeys(found) if one != here and is_server_name(one) and self._may_ask(one)]

@@ -24,7 +24,9 @@ class EventTooLarge(InvalidEvent):
     """An event, or one of its identifiers, beyond the limits of size (``M_TOO_LARGE`` where a client sent it)."""
 
 
-def check_format(version: RoomVersion, pdu: dict[str, Any], *, limit_references: bool = True) -> None:
+def check_format(
+    version: RoomVersion, pdu: dict[str, Any], *, limit_references: bool = True, own: bool = False
+) -> None:
     """Check an event in federation form, without ``unsigned``.
 
     Args:
@@ -32,18 +34,20 @@ def check_format(version: RoomVersion, pdu: dict[str, Any], *, limit_references:
         pdu: the event.
         limit_references: whether the limits of 20 previous and 10 auth events count; they do not for history that is
             backfilled.
+        own: whether it is made here, and not by another server.
 
     Raises:
         InvalidEvent: with the first thing that is wrong. The size of the whole is not looked at here.
     """
     if version.strict_json and not canonical.is_strict(pdu):
         raise InvalidEvent("The event holds a float, or an integer that is not between -(2^53)+1 and (2^53)-1.")
-    kind = _text(pdu, "type")
+    characters = not own and not version.byte_limits
+    kind = _text(pdu, "type", characters)
     sender = _text(pdu, "sender")
     if not is_user_id(sender):
         raise InvalidEvent("The event's sender is not a user id.")
     if "state_key" in pdu:
-        _text(pdu, "state_key")
+        _text(pdu, "state_key", characters)
     _object(pdu, "content")
     _check_room_id(version, pdu, kind)
     _check_event_id(version, pdu)
@@ -69,11 +73,12 @@ def check_size(json: bytes) -> None:
         raise EventTooLarge(f"The event has {len(json)} bytes; at most {MAX_EVENT_BYTES} are allowed.")
 
 
-def _text(pdu: dict[str, Any], name: str) -> str:
+def _text(pdu: dict[str, Any], name: str, characters: bool = False) -> str:
+    """A text of at most 255 bytes, or characters; what is no Unicode among those is found when it is encoded."""
     value = pdu.get(name)
     if not isinstance(value, str):
         raise InvalidEvent(f"The event has no {name}, or one that is not text.")
-    if not fits(value):
+    if not (len(value) <= MAX_ID_BYTES if characters else fits(value)):
         raise EventTooLarge(f"The event's {name} is longer than {MAX_ID_BYTES} bytes, or not Unicode.")
     return value
 

@@ -239,7 +239,7 @@ def _finish(version: RoomVersion, pdu: dict[str, Any], server_name: str, key: Si
         pdu["event_id"] = f"${unpadded.encode_urlsafe(digest)}:{server_name}"
     pdu["hashes"] = {"sha256": ""}
     pdu["signatures"] = {}
-    check_format(version, pdu)
+    check_format(version, pdu, own=True)
     pdu["hashes"] = {"sha256": hashes.content_hash(pdu, strict=version.strict_json)}
     form = hashes.signed_form(version, pdu, strict=version.strict_json)
     event_id = pdu["event_id"] if version.event_ids == "field" else "$" + hashes.hash_of_signed_form(version, form)

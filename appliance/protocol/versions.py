@@ -26,6 +26,8 @@ class RoomVersion:
         hash_room_ids: the room's id is the hash of its create event, which has no ``room_id`` itself and is named by no
             event's ``auth_events``.
         redacts_in_content: a redaction names its target in its content, not at its top level.
+        byte_limits: types and state keys of others' events have at most 255 bytes. In older versions servers have
+            always counted characters: whoever counts bytes there is left without what comes after such an event.
 
     Signatures:
         event_id_server_signs: the server in the event's id must have signed, as well as the sender's.
@@ -60,6 +62,7 @@ class RoomVersion:
     max_depth: int = 2**63 - 1
     hash_room_ids: bool = False
     redacts_in_content: bool = False
+    byte_limits: bool = False
     event_id_server_signs: bool = True
     enforced_key_validity: bool = False
     creator_in_content: bool = True
@@ -147,6 +150,7 @@ _V11 = replace(
     _V10,
     identifier="11",
     redacts_in_content=True,
+    byte_limits=True,
     creator_in_content=False,
     redaction_keys=_KEYS_11,
     redaction_content=_CONTENT_11,

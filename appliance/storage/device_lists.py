@@ -103,8 +103,11 @@ def joined_at(reads: Reads, room_nid: int, position: int) -> set[str]:
     return found
 
 
-def moves(reads: Reads, room_nid: int, after: int, upto: int) -> tuple[set[str], set[str]]:
-    """Who is in a room at one position and was not at an earlier one, and the other way round."""
+def moves(reads: Reads, room_nid: int, after: int, upto: int) -> tuple[set[str], set[str], set[str]]:
+    """Who is in a room at one position and was not at an earlier one; the other way round; and who was in it at both
+    and away in between.
+    """
+    away: set[str] = set()
     was: dict[str, bool] = {}
     now: dict[str, bool] = {}
     for user_id, previous, membership in reads.read(
@@ -114,7 +117,11 @@ def moves(reads: Reads, room_nid: int, after: int, upto: int) -> tuple[set[str],
     ):
         was.setdefault(user_id, previous == "join")
         now[user_id] = membership == "join"
-    return {user for user in now if now[user] and not was[user]}, {user for user in now if was[user] and not now[user]}
+        if membership != "join":
+            away.add(user_id)
+    came = {user for user in now if now[user] and not was[user]}
+    went = {user for user in now if was[user] and not now[user]}
+    return came, went, {user for user in away if now[user] and was[user]}
 
 
 def shares(reads: Reads, user_id: str, room_nids: Collection[int], position: int) -> bool:

@@ -1,7 +1,7 @@
 """Keys and messages to devices between two servers: nothing is lost, nothing comes twice, no keys are old."""
 
 from tests.federation.test_talking import together
-from tests.support.client import Client, Json, seg, unique
+from tests.support.client import Client, Json, seg, timeline, unique
 from tests.support.keys import changed, messages, send_to_device, with_keys
 from tests.support.network import Network
 
@@ -34,6 +34,30 @@ def test_devices_are_told_and_queried_and_their_keys_claimed(alice: Client, bob:
     alice.sync_until(lambda sync: bob.user_id in changed(sync))
     while set(query(alice, bob)) != {bob.device_id}:
         alice.sync(timeout=200)
+    bob.leave(room)
+
+
+def test_who_was_away_between_two_syncs_is_told_as_changed(alice: Client, bob: Client) -> None:
+    """Their server may have told nothing meanwhile, so that the list that is known here may be an old one."""
+    room = together(alice, bob)
+    with_keys(bob)
+    alice.sync_until(lambda sync: bob.user_id in changed(sync))
+    query(alice, bob)
+    alice.sync_until(lambda sync: bob.user_id not in changed(sync))
+    looking, phone = alice.login(), bob.login()
+    looking.sync()
+
+    def is_(membership: str, sync: Json) -> bool:
+        events = [event for event in timeline(sync, room) if event.get("state_key") == bob.user_id]
+        return any(event["content"]["membership"] == membership for event in events)
+
+    bob.leave(room)
+    looking.sync_until(lambda sync: is_("leave", sync))
+    with_keys(phone)
+    bob.must("POST", f"/join/{seg(room)}?via=one.test", {})
+    looking.sync_until(lambda sync: is_("join", sync))
+    assert bob.user_id in changed(alice.sync())
+    assert set(query(alice, bob)) == {bob.device_id, phone.device_id}
     bob.leave(room)
 
 

@@ -32,6 +32,10 @@ def test_nobody_joins_what_is_closed_or_unknown(alice: Client, bob: Client) -> N
     bob.refused("M_NOT_FOUND", 404, "POST", f"/join/{seg('!nothing:one.test')}?via=one.test", {})
     assert bob.ask("POST", f"/join/{seg(room)}?via=nowhere.test", {}).status_code == 502
     bob.refused("M_NOT_FOUND", 404, "POST", f"/join/{seg(room)}", {})
+    # Whoever says where the room is means that: nothing follows from its id.
+    open_to_all = alice.create_room(preset="public_chat", room_version="11")
+    assert bob.ask("POST", f"/join/{seg(open_to_all)}?via=nowhere.test", {}).status_code == 502
+    assert bob.ask("POST", f"/join/{seg(open_to_all)}", {}).status_code == 200
     # A room of this server's people alone.
     room = alice.create_room(preset="public_chat", creation_content={"m.federate": False})
     bob.refused("M_FORBIDDEN", 403, "POST", f"/join/{seg(room)}?via=one.test", {})

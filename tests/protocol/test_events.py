@@ -207,8 +207,8 @@ def test_formats_that_differ(version: str, changed: dict[str, Any], accepted: li
 @pytest.mark.parametrize(
     ("version", "name"),
     [
-        *((version, name) for version in ("1", "11", "12") for name in ("type", "state_key", "sender")),
-        *(("1", "room_id"), ("11", "room_id")),  # that of version 12 is a hash
+        *((version, name) for version in ("11", "12") for name in ("type", "state_key", "sender")),
+        *(("1", "sender"), ("1", "room_id"), ("11", "room_id")),  # that of version 12 is a hash
     ],
 )
 def test_lengths_count_bytes(version: str, name: str) -> None:
@@ -224,6 +224,16 @@ def test_lengths_count_bytes(version: str, name: str) -> None:
     Event.from_pdu(VERSIONS[version], pdu(version, **{name: fitting}))
     with pytest.raises(InvalidEvent):
         Event.from_pdu(VERSIONS[version], pdu(version, **{name: around.format("é" * (room // 2 + 1))}))
+
+
+@pytest.mark.parametrize("version", ["1", "5", "6", "10"])
+@pytest.mark.parametrize("name", ["type", "state_key"])
+def test_older_versions_count_characters(version: str, name: str) -> None:
+    """As other servers do, whose rooms would end at such an event for whoever counts bytes; ours have bytes."""
+    Event.from_pdu(VERSIONS[version], pdu(version, **{name: "\U0001f4a5" * 255}))
+    for text in ("x" * 256, "\U0001f4a5" * 256, "\ud800"):
+        with pytest.raises(InvalidEvent):
+            Event.from_pdu(VERSIONS[version], pdu(version, **{name: text}))
 
 
 @pytest.mark.parametrize("version", ["1", "5", "6", "12"])
