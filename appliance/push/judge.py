@@ -101,6 +101,9 @@ class Judge:
         user_id = event.state_key
         if event.membership != "invite" or user_id is None or not self._audiences.is_local(user_id):
             return []
+        if step.after.members.of(user_id) != "invite":
+            # It came beside something that counts more: they are a member, and judged as one, or banned.
+            return []
         rules = self._audiences.rules(user_id, step.room_id)
         verdict = self._audiences.program(rules.key, user_id, step.room_id).judge(occasion)
         found = verdict.exceptions(occasion, (user_id,), lambda one: self._name(step.after, one))

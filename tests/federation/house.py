@@ -31,9 +31,9 @@ ALICE, MALLORY = f"@alice:{HERE}", f"@mallory:{ELSEWHERE}"
 class Remote:
     """Another server: makes events as it likes, honest by default."""
 
-    def __init__(self, name: str = ELSEWHERE) -> None:
+    def __init__(self, name: str = ELSEWHERE, key: SigningKey | None = None) -> None:
         self.name = name
-        self.key = SigningKey.generate()
+        self.key = key or SigningKey.generate()
         self.clock = itertools.count(1_700_000_000_000)
 
     def event(
@@ -173,9 +173,17 @@ class House:
 
 @asynccontextmanager
 async def house(
-    folder: Path, remote: Remote | None = None, *, name: str = HERE, ring: Keyring | None = None
+    folder: Path,
+    remote: Remote | None = None,
+    *,
+    name: str = HERE,
+    ring: Keyring | None = None,
+    key: SigningKey | None = None,
 ) -> AsyncIterator[House]:
-    """A house in a folder, which may hold one already; with Alice in it, or whoever has her name on that server."""
+    """A house in a folder, which may hold one already; with Alice in it, or whoever has her name on that server.
+
+    A key that is given is not stored: whoever opens the house again gives it again.
+    """
     remote, ring = remote or Remote(), ring or Keyring()
     database = await Database.open(folder / "hearth.db")
     try:
@@ -183,6 +191,7 @@ async def house(
         owning.settings.server_name = name
         owning.settings.passwords_memory_kib = 8
         owning.settings.passwords_rounds = 1
+        owning.keys._current = key or owning.keys._current
         ring.know(name, await owning.keys.ensure())
         ring.know(remote.name, remote.key)
         if owning.accounts.get(f"@alice:{name}") is None:

@@ -1,5 +1,6 @@
 """One of the servers of a simulated room: a Hearth that can be closed and opened again."""
 
+import hashlib
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from appliance.errors import MatrixError
 from appliance.protocol.events import Event
 from appliance.protocol.identifiers import server_of
+from appliance.protocol.signing import SigningKey
 from appliance.rooms.graph.resolving import Resolving
 from appliance.rooms.incoming.accepting import Verdict
 from appliance.rooms.room import Room
+from appliance.rooms.snapshot import Step
 from appliance.storage import state as state_rows
 from tests.federation.deeds import PEOPLE
 from tests.federation.house import House, Remote, house
@@ -54,6 +57,8 @@ class Server:
         self.lost: list[Event] = []
         self.verdicts: Counter[Verdict] = Counter()
         self.away = True
+        # What people here said, and what the server said by itself to bring the ends together, on its way out.
+        self.said: list[Step] = []
         self.house: House
         self._stack = AsyncExitStack()
 
@@ -69,12 +74,16 @@ class Server:
 
     async def open(self) -> None:
         """Start."""
-        remote = Remote()
+        key = SigningKey("ed25519:a", hashlib.sha256(self.name.encode()).digest())
+        remote = Remote(key=key)
         remote.clock = self.clock  # type: ignore[assignment]
         self.house = await self._stack.enter_async_context(
-            house(self.folder, remote, name=self.name, ring=self.world.ring)
+            house(self.folder, remote, name=self.name, ring=self.world.ring, key=key)
         )
-        self.house.living.acts.appender._now_ms = self.house.living.acts.creation._now_ms = self.clock
+        appender = self.house.living.acts.appender
+        appender._now_ms = self.house.living.acts.creation._now_ms = self.house.holding._now_ms = self.clock
+        appender._contributors = (*appender._contributors, self)
+        self.house.accepting._merging._clock = lambda: self.clock() / 1000
         await self.house.accepting.look()
 
     async def close(self) -> None:
@@ -98,18 +107,33 @@ class Server:
         self, event_type: str, sender: str, content: dict[str, Any], key: str | None = None, **more: Any
     ) -> bool:
         """Let a user do something, and send it to all whom it concerns; False where the rules refuse it here."""
-        room = await self.room()
-        before = room.head.members
         try:
-            event = await self.house.living.acts.appender.append(
+            await self.house.living.acts.appender.append(
                 self.world.room_id, lambda draft: draft.add(event_type, sender, content, key, **more)
             )
         except MatrixError as refusal:
             assert refusal.status == 403, refusal
             return False
-        present = {server_of(user) for members in (before, room.head.members) for user in members.having("join")}
-        self.world.send(self, event, present)
+        await self.tell()
         return True
+
+    def prepare(self, step: Step) -> None:
+        """Store nothing."""
+
+    def published(self, step: Step, position: int) -> None:
+        """Keep what was said here, until it is sent."""
+        if server_of(step.event.sender) == self.name:
+            self.said.append(step)
+
+    async def tell(self) -> None:
+        """Send what was said here to all whom it concerns."""
+        room = await self.room()
+        async with room.lock:
+            await room.settled()
+        while self.said:
+            step = self.said.pop(0)
+            both = (step.before.members, step.after.members)
+            self.world.send(self, step.event, {server_of(user) for one in both for user in one.having("join")})
 
     async def take_one(self) -> None:
         """Take in one of the events that are under way to here, whichever."""
@@ -117,6 +141,7 @@ class Server:
         if not self.away:
             verdict = await self.house.accepting.accept(self.world.room_id, event.pdu, server_of(event.sender))
             self.verdicts[verdict] += 1
+            await self.tell()
 
     async def state(self) -> State:
         """The current state by ids."""

@@ -71,6 +71,7 @@ class World:
             None if self.version.hash_room_ids else self.room_id,
         )
         first.away = False
+        first.said.clear()
         for server in others:
             await self.come_in(server, first)
         for server in self.servers:
@@ -112,9 +113,10 @@ class World:
             server.inbox += server.lost
             server.lost = []
         while any(server.inbox for server in self.servers):
-            await self.random.choice([server for server in self.servers if server.inbox]).take_one()
-        for server in self.servers:
-            await self._make_good(server)
+            while some := [server for server in self.servers if server.inbox]:
+                await self.random.choice(some).take_one()
+            for server in self.servers:
+                await self._make_good(server)
 
     async def _make_good(self, server: Server) -> None:
         """Get a server what its events wait for, as it would ask for it; where that goes on, bridge the hole."""
@@ -124,6 +126,7 @@ class World:
             other = self._who_has(server, event_id)
             if other is not None and (event := other.placed_event(event_id)).prev_events:
                 await server.house.accepting.accept(self.room_id, event.pdu, other.name)
+                await server.tell()
         helpless: set[str] = set()
         while waiting := sorted({event_id for event_id, _ in server.waiting()} - helpless):
             await self._bridge(server, waiting[0])
@@ -138,6 +141,7 @@ class World:
             if other is not server and (told := await told_upon(other.house, await other.room(), event)):
                 with contextlib.suppress(NeedsEvents):
                     await server.house.arriving.bridge(told, event.pdu)
+                await server.tell()
                 return
 
     def _who_has(self, asking: Server, event_id: str) -> Server | None:
@@ -152,6 +156,7 @@ class World:
         room = await resident.room()
         join = join_event(room, server.house, server.anchor)
         verdict = await resident.house.accepting.accept(self.room_id, join.pdu)
+        await resident.tell()
         if verdict is not Verdict.ACCEPTED:
             return False
         await server.house.arriving.arrive(told_before(resident.house, room, join.event_id), join.pdu)
