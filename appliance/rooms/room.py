@@ -204,12 +204,22 @@ class Rooms:
             is_open: whether all that the unit does can be known from the room's head and from what the store says is
                 under way, so that more may be built upon it before it is committed.
         """
+        future = self._database.submit(unit, lane=room.lane, published=published)
+        self.follow(room, future, is_open=is_open)
+        return future
+
+    def follow(self, room: Room, future: "asyncio.Future[Any]", *, is_open: bool = False) -> None:
+        """Count a room as in flight until a unit that was submitted has ended, and forget it where that fails.
+
+        Args:
+            room: the room.
+            future: ends with the unit.
+            is_open: as ``submit`` takes it.
+        """
         room.in_flight += 1
         room.closed_in_flight += not is_open
-        future = self._database.submit(unit, lane=room.lane, published=published)
         room.last_unit = future
         future.add_done_callback(lambda done: self._settle(room, is_open, done))
-        return future
 
     def _settle(self, room: Room, is_open: bool, done: "asyncio.Future[Any]") -> None:
         room.in_flight -= 1

@@ -11,7 +11,7 @@ from appliance.protocol.identifiers import is_room_alias, is_user_id, server_of
 from appliance.protocol.versions import VERSIONS, RoomVersion
 from appliance.rooms.acts.elsewhere import Elsewhere, Nobody
 from appliance.rooms.acts.presets import CreateRoom, create_content, first_state, power_levels
-from appliance.rooms.graph.appending import Appender, Draft, Identity
+from appliance.rooms.graph.appending import Appender, Beside, Draft, Identity
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER, Members, Snapshot
 from appliance.rooms.store import EventStore
@@ -136,6 +136,34 @@ class Creation:
     ) -> str:
         """Make a room out of a create event and what fills it; all of it is one unit.
 
+        Args, and what is raised: as ``draft``.
+
+        Returns:
+            the room's id.
+        """
+        made = self.draft(creator, version, content, fill, also, room_id)
+        room = made.draft.room
+        self._rooms.add(room)
+        await self._appender.commit(made.draft, made.first)
+        await self.tell(creator, room)
+        return room.room_id
+
+    async def tell(self, creator: str, room: Room) -> None:
+        """Tell those who want to know that a room was made."""
+        for listener in self.made:
+            await listener(creator, room)
+
+    def draft(
+        self,
+        creator: str,
+        version: RoomVersion,
+        content: dict[str, Any],
+        fill: Callable[[Draft], None],
+        also: Callable[[Tx, Room], None],
+        room_id: str | None = None,
+    ) -> Beside:
+        """A room as it is to be, to be committed by itself or beside something else.
+
         Args:
             creator: the local user who makes it, and joins first.
             version: its version.
@@ -144,11 +172,9 @@ class Creation:
             also: further statements for the unit.
             room_id: its id, in versions in which it is free to choose.
 
-        Returns:
-            the room's id.
-
         Raises:
-            MatrixError: ``M_INVALID_ROOM_STATE`` where the events do not allow one another; what ``also`` raises.
+            MatrixError: ``M_INVALID_ROOM_STATE`` where the events do not allow one another. What ``also`` raises comes
+                with the commit.
         """
         first = self._create_event(creator, content, version, room_id)
         row = RoomRow(self._numbers.room(), first.room_id, version.identifier, creator, self._now_ms())
@@ -169,11 +195,7 @@ class Creation:
             rows.insert(tx, row)
             also(tx, room)
 
-        self._rooms.add(room)
-        await self._appender.commit(draft, unit)
-        for listener in self.made:
-            await listener(creator, room)
-        return row.room_id
+        return Beside(draft, unit)
 
     def new_room_id(self) -> str:
         """An id for a room of a version in which it is free to choose."""

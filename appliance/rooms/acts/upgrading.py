@@ -1,8 +1,8 @@
 """Replacing a room by one of another version (client-server API, module "Room upgrades").
 
 The old room gets a tombstone that names the new one; the new one names its predecessor, and holds the state that makes
-sense without those who set it. People come over by themselves; what they had set for the old room, its tags and whom
-it is a direct chat with, comes with them (``Inheritance``).
+sense without those who set it. Both are one unit. People come over by themselves; what they had set for the old room,
+its tags and whom it is a direct chat with, comes with them (``Inheritance``).
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ from appliance.protocol.identifiers import is_user_id
 from appliance.protocol.power import PowerLevels, creators
 from appliance.protocol.versions import VERSIONS, RoomVersion
 from appliance.rooms.acts.creation import Creation
-from appliance.rooms.graph.appending import Appender, Draft
+from appliance.rooms.graph.appending import Appender, Beside, Draft
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MEMBER
 from appliance.storage import rooms as rows
@@ -74,30 +74,34 @@ class Upgrading:
             raise MatrixError("M_UNSUPPORTED_ROOM_VERSION", f"Hearth knows no room version {new_version}.")
         named = _checked_creators(additional_creators) if version.creators_above_all else []
         room = await self._rooms.joined(room_id, user_id)
-        async with room.lock:
-            await room.settled()
-            old = Draft(room, self._appender)
-            power = room.power(old.snapshot)
+
+        def work(old: Draft) -> Room:
+            old.room.must_be_joined(user_id, old.snapshot)
+            power = old.room.power(old.snapshot)
             if power.user(user_id) < power.event(TOMBSTONE, True):
                 raise forbidden("You may not upgrade this room.")
             # In versions whose ids are free to choose the tombstone comes first, so that the new room can name it.
-            new_id = None if version.hash_room_ids else self._creation.new_room_id()
             predecessor = {"room_id": room_id}
             if new_id is not None:
                 predecessor["event_id"] = self._bury(old, user_id, new_id)
             content = _create_content(old, version, user_id, predecessor, named)
-            replacement = await self._make(room, old, user_id, version, content, new_id)
+            old.beside = self._replacement(old, user_id, version, content, new_id)
+            replacement = old.beside.draft.room
             if new_id is None:
-                self._bury(old, user_id, replacement)
+                self._bury(old, user_id, replacement.room_id)
             self._close(old, user_id)
-            committed = self._appender.commit(old)
-        await committed
-        return replacement
+            return replacement
 
-    async def _make(
-        self, room: Room, old: Draft, user_id: str, version: RoomVersion, content: Content, new_id: str | None
-    ) -> str:
-        """Make the new room, with what is carried over, the aliases and the place in the directory."""
+        new_id = None if version.hash_room_ids else self._creation.new_room_id()
+        replacement = await self._appender.append(room.room_id, work)
+        await self._creation.tell(user_id, replacement)
+        return replacement.room_id
+
+    def _replacement(
+        self, old: Draft, user_id: str, version: RoomVersion, content: Content, new_id: str | None
+    ) -> Beside:
+        """The new room, with what is carried over, the aliases and the place in the directory."""
+        room = old.room
         aliases = set(rows.aliases_of(self._database, room.room_id))
 
         def fill(draft: Draft) -> None:
@@ -123,7 +127,7 @@ class Upgrading:
         def also(tx: Tx, made: Room) -> None:
             rows.move_names(tx, room.nid, room.room_id, made.nid, made.room_id)
 
-        return await self._creation.make(user_id, version, content, fill, also, new_id)
+        return self._creation.draft(user_id, version, content, fill, also, new_id)
 
     @staticmethod
     def _bury(old: Draft, user_id: str, replacement: str) -> str:

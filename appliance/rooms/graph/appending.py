@@ -8,13 +8,14 @@ ids, redactions) is a contributor's part of that unit; none of it can be lost by
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar
 
 from appliance.errors import MatrixError, bad_json, forbidden, too_large
 from appliance.protocol.auth import NotAllowed, auth_event_slots, check_event
 from appliance.protocol.client_form import client_bytes
 from appliance.protocol.events import Event, EventTooLarge, InvalidEvent, build_event
 from appliance.protocol.signing import SigningKey
+from appliance.rooms.graph.contributing import Contributor, PastContributor, Statement
 from appliance.rooms.graph.endorsing import MOST_TIMES, Endorsing, NeedsEndorsement, NobodyEndorses, endorsed_form
 from appliance.rooms.graph.placing import Placement, on_top
 from appliance.rooms.graph.storing import change_current, store_event
@@ -27,40 +28,10 @@ from appliance.storage.events import EventRow
 from appliance.storage.numbers import Numbers
 from appliance.storage.state import Changes
 
+__all__ = ["Appender", "Beside", "Contributor", "Draft", "Identity", "PastContributor", "Pending", "Statement"]
+
 T = TypeVar("T")
-Statement = Callable[[Tx, int], None]
-"""Part of a unit: runs on the writer, is given the event's position."""
-
 MAX_DEPTH = 2**53 - 1
-
-
-class Contributor(Protocol):
-    """Somebody who has rows of their own to store with an event."""
-
-    def prepare(self, step: Step) -> Statement | None:
-        """What to store in the event's unit; called on the loop, under the room's lock, before the commit."""
-        ...
-
-    def published(self, step: Step, position: int) -> None:
-        """Told after the commit, in the order of positions; must not fail and must not wait."""
-        ...
-
-
-@runtime_checkable
-class PastContributor(Protocol):
-    """A contributor that has something to store with events of the past as well, which were fetched from elsewhere.
-
-    They are never live: nobody is told of them, nothing of what the room is now changes (before and after are the room
-    as it is), and their positions are below zero.
-    """
-
-    def prepare_past(self, step: Step) -> Statement | None:
-        """What to store in the event's unit, behind all events of that unit; as ``Contributor.prepare``."""
-        ...
-
-    def published_past(self, step: Step, position: int) -> None:
-        """Told after the commit; as ``Contributor.published``."""
-        ...
 
 
 class Identity(Protocol):
@@ -98,6 +69,9 @@ class Draft:
         room: the room; its lock is held by the caller.
         appender: what the draft is built with.
         endorsed: events that were built before, and that the room's policy server has spoken well of since.
+
+    Attributes:
+        beside: what goes before it in the same unit: a room that is only being made.
     """
 
     def __init__(self, room: Room, appender: "Appender", endorsed: Sequence[Event] = ()) -> None:
@@ -105,6 +79,7 @@ class Draft:
         self._endorsed = endorsed
         self.snapshot: Snapshot = room.head
         self.pending: list[Pending] = []
+        self.beside: Beside | None = None
         self._appender = appender
 
     def state_event(self, event_type: str, state_key: str = "") -> Event | None:
@@ -198,6 +173,14 @@ class Draft:
         self.snapshot = after
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A draft of a room that is only being made, and what goes before its events, such as the room's own row."""
+
+    draft: Draft
+    first: Callable[[Tx], None]
+
+
 class Appender:
     """Builds events and brings them into the database.
 
@@ -283,33 +266,43 @@ class Appender:
         Returns:
             a future that ends with the commit; waiting for it may be given up without harm to the unit.
         """
-        room, pending = draft.room, draft.pending
-        if not pending:
+        if not draft.pending:
             done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             done.set_result(None)
             return done
-        room.head = draft.snapshot
+        room, beside = draft.room, draft.beside
+        drafts = [draft] if beside is None else [beside.draft, draft]
+        pending = [(each.room, one) for each in drafts for one in each.pending]
+        for each in drafts:
+            each.room.head = each.snapshot
 
         def unit(tx: Tx) -> list[int]:
             if first is not None:
                 first(tx)
+            if beside is not None:
+                beside.first(tx)
             positions = []
-            for one in pending:
+            for _, one in pending:
                 position = tx.position()
                 one.statement(tx, position)
                 positions.append(position)
             return positions
 
         def published(positions: list[int]) -> None:
-            for one, position in zip(pending, positions, strict=True):
-                self._publish(room, one, position)
+            for (where, one), position in zip(pending, positions, strict=True):
+                self._publish(where, one, position)
 
-        for one in pending:
+        for _, one in pending:
             if one.client is not None:
                 self._store.under_way(_row(one.client, one.step.event))
-        is_open = (first is None if is_open is None else is_open) and all(one.is_open for one in pending)
+        is_open = (first is None and beside is None if is_open is None else is_open) and all(
+            one.is_open for _, one in pending
+        )
         future = self._rooms.submit(room, unit, published, is_open=is_open)
-        future.add_done_callback(lambda done: self._settle(pending, done))
+        if beside is not None:
+            self._rooms.add(beside.draft.room)
+            self._rooms.follow(beside.draft.room, future)
+        future.add_done_callback(lambda done: self._settle([one for _, one in pending], done))
         return asyncio.shield(future)
 
     def build(
