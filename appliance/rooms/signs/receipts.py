@@ -12,6 +12,7 @@ import orjson
 
 from appliance.accounts.account_data import AccountData
 from appliance.errors import invalid_param
+from appliance.protocol.relations import THREAD, relation_of
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.signs.threads import MAIN, MOST_HOPS
 from appliance.rooms.store import EventStore
@@ -136,22 +137,14 @@ class Receipts:
         for _ in range(MOST_HOPS):
             if here == thread_id:
                 return True
-            relation = self._relation(here)
+            found = self._store.find(here)
+            relation = relation_of(found[1].content) if found else None
             if relation is None:
                 break
-            kind, here = relation
-            if thread_id == MAIN and kind == "m.thread":
+            here = relation.parent_id
+            if thread_id == MAIN and relation.rel_type == THREAD:
                 return False
         return thread_id in (MAIN, here)
-
-    def _relation(self, event_id: str) -> tuple[str, str] | None:
-        """(kind, other event) of what an event says it relates to."""
-        found = self._store.find(event_id)
-        relation = found[1].content.get("m.relates_to") if found else None
-        if not isinstance(relation, dict):
-            return None
-        kind, other = relation.get("rel_type"), relation.get("event_id")
-        return (kind, other) if isinstance(kind, str) and isinstance(other, str) else None
 
 
 __all__ = ["FULLY_READ", "PRIVATE", "READ", "Receipts"]
