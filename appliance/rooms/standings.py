@@ -61,6 +61,8 @@ class History:
 
     def came_in(self, since: int, upto: int) -> bool:
         """Whether the user joined in ``since < position <= upto``, having been out before that."""
+        if not self.changes or self.changes[-1].position <= since:
+            return False
         inside = self.membership_at(since) == "join"
         for change in self.changes:
             if since < change.position <= upto:

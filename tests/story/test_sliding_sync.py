@@ -290,6 +290,22 @@ def test_who_was_removed_still_sees_the_room_and_no_further(alice: Client, bob: 
     assert told["name"] == "Now"
 
 
+def test_a_room_that_is_forgotten_leaves_the_list(alice: Client, bob: Client) -> None:
+    """Forgetting a room that one was removed from takes it off the list, although nothing happens in it."""
+    room, other = alice.create_room(preset="public_chat"), bob.create_room()
+    bob.join(room)
+    sliding = Sliding(bob, main=window(0, 9))
+    sliding.sync()
+    alice.kick(room, bob)
+    sliding.until_told(room)
+    for _ in range(2):
+        assert sliding.sync()["lists"]["main"]["count"] == 2
+    bob.must("POST", f"/rooms/{seg(room)}/forget")
+    assert sliding.sync()["lists"]["main"]["count"] == 1
+    bob.send(other, "here")
+    assert set(sliding.sync()["rooms"]) == {other}
+
+
 def test_who_a_room_without_a_name_is_called_by(alice: Client, bob: Client, carol: Client) -> None:
     """Heroes with their names, as long as the room has none."""
     bob.must("PUT", f"/profile/{seg(bob.user_id)}/displayname", {"displayname": "Bob"})

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import msgspec
+from msgspec import Struct
 
 from appliance.errors import MatrixError
 from appliance.storage import sliding as rows
@@ -18,7 +19,7 @@ from appliance.storage.database import Database, Reads, Tx
 from appliance.storage.lru import Lru
 from appliance.storage.sliding import Told
 from appliance.storage.tokens import ConnectionToken
-from appliance.sync.sliding.wishes import RoomConfig
+from appliance.sync.sliding.wishes import RoomConfig, Wishes
 
 KEPT = 200
 """Connections in memory."""
@@ -33,6 +34,20 @@ SWEEP = 50
 
 Memory = Mapping[int, Told]
 """What was told of each room."""
+
+
+class Rest(Struct, frozen=True):
+    """How a connection was left by its last answer, so that the next one can see at once that nothing happened.
+
+    Args:
+        generation: of the memory that the answer left.
+        wishes: for which it was made.
+        forgotten: how many rooms the user had forgotten then, which has no position in the stream.
+    """
+
+    generation: int
+    wishes: Wishes
+    forgotten: int
 
 
 class Connection:
@@ -54,6 +69,7 @@ class Connection:
         self.lock = asyncio.Lock()
         self.counts: dict[str, int] = {}
         """How many rooms each list had when it was last told."""
+        self.rest: Rest | None = None
         self.newest: asyncio.Future[None] | None = None
         """Ends when another request comes in on the connection, which ends the wait of the one before it."""
         self._numbers = {config: nid for nid, config in configs.items()}

@@ -12,10 +12,13 @@ from appliance.rooms.standings import Change, History, Standings
 from appliance.rooms.store import EventStore
 from appliance.storage.database import Database
 from appliance.sync.activity import Activity
+from appliance.sync.ephemeral import News
 from appliance.sync.sliding.own import Own, OwnData
 from appliance.sync.sliding.wishes import Filters, ListWish, RoomConfig, Wishes
 
 STAYING = frozenset(("join", "invite", "knock"))
+MOST_ACTIVE = 200
+"""Rooms with news that are looked through for one of a user's: beyond that, all is looked at."""
 
 
 class Candidate(Struct, frozen=True):
@@ -83,6 +86,20 @@ class Lists:
         self._children = children
         self._own = own
         self._store = store
+
+    def stirred(self, user_id: str, since: int, news: News) -> bool:
+        """Whether anything may have happened, after a position, in a room that a user has or had to do with."""
+        user = self._standings.of(user_id)
+        if user.changed_since(since):
+            return True
+        active = self._activity.changed_since(since, MOST_ACTIVE)
+        if active is None or any(nid in user.histories for nid in active):
+            return True
+        return any(user.by_id(room_id) is not None for rooms in (news.read, news.typing) for room_id in rooms)
+
+    def forgotten(self, user_id: str) -> int:
+        """How many rooms a user has forgotten."""
+        return len(self._standings.of(user_id).forgotten)
 
     def candidates(self, user_id: str, upto: int, since: int | None, told: Iterable[int]) -> dict[int, Candidate]:
         """The rooms that may be told of, by number.

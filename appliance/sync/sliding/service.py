@@ -22,7 +22,7 @@ from appliance.sync.account_data import AccountDataStream
 from appliance.sync.activity import Activity
 from appliance.sync.ephemeral import Ephemeral, News
 from appliance.sync.held import NOWHERE, Held
-from appliance.sync.sliding.connections import Connection, Connections, Memory, unknown_pos
+from appliance.sync.sliding.connections import Connection, Connections, Memory, Rest, unknown_pos
 from appliance.sync.sliding.extensions import OF_ROOMS, Context, Covered, Extension
 from appliance.sync.sliding.lists import STAYING, Candidate, Lists, Relevant
 from appliance.sync.sliding.own import DIRECT
@@ -63,6 +63,8 @@ class _Moment(Struct, frozen=True):
     counts: dict[str, int]
     news: News
     changed: tuple[tuple[str, str, bytes], ...]
+    known: dict[int, int | None]
+    forgotten: int
     tasks: dict[int, Task]
 
 
@@ -129,20 +131,48 @@ class SlidingSync:
             if before is None:
                 # Another request went on from a later answer meanwhile.
                 raise unknown_pos()
+            still = await self._still(connection, before, asker, token, wishes)
+            if still is not None:
+                return still
             moment = await self._moment(connection, before, asker, token, wishes)
             results: dict[str, RoomResult] = {}
             for number, task in enumerate(moment.tasks.values()):
                 if number % SLICE == SLICE - 1:
                     await asyncio.sleep(0)
                 results[task.history.room_id] = await self._results.of(task, asker)
-            parts, unasked = await self._parts(connection, before, asker, token, wishes, moment, results)
+            parts, unasked = await self._parts(self._context(connection, before, asker, token, moment, results), wishes)
             memory = self._memory(connection, before, wishes, moment, results)
             generation = await self._connections.advance(connection, base, memory)
             counted = token is not None and connection.counts == moment.counts
             connection.counts = moment.counts
+            lasting = all(one.lasting for one in moment.candidates.values())
+            connection.rest = Rest(generation, wishes, moment.forgotten) if lasting else None
         pos = ConnectionToken(connection.nid, generation, moment.upto, moment.news.boot, moment.news.serial)
         empty = unasked and not results and counted and generation == base
         return Answered(pos, moment.counts, results, parts, empty)
+
+    async def _still(
+        self, connection: Connection, before: Memory, asker: Asker, token: ConnectionToken | None, wishes: Wishes
+    ) -> Answered | None:
+        """The answer where nothing happened in any room that the asker has to do with; None where something did.
+
+        Lists, windows and what is remembered are then as they were when the connection was last answered, if that was
+        for the same wishes and left the memory that the token names. Most requests are such.
+        """
+        rest = connection.rest
+        if token is None or rest is None or rest.generation != token.generation or not rest.wishes.are_as(wishes):
+            return None
+        upto = self._database.position
+        since = min(token.position, upto)
+        news = self._ephemeral.news(token.sync, ALL)
+        if self._lists.stirred(asker.user_id, since, news) or self._lists.forgotten(asker.user_id) != rest.forgotten:
+            return None
+        if any(True for _ in self._account_data.between(asker.user_id, since, upto)):
+            return None
+        context = Context(asker, token.sync, upto, news, self._known_to(connection, before), (), {}, ())
+        parts, unasked = await self._parts(context, wishes)
+        pos = ConnectionToken(connection.nid, token.generation, upto, news.boot, news.serial)
+        return Answered(pos, connection.counts, {}, parts, unasked)
 
     # The moment --------------------------------------------------------------------------------------------------
 
@@ -157,10 +187,11 @@ class SlidingSync:
             relevant, counts = self._lists.relevant(asker.user_id, wishes, candidates)
             news = self._ephemeral.news(None if token is None else token.sync, ALL)
             changed = () if since is None else tuple(self._account_data.between(asker.user_id, since, upto))
+            known = {nid: self._known_upto(before.get(nid), one, since, upto) for nid, one in relevant.items()}
             wanted = {
                 nid: one
                 for nid, one in relevant.items()
-                if self._is_to_be_told(connection, before.get(nid), one, since, upto, news, asker.user_id)
+                if self._is_to_be_told(connection, before.get(nid), one, known[nid], news, asker.user_id)
             }
             missing = [
                 one.candidate.history
@@ -174,11 +205,12 @@ class SlidingSync:
                 held[history.room_nid] = NOWHERE if room is None else room
         directs = any(kind == DIRECT and not room_id for room_id, kind, _ in changed)
         tasks = {
-            nid: self._task(connection, before.get(nid), one, held[nid], asker, since, upto, directs)
+            nid: self._task(connection, before.get(nid), one, held[nid], asker, known[nid], since, upto, directs)
             for nid, one in wanted.items()
             if nid in held
         }
-        return _Moment(upto, since, candidates, relevant, counts, news, changed, tasks)
+        forgotten = self._lists.forgotten(asker.user_id)
+        return _Moment(upto, since, candidates, relevant, counts, news, changed, known, forgotten, tasks)
 
     def _known_upto(self, told: Told | None, one: Relevant, since: int | None, upto: int) -> int | None:
         """Up to where the client knows a room; None where it knows nothing, or knew it before it was out of it."""
@@ -195,12 +227,10 @@ class SlidingSync:
         connection: Connection,
         told: Told | None,
         one: Relevant,
-        since: int | None,
-        upto: int,
+        known: int | None,
         news: News,
         user_id: str,
     ) -> bool:
-        known = self._known_upto(told, one, since, upto)
         change = one.candidate.change
         if known is None or told is None or change.position > known:
             return True
@@ -225,12 +255,12 @@ class SlidingSync:
         one: Relevant,
         room: Held,
         asker: Asker,
+        known: int | None,
         since: int | None,
         upto: int,
         directs: bool,
     ) -> Task:
         history, change = one.candidate.history, one.candidate.change
-        known = self._known_upto(told, one, since, upto)
         return Task(
             history=history,
             membership=change.membership,
@@ -247,28 +277,28 @@ class SlidingSync:
 
     # Extensions --------------------------------------------------------------------------------------------------
 
-    async def _parts(
+    def _context(
         self,
         connection: Connection,
         before: Memory,
         asker: Asker,
         token: ConnectionToken | None,
-        wishes: Wishes,
         moment: _Moment,
         results: Mapping[str, RoomResult],
-    ) -> tuple[dict[str, dict[str, Any]], bool]:
-        """What the extensions tell, and whether that is nothing new."""
-        known = before.get(EVERYWHERE)
-        context = Context(
+    ) -> Context:
+        return Context(
             asker,
             None if token is None else token.sync,
             moment.upto,
             moment.news,
-            frozenset() if known is None else connection.configs[known.config_nid].told,
+            self._known_to(connection, before),
             tuple(self._covered(connection, before, moment)),
             results,
             moment.changed,
         )
+
+    async def _parts(self, context: Context, wishes: Wishes) -> tuple[dict[str, dict[str, Any]], bool]:
+        """What the extensions tell, and whether that is nothing new."""
         found: dict[str, dict[str, Any]] = {}
         empty = True
         for name, wish in wishes.extensions.items():
@@ -280,13 +310,22 @@ class SlidingSync:
                     found[name] = part.content
         return found, empty
 
+    @staticmethod
+    def _known_to(connection: Connection, before: Memory) -> frozenset[str]:
+        """The names of the extensions that told the client something of no room in particular."""
+        known = before.get(EVERYWHERE)
+        return frozenset() if known is None else connection.configs[known.config_nid].told
+
     def _covered(self, connection: Connection, before: Memory, moment: _Moment) -> list[Covered]:
         covered = []
+        sinces: dict[tuple[int | None, int], dict[str, int | None]] = {}  # shared: most rooms are told alike
         for nid, one in moment.relevant.items():
-            told = before.get(nid)
-            known = self._known_upto(told, one, moment.since, moment.upto)
-            names = frozenset[str]() if told is None else connection.configs[told.config_nid].told
-            since = {name: known if name in names else None for name in OF_ROOMS}
+            told, known = before.get(nid), moment.known[nid]
+            way = known, 0 if told is None else told.config_nid
+            since = sinces.get(way)
+            if since is None:
+                names = frozenset[str]() if told is None else connection.configs[told.config_nid].told
+                since = sinces[way] = {name: known if name in names else None for name in OF_ROOMS}
             history, change = one.candidate.history, one.candidate.change
             covered.append(Covered(history.room_id, nid, one.lists, one.subscribed, change.membership == "join", since))
         return covered
@@ -314,11 +353,16 @@ class SlidingSync:
             fell_behind = was.upto is None and moment.since is not None and self._moved(one, moment, behind)
             memory[nid] = Told(was.config_nid, moment.since) if fell_behind else was
         unchanged: dict[tuple[int, int, frozenset[str]], Told] = {}
+        by_lists: dict[tuple[str, ...], frozenset[str]] = {}
         for nid, rel in moment.relevant.items():
             known, result = before.get(nid), results.get(rel.candidate.history.room_id)
             if not rel.candidate.lasting or (known is None and result is None):
                 continue
-            told_by = _told_by(wishes, told, rel)
+            told_by = None if rel.subscribed else by_lists.get(rel.lists)
+            if told_by is None:
+                told_by = _told_by(wishes, told, rel)
+                if not rel.subscribed:
+                    by_lists[rel.lists] = told_by
             # Most rooms are told as before, in one of a few ways.
             way = (0 if known is None else known.config_nid, id(rel.config), told_by)
             if result is None and way in unchanged:

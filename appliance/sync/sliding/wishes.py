@@ -167,3 +167,17 @@ class Wishes(Struct, frozen=True):
     lists: dict[str, ListWish] = {}
     subscriptions: dict[str, RoomConfig] = {}
     extensions: dict[str, ExtensionWish] = {}
+
+    def are_as(self, other: "Wishes") -> bool:
+        """Whether others wish for the same rooms in the same way, and have them told of by the same extensions."""
+        if self is other:
+            return True
+        return (
+            self.lists == other.lists
+            and self.subscriptions == other.subscriptions
+            and self.extensions.keys() == other.extensions.keys()
+            and all(
+                (one.lists, one.rooms) == (other.extensions[name].lists, other.extensions[name].rooms)
+                for name, one in self.extensions.items()
+            )
+        )
