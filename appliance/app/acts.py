@@ -44,6 +44,7 @@ class Acts:
         database, rooms, store, profiles = owning.database, graph.rooms, graph.store, people.profiles
         self.delayed = delayed
         self.appender = Appender(graph.numbers, rooms, store, identity, now_ms, contributors)
+        self.appender.form = graph.redactions.form
         self.aliases = Aliases(database, rooms, self.appender, identity)
         self.knocking = Knocking(rooms, self.appender, profiles)
         self.creation = Creation(

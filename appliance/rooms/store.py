@@ -20,6 +20,7 @@ from appliance.storage.events import EventRow
 from appliance.storage.lru import Lru
 from appliance.storage.rooms import version_of
 
+REDACTION = "m.room.redaction"
 EVENTS_KEPT = 2_000
 CLIENT_FORMS_KEPT = 10_000
 SLICE = 100
@@ -39,6 +40,8 @@ class ClientEvent(Struct, frozen=True):
         replaces_nid: the event whose place in the state it took.
         redacted_by: the number of the redaction that emptied it.
         body: a JSON object as bytes.
+        withheld: whether nobody is shown it: a redaction that was not carried out, since its target is not here, or
+            since its sender may not (room version 3, "Handling redactions").
     """
 
     nid: int
@@ -54,6 +57,7 @@ class ClientEvent(Struct, frozen=True):
     replaces_nid: int | None
     redacted_by: int | None
     body: bytes
+    withheld: bool = False
 
     def at(self, position: int) -> "ClientEvent":
         """The same, once its position is known."""
@@ -158,11 +162,11 @@ class EventStore:
         fresh = [row for row in found if row.nid not in self._clients]
         redacted = rows.redactions_of(self._database, [row.event_id for row in fresh]) if fresh else {}
         for row in fresh:
-            self._clients.put(row.nid, self._client(row, self._parse(row), redacted.get(row.event_id)))
+            self._clients.put(row.nid, self._client(row, redacted.get(row.event_id)))
         result = []
         for row in found:
             client = self._clients.get(row.nid)
-            result.append(client or self._client(row, self._parse(row), redacted.get(row.event_id)))
+            result.append(client or self._client(row, redacted.get(row.event_id)))
         return result
 
     def clients(self, nids: Iterable[int]) -> dict[int, ClientEvent]:
@@ -199,8 +203,9 @@ class EventStore:
             await asyncio.sleep(0)
         return found
 
-    @staticmethod
-    def _client(row: EventRow, event: Event, redacted_by: int | None) -> ClientEvent:
+    def _client(self, row: EventRow, redacted_by: int | None) -> ClientEvent:
+        event = self._parse(row)
+        redacts = event.type == REDACTION and not event.version.redaction_rule
         return ClientEvent(
             row.nid,
             event.event_id,
@@ -215,6 +220,7 @@ class EventStore:
             row.replaces_nid,
             redacted_by,
             client_bytes(event),
+            withheld=redacts and not rows.was_carried_out(self._database, row.nid),
         )
 
     # What changes ------------------------------------------------------------------------------------------------

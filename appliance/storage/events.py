@@ -324,6 +324,11 @@ def note_redaction(tx: Tx, target_event_id: str, redaction_nid: int, applied: bo
     )
 
 
+def was_carried_out(database: Reads, redaction_nid: int) -> bool:
+    """Whether a redaction was applied to its target."""
+    return bool(database.read("SELECT 1 FROM redactions WHERE redaction_nid = ? AND applied = 1", (redaction_nid,)))
+
+
 def pending_redactions(database: Reads, target_event_id: str) -> list[int]:
     """The numbers of the redactions that came before their target."""
     rows = database.read(

@@ -194,6 +194,7 @@ class Appender:
 
     Attributes:
         endorsing: asks the policy servers of rooms.
+        form: gives the form in which an event is stored: emptied where it was redacted before it came.
     """
 
     def __init__(
@@ -212,6 +213,7 @@ class Appender:
         self._now_ms = now_ms
         self._contributors = contributors
         self.endorsing: Endorsing = NobodyEndorses()
+        self.form: Callable[[Event], Event] = lambda event: event
         self.past_contributors = [one for one in contributors if isinstance(one, PastContributor)]
 
     @property
@@ -348,7 +350,7 @@ class Appender:
         also: Statement | None = None,
     ) -> Pending:
         """Gather all that the unit of an event will store, which was found good and has its place."""
-        nid = place.nid
+        nid, event = place.nid, self.form(event)
         step = Step(
             room.nid,
             room.room_id,

@@ -1,9 +1,9 @@
 """Redactions applied: the emptied form takes the place of the original in the redaction's own unit; a contributor.
 
 From room version 3 on the right to redact is judged when it is applied and not by the authorisation rules
-(``protocol.auth.redaction_applies``). A redaction that comes before its target waits, and is judged when that comes.
-It is judged by the power levels that it names itself as allowing it, which are the same on every server whenever it
-arrives.
+(``protocol.auth.redaction_applies``). A redaction that comes before its target waits, and is judged when that comes:
+until then nobody is shown it, and the target is emptied before anybody hears of it. It is judged by the power levels
+that it names itself as allowing it, which are the same on every server whenever it arrives.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from appliance.rooms.store import EventStore
 from appliance.storage import events as rows
 from appliance.storage.database import Database, Tx
 
+REDACTION = "m.room.redaction"
 POWER_LEVELS = ("m.room.power_levels", "")
 
 
@@ -47,13 +48,13 @@ class Redactions:
         self._store = store
         self._identity = identity
         self._now_ms = now_ms
-        self._applied: dict[int, int] = {}
+        self._applied: dict[int, tuple[int, int]] = {}
         self.emptied: list[Callable[[Step, int, Event], Statement | None]] = []
 
     def prepare(self, step: Step) -> Statement | None:
         """Store the emptied form of a redaction's target; of an event that was redacted before it came, its own."""
         event = step.event
-        if event.type == "m.room.redaction" and event.redacts is not None:
+        if event.type == REDACTION and event.redacts is not None:
             return self._carry_out(step, event.redacts)
         if server_of(event.sender) != self._identity.server_name:
             return self._catch_up(step)
@@ -62,16 +63,19 @@ class Redactions:
     def prepare_past(self, step: Step) -> Statement | None:
         """The same for an event of the past; there our own may have been redacted before they came back, too."""
         event = step.event
-        if event.type == "m.room.redaction" and event.redacts is not None:
+        if event.type == REDACTION and event.redacts is not None:
             return self._carry_out(step, event.redacts)
         return self._catch_up(step)
 
     def published(self, step: Step, position: int) -> None:
-        """Forget what was kept of an original."""
-        target = self._applied.pop(step.nid, None)
-        if target is None:
+        """Forget what was kept of an original, and of a redaction that is shown from now on, or is not to be shown."""
+        applied = self._applied.pop(step.nid, None)
+        if applied is None:
+            if step.event.type == REDACTION:
+                self._store.forget(step.nid)
             return
-        self._store.forget(target)
+        for nid in applied:
+            self._store.forget(nid)
         room = self._rooms.loaded(step.room_id)
         if room is not None:
             room.forget_parsed()
@@ -89,11 +93,24 @@ class Redactions:
             return None
         return self._emptied(step, row.nid, target, step.nid)
 
+    def form(self, event: Event) -> Event:
+        """An event of another server's that is about to be stored, in the form in which it is: emptied where it was
+        redacted before it came.
+        """
+        if event.type == REDACTION or server_of(event.sender) == self._identity.server_name:
+            return event
+        return event if self._early(event) is None else event.redacted()
+
     def _catch_up(self, step: Step) -> Statement | None:
-        for redaction_nid in rows.pending_redactions(self._database, step.event.event_id):
+        redaction_nid = self._early(step.event)
+        return None if redaction_nid is None else self._emptied(step, step.nid, step.event, redaction_nid)
+
+    def _early(self, event: Event) -> int | None:
+        """The number of the redaction that came before its target and is carried out on it."""
+        for redaction_nid in rows.pending_redactions(self._database, event.event_id):
             redaction = self._store.event(redaction_nid)
-            if redaction.room_id == step.room_id and self._applies(redaction, step.event):
-                return self._emptied(step, step.nid, step.event, redaction_nid)
+            if redaction.room_id == event.room_id and self._applies(redaction, event):
+                return redaction_nid
         return None
 
     def _applies(self, redaction: Event, target: Event) -> bool:
@@ -108,7 +125,7 @@ class Redactions:
     def _emptied(self, step: Step, target_nid: int, target: Event, redaction_nid: int) -> Statement:
         emptied = canonical.encode(redact(target.version, target.pdu))
         now_ms = self._now_ms()
-        self._applied[step.nid] = target_nid
+        self._applied[step.nid] = (target_nid, redaction_nid)
         others = [found for ask in self.emptied if (found := ask(step, target_nid, target)) is not None]
 
         def statement(tx: Tx, position: int) -> None:

@@ -122,8 +122,8 @@ class Timeline:
                 if len(found) == limit:
                     more = True
                     break
-                visible = (open_to_all and not client.apart) or self.visible(client, user_id)
-                if unbroken and not visible:
+                visible = self._is_open(open_to_all, client) or self.visible(client, user_id)
+                if unbroken and not visible and not client.withheld:
                     return Page(found, start, here)
                 here = HistoryToken(row.ordering, (row.position or 0) - backwards, arrived)
                 if visible and (wanted is None or client.nid in wanted):
@@ -161,7 +161,7 @@ class Timeline:
             for client in clients:
                 if wanted is not None and client.nid not in wanted:
                     continue
-                if (open_to_all and not client.apart) or self.visible(client, user_id):
+                if self._is_open(open_to_all, client) or self.visible(client, user_id):
                     if len(found) == limit:
                         return found[::-1], True
                     found.append(client)
@@ -174,6 +174,11 @@ class Timeline:
         """Whether a user may see an event."""
         history = self._standings.of(user_id).remembered(event.room_nid)
         return self._visibility.sees(event, user_id, history)
+
+    @staticmethod
+    def _is_open(open_to_all: bool, event: ClientEvent) -> bool:
+        """Whether it goes without asking that a reader sees an event."""
+        return open_to_all and not event.apart and not event.withheld
 
     def _sees_all(self, room_nid: int, user_id: str) -> bool:
         return self._visibility.sees_all(room_nid, self._standings.of(user_id).remembered(room_nid))

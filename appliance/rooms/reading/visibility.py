@@ -107,6 +107,8 @@ class Visibility:
             user_id: the asker.
             history: the asker's memberships of the room, None where there never was one.
         """
+        if event.withheld:
+            return False
         if not event.apart:
             return may_see(event, user_id, history, self.of(event.room_nid))
         rules = self.rules(event)
@@ -117,7 +119,8 @@ class Visibility:
         return history is not None and "shared" in rules and self._stayed(event, history)
 
     def sees_all(self, room_nid: int, history: History | None) -> bool:
-        """Whether a user may see every event of a room that is not apart, so that nobody need ask for each.
+        """Whether a user may see every event of a room that is neither apart nor withheld, so that nobody need ask for
+        each.
 
         Args:
             room_nid: the room.
