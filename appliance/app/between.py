@@ -159,6 +159,7 @@ class Between:
         )
         updates.waiting.append(outbox.look)
         encrypting.lists.listeners.append(updates.changed)
+        living.neighbours.met.append(updates.met)
         encrypting.to_device.outgoing.append(outbox.look)
         living.reaching.standing.recovered.append(lambda server: self.chasing.look())
         outbox.queues.extend((Messages(owning.database), updates))

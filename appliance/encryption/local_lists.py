@@ -46,6 +46,10 @@ class LocalLists:
         """
         return rows.updates(self._database, after, upto, limit)
 
+    def updates_of(self, user_id: str, limit: int = MOST_UPDATES) -> list[DeviceUpdate]:
+        """The last change of each device of a local user, earliest first."""
+        return rows.updates_of(self._database, user_id, limit)
+
     def edu(self, update: DeviceUpdate) -> tuple[str, dict[str, Any]]:
         """The type and the content of the EDU that tells of a change, with everything as it is now.
 

@@ -232,8 +232,9 @@ class ThroughOthers:
         return change.membership, self._making.event(change.event_nid)
 
     async def _candidates(self, user_id: str, room_id: str, servers: Sequence[str]) -> list[str]:
-        """The servers that may know a room: those named, whoever invited, those in it. That of its maker is the last
-        resort where none is named (appendices, "Routing": ids of rooms say nothing reliable of where those are).
+        """The servers that may know a room: those named, whoever invited, and those that are in it. Where none is named,
+        those that were in it when we last knew, and as the last resort its maker's: ids say nothing reliable of where
+        rooms are (appendices, "Routing").
         """
         found = list(servers)
         membership, event = self._standing(user_id, room_id)
@@ -242,12 +243,12 @@ class ThroughOthers:
         outside = self._outside.find(room_id, user_id)
         if outside is not None and outside.via:
             found.append(outside.via)
+        here = self._identity.server_name
         room = await self._rooms.find(room_id)
-        if room is not None:
+        if room is not None and (not servers or self._access.is_in(room, here)):
             found.extend(self._access.servers(room))
         if ":" in room_id and not servers:
             found.append(server_of(room_id))
-        here = self._identity.server_name
         candidates = [one for one in dict.fromkeys(found) if one != here and is_server_name(one) and self._may_ask(one)]
         if not candidates:
             raise not_found("This server does not know that room, and has nobody to ask for it.")

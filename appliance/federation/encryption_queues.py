@@ -2,6 +2,9 @@
 
 Messages wait in the database from the unit in which they were sent. Of lists there is only noted after which position a
 server lacks changes; what those are is read when they are sent, so that of each device only the last change counts.
+
+A server that a user meets in a room is told of their devices (server-server API, "Device Management"), from memory
+alone: whoever learns of somebody new in a room asks for their devices anyway.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -15,10 +18,13 @@ from appliance.storage import destinations as destination_rows
 from appliance.storage import device_lists as rows
 from appliance.storage import to_device
 from appliance.storage.database import Database, Tx
+from appliance.storage.device_lists import DeviceUpdate
 
 MOST_BYTES = 1024 * 1024
 """Of the messages in one transaction; one goes always."""
 PAGE = 200
+MOST_MET = 200
+"""Users whom one server is to be told of as they met it; the devices of further ones it asks for when it needs them."""
 
 
 class Messages:
@@ -81,12 +87,22 @@ class ListUpdates:
         self._is_local = is_local
         self._servers_of = servers_of
         self._due: dict[str, int] = dict(destination_rows.lists_due(database))
+        self._met: dict[str, dict[str, None]] = {}
         self.waiting: list[Callable[[str], None]] = []
 
     def changed(self, user_id: str) -> None:
         """A user's list changed, and that is being published (a listener of ``DeviceLists``)."""
         if self._is_local(user_id):
             self._note(user_id, rows.last_change(self._database, user_id) - 1)
+
+    def met(self, user_id: str, servers: Collection[str]) -> None:
+        """A local user shares a room with some servers, and did not until now."""
+        for server in servers:
+            users = self._met.setdefault(server, {})
+            if len(users) < MOST_MET:
+                users[user_id] = None
+            for listener in self.waiting:
+                listener(server)
 
     def servers(self) -> Collection[str]:
         """For which servers something waits; also what a kill kept from being noted."""
@@ -107,12 +123,28 @@ class ListUpdates:
                 listener(server)
 
     def take(self, server: str, limit: int) -> tuple[Sequence[bytes], Any]:
-        """The first EDUs for a server, and the position of the last change that was looked at."""
-        after = self._due.get(server)
-        if after is None:
-            return (), None
-        shared: dict[str, bool] = {}
+        """The first EDUs for a server; the position of the last change that was looked at, and who is no more new."""
         found: list[bytes] = []
+        users: list[str] = []
+        for user_id in tuple(self._met.get(server, ())):
+            updates = self._lists.updates_of(user_id, limit)
+            if users and len(found) + len(updates) > limit:
+                break
+            users.append(user_id)
+            found.extend(self._edu(update) for update in updates)
+        after = self._due.get(server)
+        if after is not None and len(found) < limit:
+            after = self._changes(server, after, limit, found)
+        if not found:
+            self._met.pop(server, None)
+        return found, (after, users)
+
+    def _changes(self, server: str, after: int, limit: int, found: list[bytes]) -> int | None:
+        """Add the changes that a server lacks after a position; gives the position of the last that was looked at, None
+        where it lacks none.
+        """
+        shared: dict[str, bool] = {}
+        had = len(found)
         while len(found) < limit:
             updates = self._lists.updates(after, self._database.position, limit - len(found))
             if not updates:
@@ -122,17 +154,29 @@ class ListUpdates:
                 if update.user_id not in shared:
                     shared[update.user_id] = server in self._servers_of(update.user_id)
                 if shared[update.user_id]:
-                    kind, content = self._lists.edu(update)
-                    found.append(canonical.encode({"content": content, "edu_type": kind}))
-        if not found:
+                    found.append(self._edu(update))
+        if len(found) == had:
             del self._due[server]
             self._database.submit(lambda tx: destination_rows.drop_lists(tx, server, after))
-        return found, after
+            return None
+        return after
+
+    def _edu(self, update: DeviceUpdate) -> bytes:
+        kind, content = self._lists.edu(update)
+        return canonical.encode({"content": content, "edu_type": kind})
 
     def sent(self, tx: Tx, server: str, mark: Any) -> None:
         """In a unit: they arrived."""
-        destination_rows.move_lists(tx, server, mark)
+        if mark[0] is not None:
+            destination_rows.move_lists(tx, server, mark[0])
 
     def arrived(self, server: str, mark: Any) -> None:
         """After it: go on from there."""
-        self._due[server] = mark
+        after, users = mark
+        if after is not None:
+            self._due[server] = after
+        left = self._met.get(server, {})
+        for user_id in users:
+            left.pop(user_id, None)
+        if not left:
+            self._met.pop(server, None)

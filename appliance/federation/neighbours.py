@@ -21,6 +21,9 @@ class Neighbours:
         database: where memberships are.
         identity: which server is no neighbour, being this one.
         rooms_of: the numbers of the rooms that a user is in.
+
+    Attributes:
+        met: called with a local user who came into a room, and the servers there with which they shared none.
     """
 
     def __init__(self, database: Database, identity: Identity, rooms_of: Callable[[str], Collection[int]]) -> None:
@@ -28,6 +31,7 @@ class Neighbours:
         self._identity = identity
         self._rooms_of = rooms_of
         self._servers: Lru[int, Counter[str]] = Lru(ROOMS_KEPT)
+        self.met: list[Callable[[str, Collection[str]], None]] = []
 
     def of_room(self, room_nid: int) -> AbstractSet[str]:
         """The servers of those who are in a room, this one included; not to be changed."""
@@ -51,6 +55,22 @@ class Neighbours:
 
     def published(self, step: Step, position: int) -> None:
         """Note who came and went."""
+        self._count(step)
+        here = self._identity.server_name
+        for user_id in step.members_changed:
+            if server_of(user_id) == here and step.after.members.of(user_id) == "join":
+                self._meet(user_id, step.room_nid)
+
+    def _meet(self, user_id: str, room_nid: int) -> None:
+        """Say which servers a local user has not shared a room with until now."""
+        servers = self.of_room(room_nid) - {self._identity.server_name}
+        for other_nid in self._rooms_of(user_id) if servers else ():
+            if other_nid != room_nid:
+                servers -= self.of_room(other_nid)
+        for listener in self.met if servers else ():
+            listener(user_id, servers)
+
+    def _count(self, step: Step) -> None:
         found = self._servers.get(step.room_nid)
         if found is None:
             return

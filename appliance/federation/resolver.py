@@ -22,6 +22,8 @@ SHORTEST, LONGEST = 30.0, 3600.0
 """Seconds for which a good answer is kept; DNS's own figure where it has one, within these."""
 SYSTEMS = 120.0
 """Seconds for which an answer of the system's is kept, which does not say how long it is good."""
+UNKNOWN = 10.0
+"""Seconds for which it is remembered that the system knows no such name; it has a memory of its own."""
 NEGATIVE = 300.0
 """Seconds for which it is remembered that there is no such name; DNS's own is often a day, too long after a mistake."""
 FAILED = 30.0
@@ -186,7 +188,7 @@ async def _of_system(host: str) -> tuple[tuple[str, ...], float]:
             found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)):
-            return (), NEGATIVE
+            return (), UNKNOWN
         raise _Failed from error
     except (OSError, UnicodeError) as error:  # TimeoutError too
         raise _Failed from error

@@ -80,6 +80,19 @@ def updates(reads: Reads, after: int, upto: int, limit: int) -> list[DeviceUpdat
     return [DeviceUpdate(*row) for row in rows]
 
 
+def updates_of(reads: Reads, user_id: str, limit: int) -> list[DeviceUpdate]:
+    """The last change of each of a local user's devices that are still there, and of their cross-signing keys, earliest
+    first.
+    """
+    rows = reads.read(
+        "SELECT user_id, device_id, position, previous FROM device_updates u WHERE user_id = ? AND (device_id = '' OR"
+        " EXISTS (SELECT 1 FROM devices d WHERE d.user_id = u.user_id AND d.device_id = u.device_id))"
+        " ORDER BY position LIMIT ?",
+        (user_id, limit),
+    )
+    return [DeviceUpdate(*row) for row in rows]
+
+
 # Who shares a room with whom, at a position -----------------------------------------------------------------------
 
 

@@ -1,7 +1,9 @@
 """Keys and messages to devices between two servers: nothing is lost, nothing comes twice, no keys are old."""
 
+from tests.federation.peer import Peer, Question
 from tests.federation.test_talking import together
 from tests.support.client import Client, Json, seg, timeline, unique
+from tests.support.hearth import HearthProcess
 from tests.support.keys import changed, messages, send_to_device, with_keys
 from tests.support.network import Network
 
@@ -35,6 +37,37 @@ def test_devices_are_told_and_queried_and_their_keys_claimed(alice: Client, bob:
     while set(query(alice, bob)) != {bob.device_id}:
         alice.sync(timeout=200)
     bob.leave(room)
+
+
+def test_servers_are_told_of_the_devices_of_those_whom_they_meet(
+    network: Network, one: HearthProcess, alice: Client
+) -> None:
+    """Of all that there are, once, in the first room that is shared."""
+    gone, phone = alice.login(), alice.login()
+    gone.must("POST", "/logout", {})
+    with_keys(phone)
+    with Peer(network) as peer:
+        edus: list[Json] = []
+
+        def take(question: Question) -> tuple[int, Json]:
+            edus.extend(question.body.get("edus", ()))
+            return 200, {"pdus": {}}
+
+        peer.answer("PUT", ".*/v1/send/.*", take)
+
+        def told() -> list[tuple[str, str]]:
+            updates = [edu["content"] for edu in edus if edu["edu_type"] == "m.device_list_update"]
+            return [(update["user_id"], update["device_id"]) for update in updates]
+
+        for version in ("11", "12"):
+            room = peer.found(version)
+            room.serve()
+            alice.must("POST", f"/join/{seg(room.room_id)}?via={peer.name}", {})
+            alice.sync_until(lambda sync: told())
+        alice.must("PUT", f"/devices/{phone.device_id}", {"display_name": "Phone"})
+        alice.sync_until(lambda sync: len(told()) > 2)
+        assert sorted(told()[:2]) == sorted((alice.user_id, one.device_id) for one in (alice, phone))
+        assert told()[2:] == [(alice.user_id, phone.device_id)]
 
 
 def test_who_was_away_between_two_syncs_is_told_as_changed(alice: Client, bob: Client) -> None:
