@@ -232,9 +232,9 @@ class ThroughOthers:
         return change.membership, self._making.event(change.event_nid)
 
     async def _candidates(self, user_id: str, room_id: str, servers: Sequence[str]) -> list[str]:
-        """The servers that may know a room: those named, whoever invited, and those that are in it. Where none is named,
-        those that were in it when we last knew, and as the last resort its maker's: ids say nothing reliable of where
-        rooms are (appendices, "Routing").
+        """The servers that may know a room: those named, whoever invited, and those in it. Where none is named, those
+        that were in it when we last knew, and as the last resort its maker's: ids say nothing reliable of where rooms
+        are (appendices, "Routing").
         """
         found = list(servers)
         membership, event = self._standing(user_id, room_id)

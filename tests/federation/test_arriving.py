@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from appliance.protocol.events import InvalidEvent
+from appliance.protocol.events import Event, InvalidEvent
 from appliance.protocol.versions import VERSIONS
 from appliance.rooms.incoming.accepting import Unacceptable, Verdict
 from appliance.rooms.incoming.vetting import Told
 from appliance.rooms.room import Room
 from appliance.storage import gaps
+from appliance.storage import state as state_rows
 from tests.federation.handshake import join_event, join_through, told_before
 from tests.federation.house import ALICE, MALLORY, House, Keyring, Remote, house
 from tests.federation.test_accepting import shown, text
@@ -293,17 +294,31 @@ async def test_all_or_nothing(here: House, there: House, monkeypatch: pytest.Mon
     assert state_ids(await there.arriving.arrive(told, join)) == state_ids(room)
 
 
+@pytest.mark.parametrize("chain", [True, False])
 @in_two_houses
-async def test_a_hole_is_bridged(here: House, there: House) -> None:
-    """An event that stands on what is not here comes in on top of the state that another server tells."""
-    room = await here.with_mallory()
+async def test_a_hole_is_bridged(here: House, there: House, chain: bool) -> None:
+    """An event that stands on what is not here comes in on top of the state that another server tells, also where that
+    does not tell again what is known here.
+    """
+    room = await here.with_mallory(room_version="11")
+    setting = here.living.acts.sending.set_state
+    await setting(ALICE, room.room_id, "m.room.name", "", {"name": "made with the levels before"})
+    await setting(ALICE, room.room_id, "m.room.power_levels", "", {"users": {ALICE: 100}})
     taken, _ = await join_through(here, there, room.room_id, BOB)
     for number in range(5):
         await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": str(number)})
     last = here.living.graph.store.event(room.published.extremities[0].nid)
     assert await there.accepting.accept(room.room_id, last.pdu) is Verdict.WAITING
-    assert await there.arriving.bridge(told_before(here, room, last.event_id), last.pdu) is Verdict.ACCEPTED
+    told = told_before(here, room, last.event_id)
+    told = told if chain else replace(told, auth_chain=())
+    assert await there.arriving.bridge(told, last.pdu) is Verdict.ACCEPTED
     assert state_ids(taken) == state_ids(room)
+    database = there.owning.database
+    before, _ = state_rows.groups_of(database, there.living.graph.store.find(last.event_id)[0].nid)  # type: ignore[index, misc]
+    state = await database.reading(lambda reader: state_rows.group(reader, before))
+    assert {there.living.graph.store.event(nid).event_id for nid in state.values()} == {
+        Event.from_pdu(told.version, pdu).event_id for pdu in told.state
+    }
     assert there.owning.database.read("SELECT COUNT(*) FROM waiting_events") == [(0,)]
     # What comes late fills the hole, and is no end of the graph: something stands on it already.
     late = here.living.graph.store.find(last.prev_events[0])

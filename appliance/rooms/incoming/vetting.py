@@ -55,7 +55,8 @@ class Vetted:
 
     Args:
         create: the room's create event.
-        events: all events by their ids, each behind those that it names as allowing it.
+        events: all events by their ids, and what is here of those that they name as allowing them; each that is not
+            here behind those that it names.
         rejected: the ids of those that are not allowed.
         state: the ids of the state's events by their slots, without those.
     """
@@ -103,18 +104,20 @@ class Vetting:
         found = await _read(told, told.auth_chain)
         state = await _read(told, told.state)
         found.update(state)
-        known = await lookup(list(found))
+        # Whoever tells of a state need not name again what allows it and is known here.
+        named = {other for event in found.values() for other in event.auth_events}
+        known = await lookup(list(found.keys() | named))
         rejected: set[str] = set()
         for event_id, stored in known.items():
-            if stored is None or not _are_same(stored[0], found[event_id]):
-                del found[event_id]
+            if stored is None or not _are_same(stored[0], found.get(event_id, stored[0])):
+                found.pop(event_id, None)
             else:
                 found[event_id] = stored[0]
                 if stored[1]:
                     rejected.add(event_id)
         await self._drop_unsigned(found, [event for event_id, event in found.items() if event_id not in known])
         create = _create(told, found)
-        events = await _judged(found, create, rejected)
+        events = await _judged(found, create, rejected, known)
         good = [event for event_id, event in events.items() if event_id in state and event_id not in rejected]
         return Vetted(create, events, rejected, _state(good))
 
@@ -166,13 +169,16 @@ def _create(told: Told, found: Mapping[str, Event]) -> Event:
     return create
 
 
-async def _judged(found: Mapping[str, Event], create: Event, rejected: set[str]) -> dict[str, Event]:
+async def _judged(
+    found: Mapping[str, Event], create: Event, rejected: set[str], known: Collection[str]
+) -> dict[str, Event]:
     """Those events of which all is here that they name as allowing them, each behind that; none of a circle is.
 
     Args:
         found: the events.
         create: the room's create event.
         rejected: those that are rejected; what is found to be is added.
+        known: the ids of those that are here, which were judged before, as what they name was.
     """
     judged: dict[str, Event] = {}
     lacks: dict[str, int] = {}
@@ -180,7 +186,7 @@ async def _judged(found: Mapping[str, Event], create: Event, rejected: set[str])
     for number, (event_id, event) in enumerate(found.items()):
         if number % (10 * SLICE) == 0:
             await asyncio.sleep(0)
-        others = set(event.auth_events)
+        others = set() if event_id in known else set(event.auth_events)
         lacks[event_id] = len(others)
         for other in others:
             named_by.setdefault(other, []).append(event_id)
@@ -189,7 +195,7 @@ async def _judged(found: Mapping[str, Event], create: Event, rejected: set[str])
         if number % SLICE == 0:
             await asyncio.sleep(0)
         event = judged[event_id] = found[event_id]
-        if event is not create and not _is_allowed(event, judged, create, rejected):
+        if event is not create and event_id not in known and not _is_allowed(event, judged, create, rejected):
             rejected.add(event_id)
         for other in named_by.get(event_id, ()):
             lacks[other] -= 1
