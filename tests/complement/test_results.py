@@ -48,7 +48,9 @@ def test_the_report_gives_reasons_and_figures(tmp_path: Path) -> None:
         ("fail", "TestB2"),
     )
     page = report([results], {"Test": "general", "TestB": "because"}, "abc")
-    assert "| csapi | 1 | 3 | 0 | 25.0 % | 97 % |" in page
+    assert "| csapi | 1 | 3 | 0 | 0 | 25.0 % | 25.0 % | 97 % |" in page
+    apart = report([results], {"TestB": "Bees are an issue of their own."}, "abc")
+    assert "| csapi | 1 | 3 | 2 | 0 | 25.0 % | 50.0 % | 97 % |" in apart
     assert "| TestA/two | general |" in page
     assert "| TestB2 | because |" in page
     bare = report([results], {}, "abc")
