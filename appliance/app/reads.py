@@ -6,9 +6,11 @@ from appliance.app.owning import Owning
 from appliance.app.people import People
 from appliance.rooms.reading.context import Context
 from appliance.rooms.reading.lookup import Reading
+from appliance.rooms.reading.present import Present
 from appliance.rooms.reading.related import Related
 from appliance.rooms.reading.searching import Searching
 from appliance.rooms.reading.serving import Serving
+from appliance.rooms.reading.sheets import Sheets
 from appliance.rooms.reading.timeline import Timeline
 
 
@@ -36,6 +38,8 @@ class Reads:
             now_ms,
         )
         self.reading = Reading(database, rooms, store, standings, self.timeline)
+        sheets = Sheets(store, standings, graph.transactions, graph.visibility, owning.accounts.erased, now_ms)
+        self.present = Present(rooms, self.reading, store, self.serving, sheets)
         self.context = Context(database, store, self.reading, self.timeline)
         self.related = Related(database, store, self.reading, self.timeline, ignored)
         self.searching = Searching(

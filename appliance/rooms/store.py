@@ -82,6 +82,11 @@ class EventStore:
         self._underway_nids: dict[int, EventRow] = {}
         self._forgotten = 0
 
+    @property
+    def version(self) -> int:
+        """A number that grows whenever the stored form of an event changes, for whoever keeps what was made of some."""
+        return self._forgotten
+
     def know_room(self, room_nid: int, version: RoomVersion) -> None:
         """Note the version of a room, without which its events cannot be read."""
         self._versions[room_nid] = version

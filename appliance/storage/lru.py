@@ -72,3 +72,46 @@ class Lru(Generic[K, V]):
             if self._kept is None or not self._kept(value):
                 del self._entries[key]
                 return
+
+
+class SizedLru(Generic[K, V]):
+    """Entries of at most so many bytes together, the least recently used leaving first.
+
+    Args:
+        most: how many bytes; one entry may take a third of them.
+    """
+
+    __slots__ = ("_entries", "_most", "total")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self.total = 0
+        """The bytes of what is kept."""
+
+    def get(self, key: K) -> V | None:
+        """The entry, which counts as used now; None where there is none."""
+        found = self._entries.get(key)
+        if found is None:
+            return None
+        self._entries.move_to_end(key)
+        return found[0]
+
+    def put(self, key: K, value: V, size: int) -> None:
+        """Keep an entry of so many bytes, if it is not too large."""
+        self.drop(key)
+        if size > self._most // 3:
+            return
+        self._entries[key] = value, size
+        self.total += size
+        while self.total > self._most:
+            self.total -= self._entries.popitem(last=False)[1][1]
+
+    def drop(self, key: K) -> None:
+        """Forget an entry, if it is there."""
+        found = self._entries.pop(key, None)
+        if found is not None:
+            self.total -= found[1]
+
+    def __len__(self) -> int:
+        return len(self._entries)

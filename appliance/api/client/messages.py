@@ -2,19 +2,17 @@
 
 from typing import Any
 
-import msgspec
 import orjson
 from litestar import Controller
 from litestar.types import ASGIApp
-from msgspec import Struct
 
 from appliance.errors import invalid_param
 from appliance.protocol.filters import RoomEventRule, read_room_event_rule
 from appliance.rooms.reading.lookup import Reading
+from appliance.rooms.reading.present import Present
 from appliance.rooms.reading.reaching import ReachingBack
 from appliance.rooms.reading.serving import Asker, Serving
 from appliance.rooms.reading.timeline import START, Page, Timeline, earlier
-from appliance.rooms.room import Rooms
 from appliance.rooms.snapshot import MEMBER
 from appliance.rooms.store import EventStore
 from appliance.server.answers import answer
@@ -27,25 +25,11 @@ PAGE, LONGEST_PAGE = 10, 500
 MEMBERSHIPS = ("join", "invite", "knock", "leave", "ban")
 
 
-class _Content(Struct):
-    displayname: Any = None
-    avatar_url: Any = None
-
-
-class _Member(Struct):
-    """What of a membership event shows its user; reading no more than that takes a third of the time."""
-
-    content: _Content
-
-
-_SHOWN = msgspec.json.Decoder(_Member)
-
-
 class MessagesApi(Controller):
     """What was said in a room, and by whom it is inhabited."""
 
+    present: Present
     reading: Reading
-    rooms: Rooms
     serving: Serving
     store: EventStore
     timeline: Timeline
@@ -106,14 +90,8 @@ class MessagesApi(Controller):
             for name in ("membership", "not_membership")
         )
 
-        def wanted(membership: str) -> bool:
-            if only is None and without is None:
-                return True
-            return (only is not None and membership == only) or (without is not None and membership != without)
-
         at = _token(request.query_text("at"))
-        events = await self.reading.members(request.requester.user_id, room_id, at, wanted)
-        return answer({"chunk": self.serving.serve(events, asker(request), room_id)})
+        return answer(await self.present.members(asker(request), room_id, at, only, without))
 
     @endpoint("GET", ROOM + "/joined_members", guests=True)
     async def joined_members(self, request: Asked, room_id: str) -> ASGIApp:
@@ -121,18 +99,7 @@ class MessagesApi(Controller):
 
         Maps those who are in the room to their names and pictures there.
         """
-        room = await self.rooms.joined(room_id, request.requester.user_id)
-        snapshot = room.published
-        nids = [snapshot.state[MEMBER, user] for user in snapshot.members.having("join")]
-        clients = await self.store.many_clients(nids)
-        joined: dict[str, dict[str, str]] = {}
-        for nid in nids:
-            content = _SHOWN.decode(clients[nid].body).content
-            shown = {"display_name": content.displayname, "avatar_url": content.avatar_url}
-            joined[clients[nid].state_key or ""] = {
-                name: value for name, value in shown.items() if isinstance(value, str)
-            }
-        return answer({"joined": joined})
+        return answer(await self.present.joined(request.requester.user_id, room_id))
 
     async def _members_of(self, request: Asked, room_id: str, page: Page) -> list[orjson.Fragment]:
         """The membership events of those who speak on a page."""

@@ -9,6 +9,7 @@ from appliance.errors import not_found
 from appliance.rooms.acts.delayed import Delayed
 from appliance.rooms.acts.sending import Sending
 from appliance.rooms.reading.lookup import Reading
+from appliance.rooms.reading.present import Present
 from appliance.rooms.reading.serving import Asker, Serving
 from appliance.rooms.store import EventStore
 from appliance.server.answers import answer
@@ -25,6 +26,7 @@ class StateApi(Controller):
     """A room's state."""
 
     delayed: Delayed
+    present: Present
     reading: Reading
     sending: Sending
     serving: Serving
@@ -36,10 +38,8 @@ class StateApi(Controller):
 
         Lists the state events: the present ones for members, those at their leaving for former members.
         """
-        view = await self.reading.view(request.requester.user_id, room_id)
-        clients = await self.store.many_clients(view.state.values())
         asker = Asker(request.requester.user_id, request.requester.device_id)
-        return answer(orjson.dumps(self.serving.serve(list(clients.values()), asker, room_id)))
+        return answer(await self.present.state(asker, room_id))
 
     @endpoint("GET", *EMPTY_KEY, guests=True)
     async def one_without_key(self, request: Asked, room_id: str, event_type: str) -> ASGIApp:

@@ -67,8 +67,8 @@ def room_controllers(owning: Owning, living: Living, between: Between, waiting: 
         bind(MembershipApi, membership=acts.membership, aliases=acts.aliases, notices=notices),
         bind(
             MessagesApi,
+            present=reads.present,
             reading=reads.reading,
-            rooms=graph.rooms,
             serving=reads.serving,
             store=graph.store,
             timeline=reads.timeline,
@@ -121,6 +121,7 @@ def room_controllers(owning: Owning, living: Living, between: Between, waiting: 
         bind(
             StateApi,
             delayed=acts.delayed,
+            present=reads.present,
             reading=reads.reading,
             sending=acts.sending,
             serving=reads.serving,

@@ -1,0 +1,229 @@
+"""The state of rooms in use, ready to be answered: pieces of bytes, with places for what differs from asker to asker.
+
+A client that opens a room asks for its members, and so do the other clients of its people. What they get differs in
+the age of the events, in how the asker stood to the room at each, and in what only the sending device is told. A
+*sheet* is everything else, made when the same state of a room is asked for a second time. It is good for whoever is in
+the room and may see all of it; others get their answers event by event (``serving.py``).
+
+A sheet is of one stored state of a room, which never changes; it is thrown away as soon as any event's stored form
+changes (a redaction).
+"""
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+
+import orjson
+from msgspec import Struct
+
+from appliance.rooms.graph.transactions import Transactions
+from appliance.rooms.reading.serving import Asker, with_room
+from appliance.rooms.reading.visibility import Visibility
+from appliance.rooms.standings import Change, Standings
+from appliance.rooms.store import ClientEvent, EventStore
+from appliance.storage.lru import Lru, SizedLru
+
+MOST_EVENTS = 5_000
+"""Events of one sheet: filling it takes about a millisecond for that many."""
+MOST_BYTES = 12 * 1024 * 1024
+"""What all sheets together may take."""
+ASKED_KEPT = 500
+_EVENT_BYTES = 200
+"""What the memory of an event takes beside its bytes."""
+
+Key = tuple[int, str]
+"""A room's number and what of its state is meant."""
+
+
+class Sheet(Struct, frozen=True):
+    """What is ready: events but for the age of each, and what else differs from asker to asker.
+
+    Args:
+        group: the number of the stored state.
+        version: of the store, see ``EventStore.version``.
+        heads: each event up to its age, with the comma between it and the one before.
+        more: what else there is of each that is the same for all.
+        nids: the events' numbers.
+        timestamps: when each was made.
+        positions: where each stands in the stream; None for one that has no place there.
+        lowest: the lowest of those.
+        sent: which of them each sender sent, by their places in the sheet.
+        people: the senders, and those of what the events replaced.
+        tails: what comes after the age, by the asker's membership; made as it is needed.
+    """
+
+    group: int
+    version: int
+    heads: Sequence[bytes]
+    more: Sequence[bytes]
+    nids: Sequence[int]
+    timestamps: Sequence[int]
+    positions: Sequence[int | None]
+    lowest: int
+    sent: dict[str, list[int]]
+    people: frozenset[str]
+    tails: dict[str, list[bytes]]
+
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        return sum(map(len, self.heads)) + sum(map(len, self.more)) * 2 + _EVENT_BYTES * len(self.nids)
+
+    def tails_for(self, changes: Sequence[Change]) -> list[bytes]:
+        """What comes after the ages for somebody with those memberships of the room, the earliest first."""
+        last = changes[-1]
+        at_last = self._tails(last.membership)
+        if self.lowest >= last.position:
+            return at_last
+        if len(changes) == 1:
+            start, before = last.position, self._tails("leave")
+            return [
+                now if one is None or one >= start else then
+                for one, now, then in zip(self.positions, at_last, before, strict=True)
+            ]
+        found = []
+        for place, one in enumerate(self.positions):
+            if one is None or one >= last.position:
+                found.append(at_last[place])
+            else:
+                earlier = [change for change in changes if change.position <= one]
+                found.append(self._tails(earlier[-1].membership if earlier else "leave")[place])
+        return found
+
+    def _tails(self, membership: str) -> list[bytes]:
+        known = self.tails.get(membership)
+        if known is None:
+            said = b',"membership":' + orjson.dumps(membership)
+            plain = said + b"}}"
+            known = self.tails[membership] = [
+                more + b"}}" if position is None else said + more + b"}}" if more else plain
+                for position, more in zip(self.positions, self.more, strict=True)
+            ]
+        return known
+
+
+class Sheets:
+    """Keeps sheets, and fills them in.
+
+    Args:
+        store: the events.
+        standings: the asker's memberships.
+        transactions: the asker's transactions.
+        visibility: the rooms' settings.
+        erased: those whose messages are hidden from some.
+        now_ms: the time, milliseconds since 1970.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        standings: Standings,
+        transactions: Transactions,
+        visibility: Visibility,
+        erased: AbstractSet[str],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._standings = standings
+        self._transactions = transactions
+        self._visibility = visibility
+        self._erased = erased
+        self._now_ms = now_ms
+        self._sheets: SizedLru[Key, Sheet] = SizedLru(MOST_BYTES)
+        self._asked: Lru[Key, int] = Lru(ASKED_KEPT)
+
+    def filled(self, key: Key, group: int, asker: Asker, before: bytes, after: bytes) -> bytes | None:
+        """The events with commas between them, as ``Serving.serve`` gives them; None where there is no sheet for that,
+        or none that is good for the asker.
+
+        Args:
+            key: what is asked for.
+            group: the number of the room's present state.
+            asker: for whom.
+            before: what the answer begins with.
+            after: what it ends with.
+        """
+        sheet = self._sheets.get(key)
+        if sheet is None:
+            return None
+        if sheet.group != group or sheet.version != self._store.version:
+            self._sheets.drop(key)
+            return None
+        history = self._standings.of(asker.user_id).remembered(key[0])
+        if history is None or not self._visibility.sees_all(key[0], history):
+            return None
+        if self._erased and not sheet.people.isdisjoint(self._erased):
+            return None
+        now, count = self._now_ms(), len(sheet.nids)
+        pieces = [b""] * (3 * count)
+        pieces[::3] = sheet.heads
+        pieces[1::3] = orjson.dumps([now - timestamp for timestamp in sheet.timestamps])[1:-1].split(b",")
+        pieces[2::3] = sheet.tails_for(history.changes)
+        own = sheet.sent.get(asker.user_id)
+        if own and asker.device_id:
+            told = self._transactions.of_events(asker.user_id, asker.device_id, [sheet.nids[place] for place in own])
+            for place in own if told else ():
+                fields = told.get(sheet.nids[place])
+                if fields is not None:
+                    pieces[3 * place + 2] = b"," + orjson.dumps(fields)[1:-1] + pieces[3 * place + 2]
+        pieces[0], pieces[-1] = before + pieces[0], pieces[-1] + after
+        return b"".join(pieces)
+
+    @property
+    def version(self) -> int:
+        """Of the store; to be read before the events that are offered later."""
+        return self._store.version
+
+    def offer(self, key: Key, group: int, version: int, room_id: str, events: Sequence[ClientEvent]) -> None:
+        """Take what was just asked for; a sheet is made of it if it was asked for before.
+
+        Args:
+            key: what was asked for.
+            group: the number of the state.
+            version: of the store before they were read.
+            room_id: the room, which each event names.
+            events: the events, in the order of the answer.
+        """
+        if self._asked.get(key) != group:
+            self._asked.put(key, group)
+            return
+        if (
+            version == self._store.version
+            and 0 < len(events) <= MOST_EVENTS
+            and not any(event.apart for event in events)
+        ):
+            sheet = self._made(group, room_id, events)
+            if sheet is not None:
+                self._sheets.put(key, sheet, sheet.size())
+
+    def _made(self, group: int, room_id: str, events: Sequence[ClientEvent]) -> Sheet | None:
+        before = self._store.clients(event.replaces_nid for event in events if event.replaces_nid is not None)
+        if any(event.apart for event in before.values()):
+            return None
+        reasons = self._store.clients(event.redacted_by for event in events if event.redacted_by is not None)
+        more = []
+        sent: dict[str, list[int]] = {}
+        for place, event in enumerate(events):
+            said = b""
+            if event.replaces_nid in before:
+                previous = before[event.replaces_nid]
+                content = orjson.dumps(orjson.loads(previous.body)["content"])
+                said = b',"prev_content":' + content + b',"replaces_state":' + orjson.dumps(previous.event_id)
+            if event.redacted_by in reasons:
+                said += b',"redacted_because":' + with_room(reasons[event.redacted_by].body, room_id)
+            more.append(said)
+            sent.setdefault(event.sender, []).append(place)
+        end = b',"room_id":' + orjson.dumps(room_id) + b',"unsigned":{"age":'
+        heads = [b"," + event.body[:-1] + end for event in events]
+        heads[0] = heads[0][1:]
+        return Sheet(
+            group,
+            self._store.version,
+            heads,
+            more,
+            [event.nid for event in events],
+            [event.timestamp for event in events],
+            [event.position for event in events],
+            min((event.position for event in events if event.position is not None), default=0),
+            sent,
+            frozenset(sent).union(event.sender for event in before.values()),
+            {},
+        )
