@@ -25,6 +25,7 @@ from appliance.storage import cross_signing as cross_rows
 from appliance.storage import remote_devices as rows
 from appliance.storage.database import Database, Tx
 from appliance.storage.device_lists import note_change
+from appliance.storage.lru import Lru
 from appliance.storage.remote_devices import RemoteDevice
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,11 @@ FEW = 20
 once, and followed when there is time."""
 CHASED, CHASE_MS = 50, 30_000
 """Stale lists that are asked for in one round, and how long that may take."""
+
+JUST_MS = 5_000
+"""For how long somebody has just come into a room: that they did is told to clients as a change of their list, and what
+their server then says of their devices to introduce them is no further one, as long as nobody here asked for them."""
+COMING_KEPT = 1_000
 
 Users = Mapping[str, list[str]]
 PARTS = ("device_keys", "master_keys", "self_signing_keys")
@@ -65,6 +71,7 @@ class RemoteLists:
         self._remote = remote
         self._now_ms = now_ms
         self._asking: dict[str, asyncio.Task[bool]] = {}
+        self._came: Lru[str, int] = Lru(COMING_KEPT)
 
     # Asking --------------------------------------------------------------------------------------------------------
 
@@ -175,11 +182,14 @@ class RemoteLists:
         if not isinstance(stream_id, int) or not isinstance(previous, list) or not isinstance(device_id, str):
             raise bad_json("An update must have a stream_id, a device_id and a list of prev_id.")
         device = None if content.get("deleted") is True else _read_device(user_id, device_id, content)
+        just_came = self._just_came(user_id)
 
         def work(tx: Tx) -> tuple[int | None, bool]:
             if not rows.is_needed(tx, user_id):
                 return None, False
             there = rows.find(tx, user_id)
+            if there is None and just_came:
+                return None, False
             if there is not None and not there.stale and stream_id <= there.stream_id:
                 return None, False
             known = there is not None and not there.stale
@@ -201,12 +211,13 @@ class RemoteLists:
     async def receive_keys(self, origin: str, content: Mapping[str, Any]) -> None:
         """Take in an ``m.signing_key_update``; raises as ``receive_update``."""
         user_id = _about(origin, content)
-        keys = _read_keys(user_id, content)
+        keys, just_came = _read_keys(user_id, content), self._just_came(user_id)
 
         def work(tx: Tx) -> int | None:
-            if not rows.is_needed(tx, user_id):
+            there = rows.find(tx, user_id)
+            if not rows.is_needed(tx, user_id) or (there is None and just_came):
                 return None
-            if rows.find(tx, user_id) is not None:
+            if there is not None:
                 for usage, key in keys.items():
                     cross_rows.put_key(tx, user_id, usage, key.key_id, key.json)
             return note_change(tx, user_id)
@@ -216,6 +227,9 @@ class RemoteLists:
                 self._lists.changed(user_id, position)
 
         await self._database.write(work, published=published)
+
+    def _just_came(self, user_id: str) -> bool:
+        return self._now_ms() - (self._came.get(user_id) or 0) < JUST_MS and user_id not in self._asking
 
     def _begin(self, user_id: str) -> None:
         """Ask for a list, with nobody waiting for it."""
@@ -243,7 +257,11 @@ class RemoteLists:
         return lambda tx, position: rows.forget(tx, concerned)
 
     def published(self, step: Step, position: int) -> None:
-        """Nothing is in memory."""
+        """Note that somebody has just come."""
+        user_id = step.event.state_key or ""
+        came = step.event.membership == "join" and step.before.members.of(user_id) != "join"
+        if came and not self._remote.is_local(user_id):
+            self._came.put(user_id, self._now_ms())
 
 
 # What other servers say -------------------------------------------------------------------------------------------

@@ -123,6 +123,24 @@ async def test_a_list_is_asked_for_once_and_then_followed(home: House, other: Ot
     assert other.asked == [f"devices {MALLORY}"]
 
 
+async def test_who_is_introduced_on_coming_has_not_changed_once_more(home: House, other: OtherServer) -> None:
+    """That they came says it all, until somebody asks for their list, or for some seconds."""
+    await home.with_mallory()
+    lists, since = home.living.encrypting.remote_lists, home.owning.database.position
+    await update(home, 4, [3], keys=keys("E"))
+    await lists.receive_keys(ELSEWHERE, {"user_id": MALLORY, "master_key": master("b")})
+    assert await changed(home, since) == []
+    now_ms = lists._now_ms
+    lists._now_ms = lambda: now_ms() + 6_000
+    await update(home, 5, [4], keys=keys("E"))
+    assert await changed(home, since) == [MALLORY]
+    lists._now_ms = now_ms
+    await devices(home)
+    since = home.owning.database.position
+    await update(home, 7, [5], keys=keys("E"))
+    assert await changed(home, since) == [MALLORY]
+
+
 async def test_after_a_gap_the_list_is_asked_for_again(home: House, other: OtherServer) -> None:
     """Before it is used; what is known serves where the other server does not answer, with it named as failed."""
     await home.with_mallory()
