@@ -80,3 +80,11 @@ def test_what_is_found_and_what_is_left_to_litestar() -> None:
         ("GET", ""),
     ):
         assert find(method, path) is None, path
+
+
+def test_nothing_is_loaded_that_is_not_used() -> None:
+    """Litestar looks for libraries and loads what it has for them; that is a good part of the time of a start."""
+    litestar = build_litestar([Sample], Authentication(NoSessions(), NoSignedRequests(), Limits(Settings())))
+    found = [type(plugin).__module__ for plugin in litestar.plugins]
+    assert found
+    assert not [module for module in found if "pydantic" in module or "attrs" in module]

@@ -57,6 +57,8 @@ class HearthProcess:
         self.http, self.https, self.federation = free_ports(3)
         self._tls, self._federates = tls, tls or federates
         self._environment = {**os.environ, **(environment or {})}
+        # Where bytecode is not kept, every start compiles all of Hearth: more than half of its time.
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._process: subprocess.Popen[bytes] | None = None
         self.log = folder.parent / f"{folder.name}.log"
         if answers:
