@@ -7,6 +7,7 @@ import orjson
 from msgspec import Struct
 
 from appliance.encryption.counts import Counts
+from appliance.encryption.key_objects import are_objects_of
 from appliance.encryption.remote import Failures, RemoteWay, by_server, each_server
 from appliance.errors import bad_json, too_large
 from appliance.storage import device_keys as rows
@@ -89,13 +90,12 @@ def read_wanted(value: Any) -> dict[str, dict[str, str]]:
     Raises:
         MatrixError: ``M_BAD_JSON`` for what is not users to devices to algorithms, ``M_TOO_LARGE`` for too many.
     """
-    if not isinstance(value, dict) or not all(
-        isinstance(own, dict) and all(isinstance(one, str) for one in own.values()) for own in value.values()
-    ):
+    if not are_objects_of(str, value):
         raise bad_json("one_time_keys must be an object of user ids to an object of device ids to algorithms.")
     if sum(map(len, value.values())) > MOST_CLAIMS:
         raise too_large(f"At most {MOST_CLAIMS} keys can be claimed at once.")
-    return value
+    found: dict[str, dict[str, str]] = value
+    return found
 
 
 def _asked_for(asked: Wanted, found: Any) -> Given:

@@ -98,19 +98,37 @@ def check_signatures_shape(value: Any) -> None:
         raise bad_json("signatures must be an object of users to an object of key ids to strings.")
 
 
+def are_objects_of(kind: type, value: Any) -> bool:
+    """Whether a value is an object of objects of things of one kind: what requests say of devices, by user."""
+    if not isinstance(value, dict):
+        return False
+    for own in value.values():  # plain loops, since they may be long
+        if not isinstance(own, dict):
+            return False
+        for one in own.values():
+            if not isinstance(one, kind):
+                return False
+    return True
+
+
 def encoded(value: Any) -> str:
     """A key as it is kept: JSON in which the same is always written the same way.
 
     Raises:
         MatrixError: ``M_BAD_JSON`` for what has none.
     """
+    return encoded_bytes(value).decode()
+
+
+def encoded_bytes(value: Any) -> bytes:
+    """The same as bytes."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
         # Whole numbers beyond 64 bits, or too many levels.
         pass
     try:
-        return canonical.encode(value).decode()
+        return canonical.encode(value)
     except ValueError as error:
         raise bad_json(f"A key cannot be kept: {error}.") from error
 

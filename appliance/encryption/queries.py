@@ -31,25 +31,29 @@ Signatures = dict[tuple[str, str], dict[str, str]]
 class UserKeys(Struct, frozen=True):
     """What is served of a user, as JSON.
 
+    What begins with ``named`` has the user's id before it, as it stands in an answer.
+
     Args:
         devices: each device's keys.
-        all_devices: the object of all devices.
+        named_devices: the object of all devices.
         master: the master key, or None.
+        named_master: the same.
         master_id: its id, empty without one.
-        self_signing: the self-signing key, or None.
-        user_signing: the user-signing key, or None; for the user's own eyes.
+        named_self_signing: the self-signing key, or None.
+        named_user_signing: the user-signing key, or None; for the user's own eyes.
     """
 
     devices: dict[str, bytes]
-    all_devices: bytes
+    named_devices: bytes
     master: bytes | None
+    named_master: bytes | None
     master_id: str
-    self_signing: bytes | None
-    user_signing: bytes | None
+    named_self_signing: bytes | None
+    named_user_signing: bytes | None
 
 
 class KeysOf(Struct):
-    """The parts of an answer while it grows: user to JSON."""
+    """The parts of an answer while it grows: user to JSON that begins with the user's id."""
 
     device_keys: dict[str, bytes]
     master_keys: dict[str, bytes]
@@ -60,8 +64,12 @@ class KeysOf(Struct):
         """The body of the answer."""
         parts = [b'"failures":' + orjson.dumps(failures)]
         for name in self.__struct_fields__:
-            parts.append(orjson.dumps(name) + b":" + joined(getattr(self, name)))
+            parts.append(orjson.dumps(name) + b":" + self.part(name))
         return b"{" + b",".join(parts) + b"}"
+
+    def part(self, name: str) -> bytes:
+        """One part as a JSON object."""
+        return b"{" + b",".join(getattr(self, name).values()) + b"}"
 
 
 class Elsewhere(Protocol):
@@ -111,16 +119,19 @@ class Queries:
             wanted: whose keys; see ``read_wanted``.
             timeout_ms: how long other servers may take.
         """
-        local, others = by_server(wanted, self._is_local)
         found = KeysOf({}, {}, {}, {})
         signed = self._signed_by(asker)
+        kept, rest = self._known.look(wanted)
+        for user_id, known in kept.items():
+            self._add(found, user_id, known, wanted[user_id], signed)
+        local, others = by_server({user_id: wanted[user_id] for user_id in rest}, self._is_local)
         for user_id, device_ids in local.items():
-            self._add(found, user_id, device_ids, signed)
-        if asker in local and (key := self.of(asker).user_signing) is not None:
+            self._add(found, user_id, self.of(user_id), device_ids, signed)
+        if asker in wanted and (key := self.of(asker).named_user_signing) is not None:
             found.user_signing_keys[asker] = key
         return found.answer(await self._ask(found, others, signed, timeout_ms))
 
-    def query_local(self, wanted: Wanted) -> dict[str, dict[str, Any]]:
+    def query_local(self, wanted: Wanted) -> dict[str, orjson.Fragment]:
         """The same for another server that asks: without what only users themselves may see.
 
         Returns:
@@ -129,11 +140,9 @@ class Queries:
         found = KeysOf({}, {}, {}, {})
         for user_id, device_ids in wanted.items():
             if self._is_local(user_id):
-                self._add(found, user_id, device_ids, {})
-        return {
-            name: {user_id: orjson.Fragment(value) for user_id, value in getattr(found, name).items()}
-            for name in ("device_keys", "master_keys", "self_signing_keys")
-        }
+                self._add(found, user_id, self.of(user_id), device_ids, {})
+        names = ("device_keys", "master_keys", "self_signing_keys")
+        return {name: orjson.Fragment(found.part(name)) for name in names}
 
     async def _ask(self, found: KeysOf, others: Mapping[str, Wanted], signed: Signatures, timeout_ms: int) -> Failures:
         """Ask the other servers and add what they say of their own users."""
@@ -149,25 +158,25 @@ class Queries:
                     if isinstance(value, dict):
                         if name == "master_keys":
                             value = _signed_more(value, user_id, signed)
-                        getattr(found, name)[user_id] = orjson.dumps(value)
+                        getattr(found, name)[user_id] = _named(user_id, orjson.dumps(value))
         return failures
 
-    def _add(self, found: KeysOf, user_id: str, device_ids: Sequence[str], signed: Signatures) -> None:
-        known = self.of(user_id)
+    def _add(self, found: KeysOf, user_id: str, known: UserKeys, device_ids: Sequence[str], signed: Signatures) -> None:
         if not known.devices and known.master is None and find_account(self._database, user_id) is None:
             return
         if device_ids:
             some = {one: known.devices[one] for one in device_ids if one in known.devices}
-            found.device_keys[user_id] = joined(some)
+            found.device_keys[user_id] = _named(user_id, joined(some))
         else:
-            found.device_keys[user_id] = known.all_devices
-        if known.master is not None:
-            own = signed.get((user_id, known.master_id))
-            found.master_keys[user_id] = (
-                known.master if own is None else orjson.dumps(_signed_more(orjson.loads(known.master), user_id, signed))
-            )
-        if known.self_signing is not None:
-            found.self_signing_keys[user_id] = known.self_signing
+            found.device_keys[user_id] = known.named_devices
+        if known.named_master is not None and known.master is not None:
+            if signed.get((user_id, known.master_id)) is None:
+                found.master_keys[user_id] = known.named_master
+            else:
+                more = _signed_more(orjson.loads(known.master), user_id, signed)
+                found.master_keys[user_id] = _named(user_id, orjson.dumps(more))
+        if known.named_self_signing is not None:
+            found.self_signing_keys[user_id] = known.named_self_signing
 
     def _signed_by(self, asker: str) -> Signatures:
         """The signatures that a local user made on others' master keys."""
@@ -187,10 +196,11 @@ class Queries:
                 value["unsigned"] = {"device_display_name": device.display_name}
             devices[device.device_id] = orjson.dumps(value)
         keys = cross_rows.keys_of(self._database, user_id)
-        each = {usage: key.json.encode() for usage, key in keys.items()}
+        each = {usage: _named(user_id, key.json.encode()) for usage, key in keys.items()}
         return UserKeys(
             devices,
-            joined(devices),
+            _named(user_id, joined(devices)),
+            keys["master"].json.encode() if "master" in keys else None,
             each.get("master"),
             keys["master"].key_id if "master" in keys else "",
             each.get("self_signing"),
@@ -204,11 +214,23 @@ def read_wanted(value: Any) -> dict[str, list[str]]:
     Raises:
         MatrixError: ``M_BAD_JSON`` for what is not users to lists of device ids.
     """
-    if not isinstance(value, dict) or not all(
-        isinstance(ids, list) and all(isinstance(one, str) for one in ids) for ids in value.values()
-    ):
+    # Plain loops: a client asks for hundreds of users at once.
+    good = isinstance(value, dict)
+    for ids in value.values() if good else ():
+        if not isinstance(ids, list):
+            good = False
+            break
+        for one in ids:
+            good = good and isinstance(one, str)
+    if not good:
         raise bad_json("device_keys must be an object of user ids to lists of device ids.")
-    return value
+    found: dict[str, list[str]] = value
+    return found
+
+
+def _named(user_id: str, value: bytes) -> bytes:
+    """A value with the user whose it is, as it stands in an object."""
+    return orjson.dumps(user_id) + b":" + value
 
 
 def joined(values: Mapping[str, bytes]) -> bytes:

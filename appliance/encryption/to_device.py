@@ -8,7 +8,7 @@ import orjson
 from msgspec import Struct
 
 from appliance.encryption.inbox import Inbox
-from appliance.encryption.key_objects import encoded
+from appliance.encryption.key_objects import are_objects_of, encoded, encoded_bytes
 from appliance.encryption.remote import RemoteWay, by_server
 from appliance.errors import MatrixError, bad_json, invalid_param, too_large
 from appliance.protocol.identifiers import fits
@@ -137,13 +137,12 @@ def read_messages(value: Any) -> Messages:
     Raises:
         MatrixError: ``M_BAD_JSON`` for what is not users to devices to objects, ``M_TOO_LARGE`` for too many.
     """
-    if not isinstance(value, dict) or not all(
-        isinstance(own, dict) and all(isinstance(content, dict) for content in own.values()) for own in value.values()
-    ):
+    if not are_objects_of(dict, value):
         raise bad_json("messages must be an object of user ids to an object of device ids to objects.")
     if sum(map(len, value.values())) > MOST_DEVICES:
         raise too_large(f"At most {MOST_DEVICES} devices can be sent to at once.")
-    return value
+    found: Messages = value
+    return found
 
 
 def _ready(sender: str, type_: str, messages: Messages) -> dict[str, dict[str, bytes]]:
@@ -153,7 +152,7 @@ def _ready(sender: str, type_: str, messages: Messages) -> dict[str, dict[str, b
     for user_id, own in messages.items():
         each = ready[user_id] = {}
         for device_id, content in own.items():
-            each[device_id] = message = before + encoded(content).encode() + b"}"
+            each[device_id] = message = before + encoded_bytes(content) + b"}"
             if len(message) > MAX_MESSAGE_BYTES:
                 raise too_large(f"A message to a device may have at most {MAX_MESSAGE_BYTES} bytes.")
     return ready

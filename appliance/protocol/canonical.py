@@ -15,6 +15,7 @@ MAX_INT = 2**53 - 1
 """The largest integer that canonical JSON allows; the smallest is its negative."""
 
 _SCALARS = frozenset({str, bool, type(None)})
+_NESTED = frozenset({dict, list})
 _DUMP = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
 _LONG_NUMBER = b"0" * 19
@@ -133,12 +134,12 @@ def _is_deeper(value: Any, max_depth: int) -> bool:
     """Whether a value has more than so many levels of dicts and lists, found level by level."""
     level = [value]
     for _ in range(max_depth + 1):
-        level = [item for item in level if isinstance(item, dict | list)]
+        level = [item for item in level if type(item) in _NESTED]
         if not level:
             return False
         below: list[Any] = []
         for item in level:
-            below.extend(item.values() if isinstance(item, dict) else item)
+            below.extend(item.values() if type(item) is dict else item)
         level = below
     return True
 
