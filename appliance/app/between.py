@@ -76,6 +76,9 @@ class Between:
             Telling(database, self.remote),
             identity,
         )
+        federating.awaited_keys.seeking = self.catching.seek
+        living.reaching.standing.recovered.append(self.catching.wake)
+        self.awaited_keys = federating.awaited_keys
         self.digging = Digging(
             database,
             self.access,
@@ -174,6 +177,7 @@ class Between:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
+        await self.awaited_keys.stop()
         await self.catching.stop()
         await self.digging.stop()
         await self.chasing.stop()
@@ -182,6 +186,7 @@ class Between:
         try:
             await self.inbox.look()
             await self._accepting.look()
+            await self.awaited_keys.look()
             self.catching.look()
         except Exception:
             log.exception("What waited before the start could not all be looked at.")

@@ -3,6 +3,7 @@
 from appliance.app.clock import now_ms
 from appliance.app.living import Living
 from appliance.app.owning import Owning
+from appliance.federation.awaited_keys import AwaitedKeys
 from appliance.federation.keyring import Keyring
 from appliance.federation.keys import PublishedKeys
 from appliance.federation.notary import Notary
@@ -45,6 +46,7 @@ class Federating:
             living.graph.holding,
             self.keyring,
         )
+        self.awaited_keys = AwaitedKeys(living.graph.holding, self.accepting, self.keyring)
         self.arriving = Arriving(
             database,
             living.graph.numbers,

@@ -8,7 +8,7 @@ asked for by itself. Whatever waits does so in the database, so that a restart o
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from appliance.federation.access import RoomAccess
@@ -22,7 +22,8 @@ from appliance.rooms.incoming.arriving import Arriving
 from appliance.rooms.incoming.judging import Judging
 from appliance.rooms.room import Room, Rooms
 from appliance.storage import waiting as rows
-from appliance.storage.database import Database
+from appliance.storage.database import Database, Reader
+from appliance.storage.waiting import WaitingEvent
 
 log = logging.getLogger("hearth.federation")
 
@@ -34,6 +35,8 @@ MOST_LATEST = 20
 MOST_WAITING = 300
 """Waiting events of a room that are looked at together."""
 MOST_BRIDGES = 10
+MOST_LEVELS = 3
+"""How many events one upon the other may be given up, as they name what cannot be checked, before the next search."""
 MOST_ROOMS = 4
 """Rooms that are looked after at a time."""
 MOST_SERVERS = 4
@@ -98,6 +101,13 @@ class Catching:
             timer.cancel()
         task = asyncio.get_running_loop().create_task(self._run(room_id), name=f"catching {room_id}")
         self._tasks[room_id] = task
+
+    def wake(self, server: str) -> None:
+        """A server that did not answer is back: look for what is missing in rooms for which nothing was found."""
+        for room_id in list(self._timers):
+            room = self._rooms.loaded(room_id)
+            if server == self._origins.get(room_id) or (room is not None and server in self._access.servers(room)):
+                self.seek(room_id, self._origins.get(room_id) or server)
 
     def look(self) -> None:
         """Look for what was waited for before a restart."""
@@ -173,27 +183,58 @@ class Catching:
         room = await self._rooms.find(room_id)
         if room is None:
             return True
-        # Whoever pushed an event can say what it stands on: one of which nobody does is not built upon.
-        roots = [one for one in await self._roots(room) if one.event_id in fetched]
-        for event in roots[:MOST_BRIDGES]:
-            await self._bridge(room, event)
+        await self._build_bridges(room, fetched)
         return not await self._roots(room)
 
-    async def _roots(self, room: Room) -> list[Event]:
-        """The events of a room that wait for what does not wait itself."""
-        waiting = await self._database.reading(lambda reader: rows.of_room(reader, room.room_id, MOST_WAITING))
-        held = {one.event_id for one in waiting}
-        events = [Event.from_json(room.version, one.json, one.event_id) for one in waiting]
+    async def _build_bridges(self, room: Room, fetched: set[str]) -> None:
+        """Set what was fetched, and still lacks something, upon states that are told; and so what stands on events
+        that cannot be checked now, so that a server that does not tell its keys stops no room.
+        """
+        stuck = await self._database.reading(lambda reader: rows.unchecked_of_room(reader, room.room_id))
+        for _ in range(MOST_LEVELS if stuck else 1):
+            # Whoever pushed an event can say what it stands on: one of which nobody does is not built upon.
+            roots = [
+                one
+                for one in await self._roots(room, stuck)
+                if one.event_id in fetched or not stuck.isdisjoint(one.prev_events)
+            ][:MOST_BRIDGES]
+            failed = [event.event_id for event in roots if not await self._bridge(room, event)]
+            if not failed:
+                break
+            stuck.update(failed)
+
+    async def _roots(self, room: Room, stuck: Collection[str] | None = None) -> list[Event]:
+        """The events of a room that wait for what does not wait itself, or has no prospect of coming soon.
+
+        Args:
+            room: the room.
+            stuck: the ids of what has none; unless said, of what waits for keys.
+        """
+
+        def read(reader: Reader) -> tuple[list[WaitingEvent], Collection[str]]:
+            without = rows.unchecked_of_room(reader, room.room_id) if stuck is None else stuck
+            return rows.of_room(reader, room.room_id, MOST_WAITING), without
+
+        waiting, without = await self._database.reading(read)
+        held = {one.event_id for one in waiting if one.event_id not in without}
+        events = [Event.from_json(room.version, one.json, one.event_id) for one in waiting if one.event_id in held]
         return [event for event in events if set(self._judging.missing(event)) - held]
 
     async def _tips(self, room: Room) -> list[str]:
         """The ids of the waiting events of a room that no other of them stands on, where they are few: whoever is asked
         for what lies before them tells of those in between, too, which may have been spoilt.
         """
-        waiting = await self._database.reading(lambda reader: rows.of_room(reader, room.room_id, MOST_LATEST + 1))
+        waiting, unchecked = await self._database.reading(
+            lambda reader: (
+                rows.of_room(reader, room.room_id, MOST_LATEST + 1),
+                rows.unchecked_of_room(reader, room.room_id),
+            )
+        )
         if len(waiting) > MOST_LATEST:
             return []
-        events = [Event.from_json(room.version, one.json, one.event_id) for one in waiting]
+        events = [
+            Event.from_json(room.version, one.json, one.event_id) for one in waiting if one.event_id not in unchecked
+        ]
         below = {parent for event in events for parent in event.prev_events}
         return [event.event_id for event in events if event.event_id not in below]
 
@@ -251,8 +292,8 @@ class Catching:
 
     # Where too much is missing -----------------------------------------------------------------------------------
 
-    async def _bridge(self, room: Room, event: Event) -> None:
-        """Set an event upon the state before it as another server tells it."""
+    async def _bridge(self, room: Room, event: Event) -> bool:
+        """Set an event upon the state before it as another server tells it; whether that was done."""
         for server in self._servers(room):
             try:
                 told = await self._telling.state_before(room, server, event)
@@ -262,4 +303,5 @@ class Catching:
             except (Unreachable, Refused, InvalidEvent, Unacceptable) as problem:
                 log.info("%s does not tell the state at an event of %s: %s", server, room.room_id, problem)
             else:
-                return
+                return True
+        return False

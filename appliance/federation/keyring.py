@@ -42,8 +42,12 @@ FEW = 8
 """Up to so many servers are asked themselves first; of more the notaries, as many of them will be dead."""
 BATCH = 100
 """Servers that a notary is asked about at once."""
-FIRST_WAIT, LONGEST_WAIT = 60.0, 3600.0
+FIRST_WAIT, LONGEST_WAIT = 10.0, 3600.0
 """Seconds for which a server that did not tell its keys is not asked again: at first, and after doublings."""
+CONTACT_WAIT = 10.0
+"""Seconds until it is asked again all the same, if somebody says that they are that server."""
+TOLD_WAIT = 60.0
+"""Seconds for which a server that did tell them is not asked again."""
 SLICE = 200
 """Events whose signatures are checked in one go, in a thread."""
 KEPT = 2000
@@ -75,6 +79,9 @@ class Keyring:
         policy: whom to ask.
         now_ms: the time, milliseconds since 1970.
         clock: the time in seconds, for waits.
+
+    Attributes:
+        learned: called with a server whose keys were told.
     """
 
     def __init__(
@@ -97,6 +104,8 @@ class Keyring:
         self._resting: TimedCache[str, float] = TimedCache(KEPT, clock)
         """Servers that are not asked for their own keys at the moment; 0 for those that have just told them."""
         self._waits: Lru[str, float] = Lru(KEPT)
+        self._contacts: TimedCache[str, bool] = TimedCache(KEPT, clock)
+        self.learned: list[Callable[[str], None]] = []
         self._fetching: Once[str, bool] = Once()
         self._turn = asyncio.Semaphore(AT_ONCE)
 
@@ -123,12 +132,37 @@ class Keyring:
                 good |= await asyncio.to_thread(_good, wanted)
         return good
 
+    def lacking(self, event: Event) -> str:
+        """The server without whose keys it cannot be said for now whether an event that is not good is bad; "" where
+        that is known: for want of a signature, or as the key was not among those that its server told.
+        """
+        signers = {event.event_id: required_signers(event)}
+        needs = {need.server_name: need for need in _needs([event], signers)}
+        found = ""
+        for server in signers[event.event_id]:
+            need = needs.get(server)
+            if need is not None and not self._has(need) and self._is_silent(server):
+                found = server
+            elif not is_signed_by(event, server, self._keys_for(event, server)):
+                return ""
+        return found
+
+    def _is_silent(self, server: str) -> bool:
+        """Whether a server may have keys that it has not told."""
+        return is_server_name(server) and self._policy.reaches(server) and self._resting.get(server) != 0.0
+
     async def current_key(self, server_name: str, key_id: str) -> str | None:
         """The public key by that id that a server signs with at present; None where there is none."""
         now = self._now_ms()
         if server_name == self._settings.server_name:
             return None
-        await self.fetch([Need(server_name, frozenset((key_id,)), now)])
+        need = Need(server_name, frozenset((key_id,)), now)
+        if not self._has(need) and not self._contacts.get(server_name):
+            self._contacts.put(server_name, True, CONTACT_WAIT)
+            if self._resting.get(server_name):
+                # It says that it is there: it may well tell its keys by now.
+                self._resting.drop(server_name)
+        await self.fetch([need])
         key = self.known(server_name).get(key_id)
         return key.public_key if key is not None and key.expired_ts is None and key.valid_until_ts >= now else None
 
@@ -181,6 +215,10 @@ class Keyring:
         if is_server_name(server_name) and self._may_ask(server_name):
             await self._told(server_name)
 
+    def rest(self, server_name: str) -> float:
+        """For how many seconds a server is not asked for its keys."""
+        return self._resting.left(server_name)
+
     def document(self, server_name: str) -> KeyDocument | None:
         """What a server last said of its keys."""
         return document_of(self._database, server_name)
@@ -221,7 +259,7 @@ class Keyring:
             else:
                 self._waits.drop(server)
                 # What it has told it need not tell again at once, should a key be asked for that it does not have.
-                self._resting.put(server, 0.0, FIRST_WAIT)
+                self._resting.put(server, 0.0, TOLD_WAIT)
                 return True
         return False
 
@@ -297,10 +335,14 @@ class Keyring:
         kept = KeyDocument(server, now, until, json)
         await self._database.write(lambda tx: keep_keys(tx, server, keys, kept))
         self._known.put(server, {**before, **{key.key_id: key for key in keys}})
+        for listener in self.learned:
+            listener(server)
 
     def _rest(self, server: str, why: str) -> None:
         """Leave a server alone for a while."""
-        wait = min(LONGEST_WAIT, 2 * (self._waits.get(server) or FIRST_WAIT / 2))
+        last = self._waits.get(server)
+        # Whoever claims to be that server must not make us wait longer for it.
+        wait = FIRST_WAIT if last is None else last if self._contacts.get(server) else min(LONGEST_WAIT, 2 * last)
         self._waits.put(server, wait)
         self._resting.put(server, wait, wait)
         log.info("The keys of %s cannot be had: %s", server, why)

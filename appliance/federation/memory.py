@@ -38,6 +38,11 @@ class TimedCache(Generic[K, V]):
             return None
         return found[1]
 
+    def left(self, key: K) -> float:
+        """The seconds until an entry is over; 0 where there is none."""
+        found = self._entries.get(key)
+        return 0.0 if found is None else max(0.0, found[0] - self._clock())
+
     def put(self, key: K, value: V, seconds: float) -> None:
         """Keep an entry for so many seconds."""
         self._entries.put(key, (self._clock() + seconds, value))

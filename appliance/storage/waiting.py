@@ -1,4 +1,4 @@
-"""Events that wait for others which they name and which are not here yet.
+"""Events that wait for others which they name and which are not here yet; or for keys with which to check them.
 
 Bounded for each room and for each server that sent them. What is beyond pushes out the oldest: in a room those of the
 server that has most of them there, so that a flood pushes out itself and not what others sent.
@@ -16,6 +16,9 @@ _READY = (
     "NOT EXISTS (SELECT 1 FROM waiting_for m WHERE m.event_id = w.event_id"
     " AND NOT EXISTS (SELECT 1 FROM events e WHERE e.event_id = m.missing_event_id))"
 )
+_KEYS = "keys of "
+"""What stands in place of an event's id where keys are waited for; such an id begins with $."""
+_FOR_KEYS = f"f.missing_event_id >= '{_KEYS}' AND f.missing_event_id < '{_KEYS[:-1]}!'"
 
 
 class WaitingEvent(Struct, frozen=True):
@@ -37,7 +40,7 @@ class WaitingEvent(Struct, frozen=True):
 
 
 def put(tx: Tx, event: WaitingEvent, missing: Iterable[str], most_of_room: int, most_of_origin: int) -> None:
-    """Let an event wait; one that waits already keeps its age and origin.
+    """Let an event wait; one that waits already keeps its age and origin, and has been checked by now.
 
     Args:
         tx: the unit.
@@ -47,7 +50,8 @@ def put(tx: Tx, event: WaitingEvent, missing: Iterable[str], most_of_room: int, 
         most_of_origin: how many of one server's may wait.
     """
     tx.execute(
-        "INSERT OR IGNORE INTO waiting_events (event_id, room_id, origin, received_ts, json) VALUES (?,?,?,?,?)",
+        "INSERT INTO waiting_events (event_id, room_id, origin, received_ts, json) VALUES (?,?,?,?,?)"
+        " ON CONFLICT (event_id) DO UPDATE SET json = excluded.json",
         (event.event_id, event.room_id, event.origin, event.received_ts, event.json),
     )
     wait_for(tx, event.event_id, missing)
@@ -148,11 +152,51 @@ def missing(database: Reads, room_id: str, limit: int) -> list[str]:
     """The ids of events that others of a room wait for and that have no place in it; so many at most."""
     rows = database.read(
         "SELECT DISTINCT f.missing_event_id FROM waiting_events w JOIN waiting_for f USING (event_id)"
-        " WHERE w.room_id = ? AND NOT EXISTS"
+        f" WHERE w.room_id = ? AND NOT {_FOR_KEYS} AND NOT EXISTS"
         " (SELECT 1 FROM events e WHERE e.event_id = f.missing_event_id AND e.outlier = 0) LIMIT ?",
         (room_id, limit),
     )
     return [row[0] for row in rows]
+
+
+# Keys ----------------------------------------------------------------------------------------------------------------
+
+
+def keys_of(server: str) -> str:
+    """What an event waits for that cannot be checked without the keys of a server."""
+    return _KEYS + server
+
+
+def is_unchecked(database: Reads, event_id: str) -> bool:
+    """Whether an event waits for keys."""
+    return bool(database.read(f"SELECT 1 FROM waiting_for f WHERE f.event_id = ? AND {_FOR_KEYS}", (event_id,)))
+
+
+def unchecked_of_room(database: Reads, room_id: str) -> set[str]:
+    """The ids of the events of a room that wait for keys."""
+    rows = database.read(
+        f"SELECT event_id FROM waiting_for f JOIN waiting_events w USING (event_id) WHERE {_FOR_KEYS}"
+        " AND w.room_id = ?",
+        (room_id,),
+    )
+    return {row[0] for row in rows}
+
+
+def for_keys(database: Reads, server: str, after: str, limit: int) -> list[WaitingEvent]:
+    """Events that wait for the keys of a server, in the order of their ids after one of them; so many at most."""
+    rows = database.read(
+        "SELECT w.event_id, w.room_id, w.origin, w.received_ts, w.json FROM waiting_for f"
+        " JOIN waiting_events w USING (event_id)"
+        " WHERE f.missing_event_id = ? AND f.event_id > ? ORDER BY f.event_id LIMIT ?",
+        (keys_of(server), after, limit),
+    )
+    return [WaitingEvent(*row) for row in rows]
+
+
+def servers_wanted(database: Reads) -> list[str]:
+    """The servers for whose keys events wait."""
+    rows = database.read(f"SELECT DISTINCT f.missing_event_id FROM waiting_for f WHERE {_FOR_KEYS}")
+    return [row[0].removeprefix(_KEYS) for row in rows]
 
 
 def drop_older(tx: Tx, before_ts: int, limit: int) -> int:

@@ -85,6 +85,8 @@ class Keyring:
 
     def __init__(self) -> None:
         self.keys: dict[str, dict[str, str]] = {}
+        self.silent: set[str] = set()
+        """Servers that may have keys and do not tell them now."""
 
     def know(self, server_name: str, key: SigningKey) -> None:
         """Take in a server's key."""
@@ -93,6 +95,10 @@ class Keyring:
     async def are_good(self, event: Event) -> bool:
         """Whether all signatures are there that must be."""
         return all(is_signed_by(event, server, self.keys.get(server, {})) for server in required_signers(event))
+
+    def lacking(self, event: Event) -> str:
+        """The server whose key is lacking; "" where all are here."""
+        return next((server for server in required_signers(event) if server in self.silent), "")
 
     async def good_among(self, events: Sequence[Event]) -> set[str]:
         """The ids of those events of which that is so."""

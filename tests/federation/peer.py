@@ -90,7 +90,7 @@ class Peer:
         self._transactions = itertools.count(1)
         self.http = httpx.Client(verify=False, timeout=40)  # noqa: S501 - the server is asked by its address
         network.names.serve(self.name, self._server.server_address[1])
-        self.answer("GET", "/_matrix/key/v2/server", lambda question: (200, self._keys()))
+        self.answer("GET", "/_matrix/key/v2/server", lambda question: (200, self.keys()))
         self.answer("PUT", FEDERATION + "/v1/send/.*", self._take)
 
     def user(self, name: str = "mallory") -> str:
@@ -143,7 +143,8 @@ class Peer:
         with contextlib.suppress(OSError):  # who asked may have left
             handler.wfile.write(content)
 
-    def _keys(self) -> Json:
+    def keys(self) -> Json:
+        """What this server says of its keys."""
         document = {
             "server_name": self.name,
             "valid_until_ts": 2_000_000_000_000,

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.errors import MatrixError
 from appliance.federation.failures import Unreachable
-from appliance.federation.keyring import FEW, FIRST_WAIT, Keyring
+from appliance.federation.keyring import CONTACT_WAIT, FEW, FIRST_WAIT, TOLD_WAIT, Keyring, Need
 from appliance.federation.keys import PublishedKeys
 from appliance.federation.notary import Notary
 from appliance.federation.policy import Policy
@@ -116,7 +116,7 @@ def test_a_key_is_fetched_once_kept_and_fetched_again_when_its_time_is_over(tmp_
         assert not await world.keyring.are_good(late)
         assert world.asked == ["a.test"] * 2
         world.now += 2 * DAY
-        world.seconds += FIRST_WAIT
+        world.seconds += TOLD_WAIT
         world.add(remote, until=NOW + 3 * DAY)
         assert await world.keyring.are_good(late)
 
@@ -179,15 +179,64 @@ def test_documents_that_cannot_be_believed(tmp_path: Path) -> None:
 def test_a_server_that_does_not_tell_is_left_alone_longer_each_time(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         waits = []
-        for _ in range(9):
+        for _ in range(11):
             world.asked.clear()
             begin = world.seconds
             while "gone.test" not in world.asked:
                 world.seconds += FIRST_WAIT / 4
-                assert await world.keyring.current_key("gone.test", "ed25519:a") is None
+                await world.keyring.fetch([Need("gone.test", frozenset(("ed25519:a",)))])
             waits.append(world.seconds - begin)
         assert waits[1:4] == [FIRST_WAIT, 2 * FIRST_WAIT, 4 * FIRST_WAIT]
         assert waits[-1] == 3600
+
+    play(tmp_path, story)
+
+
+def test_a_server_that_says_that_it_is_there_is_asked_again(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        back = Remote("back.test")
+        event = await event_of(world, back)
+        for _ in range(3):
+            assert not await world.keyring.are_good(event)
+            assert world.keyring.lacking(event) == "back.test"
+            world.seconds += world.keyring.rest("back.test")
+        assert world.asked == ["back.test", "notary.test?"] * 3
+        assert not await world.keyring.are_good(event)
+        world.add(back)
+        assert not await world.keyring.are_good(event)  # it is left alone
+        assert await world.keyring.current_key("back.test", "ed25519:other") is None
+        assert await world.keyring.are_good(event)
+        assert world.keyring.lacking(event) == ""
+        # Whoever claims to be a server that tells nothing has it asked every now and then, and delays nothing.
+        world.asked.clear()
+        waits = set()
+        for _ in range(8):
+            assert await world.keyring.current_key("gone.test", "ed25519:a") is None
+            waits.add(world.keyring.rest("gone.test"))
+            world.seconds += CONTACT_WAIT / 2
+        assert world.asked.count("gone.test") == 4
+        assert max(waits) == FIRST_WAIT
+
+    play(tmp_path, story)
+
+
+def test_what_is_known_to_be_badly_signed_lacks_no_key(tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        remote, silent = world.add(Remote("a.test")), Remote("silent.test")
+        event = await event_of(world, remote)
+        other = SigningKey.generate()
+        by_other = Event.from_pdu(event.version, {**event.pdu, "signatures": {"a.test": {other.key_id: "A" * 86}}})
+        assert not await world.keyring.are_good(by_other)
+        assert world.keyring.lacking(by_other) == ""  # its server has told its keys, and this is none of them
+        unsigned = await event_of(world, silent)
+        unsigned = Event.from_pdu(unsigned.version, {**unsigned.pdu, "signatures": {}})
+        assert not await world.keyring.are_good(unsigned)
+        assert world.keyring.lacking(unsigned) == ""
+        late = await event_of(world, remote, NOW + 30 * DAY)
+        assert not await world.keyring.are_good(late)
+        assert world.keyring.lacking(late) == ""
+        world.here.owning.settings.federation_blocked_servers = ["silent.test"]
+        assert world.keyring.lacking(await event_of(world, silent)) == ""  # and will not be asked
 
     play(tmp_path, story)
 
@@ -248,7 +297,7 @@ def test_the_notary_that_we_are(tmp_path: Path) -> None:
         assert [one["server_name"] for one in answer["server_keys"]] == [HERE, "a.test"]
         assert set(answer["server_keys"][1]["signatures"]) == {HERE, "a.test"}
         world.asked.clear()
-        world.seconds += FIRST_WAIT
+        world.seconds += TOLD_WAIT
         await notary.answer({"a.test": {"ed25519:no": None}})
         await notary.answer({"a.test": {}}, NOW + 10 * DAY)
         assert world.asked == ["a.test"]  # it has just said all that it knows
@@ -316,7 +365,7 @@ def test_who_signed_a_request(tmp_path: Path) -> None:
             assert await asked(world, line) == name
         # A key that is no longer published as one that signs does not sign requests.
         world.now += 2 * DAY
-        world.seconds += FIRST_WAIT
+        world.seconds += TOLD_WAIT
         assert await refused(world, header()) == 401
         world.now -= 2 * DAY
         world.here.owning.settings.federation_blocked_servers = ["*.test"]

@@ -1,9 +1,12 @@
 """An event and its place as rows: what the unit of the writer executes."""
 
+from collections.abc import Callable, Sequence
+
 from appliance.protocol.events import Event
 from appliance.rooms.graph.placing import Placement
 from appliance.rooms.snapshot import Snapshot
 from appliance.storage import events as event_rows
+from appliance.storage import gaps
 from appliance.storage import rooms as room_rows
 from appliance.storage import state as state_rows
 from appliance.storage.database import Tx
@@ -77,3 +80,10 @@ def change_current(tx: Tx, room_nid: int, position: int, changes: Changes) -> No
     """Bring the current state to what it is now."""
     for slot, (previous, now) in changes.items():
         state_rows.change_current(tx, room_nid, position, slot, now, previous)
+
+
+def gap_before(room_nid: int, place: Placement, lacking: Sequence[str]) -> Callable[[Tx, int], None] | None:
+    """What notes that parents of an event are not here; nothing where all are."""
+    if not lacking:
+        return None
+    return lambda tx, position: gaps.note(tx, room_nid, place.nid, place.ordering, position, lacking)

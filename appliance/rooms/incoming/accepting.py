@@ -7,7 +7,7 @@ to clients or built upon. A rejected event is no part of any state; a soft-faile
 which counts when somebody elsewhere has built upon it.
 
 An event whose parents or auth events are not here waits in the database and is taken up when they come, also after a
-restart (``holding.py``).
+restart (``holding.py``); so does one that cannot be checked, as a server that signed it does not tell its keys now.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from typing import Any
 from appliance.protocol import hashes
 from appliance.protocol.auth import NotAllowed
 from appliance.protocol.events import Event, InvalidEvent
-from appliance.rooms.graph.appending import Appender, Draft, Statement
+from appliance.rooms.graph.appending import Appender, Draft
 from appliance.rooms.graph.endorsing import heard
 from appliance.rooms.graph.merging import Merging
 from appliance.rooms.graph.placing import Placement
-from appliance.rooms.graph.storing import new_row, store_groups
+from appliance.rooms.graph.storing import gap_before, new_row, store_groups
 from appliance.rooms.incoming.holding import Holding
 from appliance.rooms.incoming.judging import Judging, Named, NeedsEvents, State, Unacceptable
-from appliance.rooms.incoming.verdicts import Outcome, Signatures, Verdict, vouchers_first
+from appliance.rooms.incoming.verdicts import NeedsKeys, Outcome, Signatures, Verdict, vouchers_first
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.store import EventStore
 from appliance.storage import events as event_rows
@@ -53,6 +53,9 @@ class Accepting:
         judging: finds and judges what events name.
         holding: keeps events that wait.
         signatures: checks who signed.
+
+    Attributes:
+        keys_wanted: called with a server for whose keys an event waits.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Accepting:
         self._holding = holding
         self._signatures = signatures
         self._merging = Merging(appender)
+        self.keys_wanted: list[Callable[[str], None]] = []
 
     async def accept(self, room_id: str, pdu: dict[str, Any], origin: str = "") -> Verdict:
         """Judge an event and keep it as the verdict says; durable when this returns. Then take up what waited for it.
@@ -113,6 +117,9 @@ class Accepting:
             try:
                 event = await self._new(room_id, pdu)
                 verdict, committed = (Verdict.KNOWN, None) if event is None else await self._begin(event, origin)
+            except NeedsKeys as needs:
+                outcomes.append(await self._wait_for_keys(needs, origin))
+                continue
             except (InvalidEvent, Unacceptable) as refusal:
                 outcomes.append(refusal)
                 continue
@@ -190,7 +197,8 @@ class Accepting:
     async def checked(self, event: Event) -> Event:
         """An event that is signed as it must be; redacted where its hash is not."""
         if not await self._signatures.are_good(event):
-            raise Unacceptable("The event is not signed as it must be.")
+            server = self._signatures.lacking(event)
+            raise NeedsKeys(event, server) if server else Unacceptable("The event is not signed as it must be.")
         return event if event.has_valid_content_hash else event.redacted()
 
     async def _new(self, room_id: str, pdu: object) -> Event | None:
@@ -201,6 +209,13 @@ class Accepting:
         if known is not None and not known.outlier:
             return None
         return await heard(self._appender.endorsing, room, await self.checked(event))
+
+    async def _wait_for_keys(self, needs: NeedsKeys, origin: str) -> Verdict:
+        """Put down an event that cannot be checked now."""
+        await self._holding.hold_for_keys(needs.event, origin, needs.server)
+        for listener in self.keys_wanted:
+            listener(needs.server)
+        return Verdict.WAITING
 
     async def _begin(self, event: Event, origin: str) -> "tuple[Verdict, asyncio.Future[Any] | None]":
         """Judge an event and submit what is to be stored of it, or put it down to wait."""
@@ -309,7 +324,7 @@ class Accepting:
             return verdict, self._keep_aside(room, event, place, verdict)
         place = await judging.placed(room, event, nid, named, before)
         draft = Draft(room, self._appender)
-        draft.put(event, place, also=gap_before(room, place, named.lacking))
+        draft.put(event, place, also=gap_before(room.nid, place, named.lacking))
         came = self._coming(room, event, may_fill=not named.at_the_end)
         committed = self._appender.commit(draft, came, is_open=True)
         self._merging.look(room)
@@ -432,10 +447,3 @@ class Accepting:
         if verdict is Verdict.KNOWN:
             await self._holding.drop(event_id)
         return True
-
-
-def gap_before(room: Room, place: Placement, lacking: Sequence[str]) -> Statement | None:
-    """What notes that parents of an event are not here; nothing where all are."""
-    if not lacking:
-        return None
-    return lambda tx, position: gaps.note(tx, room.nid, place.nid, place.ordering, position, lacking)

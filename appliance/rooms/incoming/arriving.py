@@ -23,8 +23,8 @@ from appliance.protocol.identifiers import server_of
 from appliance.rooms.acts.creation import EMPTY
 from appliance.rooms.graph.appending import Appender, Draft, Identity
 from appliance.rooms.graph.placing import NewGroup, Placement, changes_between, members_after
-from appliance.rooms.graph.storing import new_row
-from appliance.rooms.incoming.accepting import Accepting, Verdict, gap_before
+from appliance.rooms.graph.storing import gap_before, new_row
+from appliance.rooms.incoming.accepting import Accepting, Verdict
 from appliance.rooms.incoming.judging import Named, NeedsEvents, State, Unacceptable
 from appliance.rooms.incoming.vetting import ManySignatures, Told, Vetted, Vetting
 from appliance.rooms.room import Room, Rooms
@@ -275,7 +275,7 @@ class Arriving:
             draft.put_state(join, nid, head.with_state(before.nid, outliers.state, members), changes)
             named = self._named(room, join, [])
             place = self._place(outliers, before, members, join, nid, named)
-            draft.put(join, place, also=gap_before(room, place, named.lacking))
+            draft.put(join, place, also=gap_before(room.nid, place, named.lacking))
 
         def unit(tx: Tx) -> None:
             if first is not None:

@@ -1,4 +1,4 @@
-"""Keeping events that name others which are not here yet, until those come."""
+"""Keeping events that name others which are not here yet, or that are signed with keys which cannot be had now."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from appliance.storage.waiting import WaitingEvent
 MOST_OF_ROOM = 1_000
 MOST_OF_ORIGIN = 2_000
 AT_ONCE = 100
+FOR_KEYS_AT_ONCE = 20
 LONGEST_MS = 7 * 24 * 3600 * 1000
 """How long an event waits. What it stands on has been asked for many times by then."""
 
@@ -47,6 +48,22 @@ class Holding:
         put = self._database.submit(lambda tx: rows.put(tx, waiting, missing, MOST_OF_ROOM, MOST_OF_ORIGIN))
         put.add_done_callback(self._is_put)
         await asyncio.shield(put)
+
+    async def hold_for_keys(self, event: Event, origin: str, server: str) -> None:
+        """Let an event wait for the keys of a server; one that was checked and waits already is left as it is."""
+        mark = rows.keys_of(server)
+        if rows.by_id(self._database, event.event_id) is None:
+            await self.hold(event, origin, [mark])
+        elif rows.is_unchecked(self._database, event.event_id):
+            await self.wait_for(event.event_id, [mark])
+
+    async def waiting_for_keys(self, server: str, after: str) -> list[WaitingEvent]:
+        """Some of the events that wait for the keys of a server, in the order of their ids, from one id on."""
+        return await self._database.reading(lambda reader: rows.for_keys(reader, server, after, FOR_KEYS_AT_ONCE))
+
+    async def servers_wanted(self) -> list[str]:
+        """The servers for whose keys events wait."""
+        return await self._database.reading(rows.servers_wanted)
 
     def _is_put(self, done: "asyncio.Future[None]") -> None:
         self._on_their_way -= 1

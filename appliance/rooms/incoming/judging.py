@@ -265,11 +265,12 @@ class Judging:
             return on_top(head, event, nid, tuple(named.ends()), auth, self._numbers.group)
         after = self.state_after(event, nid, before)
         end = Extremity(nid, event.event_id, named.ordering(event))
-        covered = self._covered(room, named.parents)
+        covered = self._covered(room, named.parents) | set(auth)
+        current = None
         if self._stood_upon(room, event, nid) and any(one.nid not in covered for one in head.extremities):
             current = await self._current(room, None, covered)
             snapshot = head.ended_by(None, covered)
-        else:
+        if current is None or self._is_wanting(event, after, current):
             others = [one for one in head.extremities if one.nid not in covered]
             covered |= surplus(end, others, lambda one: self._store.event(one).sender)
             current = await self._current(room, after, covered, {nid: (event, auth)})
@@ -319,6 +320,25 @@ class Judging:
         if event.state_key is not None and room.head.state.get((event.type, event.state_key)) == nid:
             return True
         return gaps.is_missing(self._database, room.nid, event.event_id)
+
+    def _is_wanting(self, event: Event, after: State, current: State) -> bool:
+        """Whether the room lacks what an event brings to it, although what is here stands on it already.
+
+        So it is with state that could not be checked when that came, as its keys could not be had: it did not count.
+        """
+        if not after.state.keys() <= current.state.keys():
+            return True
+        slot = (event.type, event.state_key or "")
+        held = None if event.state_key is None else current.state[slot]
+        for _ in range(LONGEST_DETOUR):
+            named = {row.nid: self._store.event(row.nid) for row in self._rows(event.auth_events)}
+            above = {nid: one for nid, one in named.items() if (one.type, one.state_key) == slot}
+            if not above or held is None:
+                return False
+            if held in above:
+                return True
+            event = next(iter(above.values()))
+        return False
 
     def _covered(self, room: Room, parents: Sequence[EventRow | Extremity]) -> set[int]:
         """The numbers of what an event stands on, as far as ends of the graph may be among them.

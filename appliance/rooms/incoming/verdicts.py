@@ -17,7 +17,7 @@ class Verdict(enum.Enum):
     REJECTED = "rejected"
     SOFT_FAILED = "soft failed"
     WAITING = "waiting"
-    """It waits for events that it names."""
+    """It waits for events that it names, or for the keys of those who signed it."""
 
 
 class Signatures(Protocol):
@@ -26,6 +26,26 @@ class Signatures(Protocol):
     async def are_good(self, event: Event) -> bool:
         """Whether every server that must have signed an event did so with a key that was valid then."""
         ...
+
+    def lacking(self, event: Event) -> str:
+        """The server without whose keys it cannot be said for now whether an event that is not good is bad; "" where
+        it is known to be bad.
+        """
+        ...
+
+
+class NeedsKeys(Unacceptable):
+    """An event of which it cannot be said for now whether it is signed.
+
+    Args:
+        event: the event as it was received.
+        server: whose keys are lacking.
+    """
+
+    def __init__(self, event: Event, server: str) -> None:
+        super().__init__(f"The event cannot be checked, since the keys of {server} cannot be had at the moment.")
+        self.event = event
+        self.server = server
 
 
 Outcome = Verdict | InvalidEvent | Unacceptable
