@@ -119,7 +119,7 @@ class Between:
             identity,
             now_ms,
         )
-        living.upkeep.housekeeping.others.append(self.inbox.prune)
+        living.upkeep.housekeeping.others.extend((self.inbox.prune, living.reaching.standing.prune))
         acts.appender.endorsing = Policing(self.access, self.remote)
         self.elsewhere = ThroughOthers(
             database,

@@ -21,10 +21,15 @@ LADDER_MS = (
 """How long a server is left alone after one failure, two, and so on."""
 SUCCESS_KEPT_MS = HOUR
 """How old what is kept of a last success may become."""
+FORGOTTEN_MS, IDLE_MS = HOUR, 90 * 24 * HOUR
+"""After which a server is forgotten that lacks nothing and that nobody asks: one that fails, since it could have been
+asked again; one that is fine, since it answered last. Anybody can have us ask servers that there are not.
+"""
+SLICE = 200
 MAX_WORDS = 500
 CONTACT_MS = MINUTE
-"""A server that contacts us is tried at once, but not more often than so, as it may be one that can call us and cannot
-be called."""
+"""A server that contacts us is tried at once, but not more often than so if it has failed for longer, as it may be one
+that can call us and cannot be called."""
 
 
 def wait_ms(failures: int, spread: float = 1.0) -> int:
@@ -111,7 +116,9 @@ class Standing:
     def contacted(self, server: str) -> None:
         """A server has sent us a request: it is up, whatever happened before."""
         row, now = self._troubled.get(server), self._now_ms()
-        if row is not None and row.failures and now >= self._contacts.get(server, 0) + CONTACT_MS:
+        if row is None or not row.failures:
+            return
+        if now >= self._contacts.get(server, 0) + min(CONTACT_MS, wait_ms(row.failures)):
             self._contacts[server] = now
             row.retry_ts = 0
             for listener in self.recovered:
@@ -124,6 +131,24 @@ class Standing:
             row.retry_ts = 0
             for listener in self.recovered:
                 listener(server)
+
+    async def prune(self) -> int:
+        """Forget servers that nobody asks any more, a few at a time; answers how many those were."""
+        now = self._now_ms()
+        failing = [
+            server
+            for server, row in self._troubled.items()
+            if not row.behind and row.retry_ts + FORGOTTEN_MS < now and row.last_success_ts + IDLE_MS < now
+        ][:SLICE]
+        before = now - IDLE_MS
+        idle = await self._database.reading(lambda reader: rows.idle(reader, before, SLICE))
+        gone = [*failing, *(server for server in idle if self._fine.get(server, 0) < before)]
+        for server in gone:
+            for memory in (self._troubled, self._fine, self._contacts, self._kept):
+                memory.pop(server, None)  # type: ignore[attr-defined]
+        if gone:
+            await self._database.write(lambda tx: rows.drop(tx, gone))
+        return len(gone)
 
     # What is known -------------------------------------------------------------------------------------------------
 

@@ -85,6 +85,20 @@ def keep(tx: Tx, row: DestinationRow) -> None:
     )
 
 
+def drop(tx: Tx, names: Collection[str]) -> None:
+    """Forget how it goes with servers."""
+    tx.execute_many("DELETE FROM destinations WHERE server_name = ?", [(name,) for name in names])
+
+
+def idle(reads: Reads, before_ts: int, limit: int) -> list[str]:
+    """Servers that are fine, lack nothing, and have not answered since a time, as nobody asked them; some of them."""
+    rows = reads.read(
+        "SELECT server_name FROM destinations WHERE failures = 0 AND behind = 0 AND last_success_ts < ? LIMIT ?",
+        (before_ts, limit),
+    )
+    return [row[0] for row in rows]
+
+
 # What a server lacks -------------------------------------------------------------------------------------------------
 
 

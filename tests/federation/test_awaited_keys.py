@@ -12,7 +12,7 @@ from tests.support.client import Client, seg
 from tests.support.hearth import HearthProcess
 from tests.support.network import Network
 
-NAME = "eight.test"
+NAME = "patient.test"
 KEYS = "/_matrix/key/v2/server"
 
 

@@ -372,3 +372,32 @@ def test_a_blocked_server_is_sent_nothing(tmp_path: Path) -> None:
         assert ELSEWHERE not in stage.peers.transactions
 
     play(tmp_path, story)
+
+
+def test_servers_that_nobody_asks_any_more_are_forgotten(tmp_path: Path) -> None:
+    """Rows of servers that never answered do not pile up; that of one that lacks something or was asked now stays."""
+
+    async def story(stage: Stage) -> None:
+        standing, hour = stage.standing, 3_600_000
+        room = await stage.room(ELSEWHERE)
+        stage.peers.down.add(ELSEWHERE)
+        await stage.say(room, "lost")
+        await until(lambda: stage.behind)
+        for number in range(450):
+            standing.after(f"made-up-{number}.example", "There is no such server.")
+        standing.after("fine.example", "")
+        await stage.house.owning.database.write(lambda tx: None)
+        assert len(standing.all_rows()) == 452
+        assert await standing.prune() == 0
+        stage.now += 2 * hour
+        standing.after("made-up-7.example", "There is no such server.")
+        assert [await standing.prune() for _ in range(4)] == [200, 200, 49, 0]
+        kept = {"made-up-7.example", "fine.example", ELSEWHERE}
+        assert {row.server_name for row in standing.all_rows()} == kept
+        assert {row.server_name for row in rows.all_of(stage.house.owning.database)} == kept
+        stage.now += 91 * 24 * hour
+        assert await standing.prune() == 2
+        assert [row.server_name for row in rows.all_of(stage.house.owning.database)] == [ELSEWHERE]
+        assert stage.behind == [ELSEWHERE]
+
+    play(tmp_path, story)

@@ -25,6 +25,8 @@ REFUSED: Mapping[str, str] = {
     "requestTokenToResetPasswordMSISDN": NO_MAIL,
     "initialSync": OLD_SYNC,
     "getOneEvent": "the event without its room; GET /rooms/{roomId}/event/{eventId} took its place",
+    "exchangeThirdPartyInvite": "answered with M_FORBIDDEN: nobody here can have invited somebody by an address, as"
+    " Hearth trusts no identity server",
     "askPolicyServerToSign": "Hearth asks policy servers, and is none itself",
 }
 """Why an operation is not meant to work, by its name; some are declared, to refuse with a sentence."""

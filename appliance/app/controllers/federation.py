@@ -6,13 +6,11 @@ from appliance.accounts.short_tokens import ShortTokens
 from appliance.api.federation.devices import DevicesForServersApi
 from appliance.api.federation.events import EventsApi
 from appliance.api.federation.inviting import InvitingApi
-from appliance.api.federation.joining import JoiningApi
 from appliance.api.federation.keys import KeysApi
-from appliance.api.federation.knocking import KnockingHereApi
-from appliance.api.federation.leaving import LeavingApi
 from appliance.api.federation.openid import UserInfoApi
 from appliance.api.federation.public_rooms import PublicRoomsForServersApi
 from appliance.api.federation.queries import QueriesApi
+from appliance.api.federation.shaking import ShakingApi
 from appliance.api.federation.spaces import SpacesForServersApi
 from appliance.api.federation.third_party import ThirdPartyApi
 from appliance.api.federation.transactions import TransactionsApi
@@ -49,9 +47,7 @@ def federation_controllers(
         bind(EventsApi, past=between.past),
         bind(KeysApi, published=federating.published, notary=federating.notary),
         bind(InvitingApi, invitations=between.invitations),
-        bind(JoiningApi, **shaking),
-        bind(KnockingHereApi, **shaking),
-        bind(LeavingApi, **shaking),
+        bind(ShakingApi, **shaking),
         bind(PublicRoomsForServersApi, directory=living.shown.directory),
         bind(QueriesApi, aliases=living.acts.aliases, profiles=living.people.profiles, settings=owning.settings),
         bind(SpacesForServersApi, spaces=between.spaces),
