@@ -153,6 +153,9 @@ class Catching:
             return
         seconds = self._rests.get(room_id, FIRST_REST / 2) * 2
         self._rests[room_id] = min(seconds, LONGEST_REST)
+        log.info(
+            "Not all is found that events of %s stand on; next try in %.0f seconds.", room_id, self._rests[room_id]
+        )
         loop = asyncio.get_running_loop()
         self._timers[room_id] = loop.call_later(self._rests[room_id], self._resume, room_id)
 

@@ -115,6 +115,7 @@ class Digging:
                 asked = AskedServer(self._database, self._accepting, self._remote, server)
                 if await self._backfilling.take_in(room.room_id, pdus, asked):
                     return True
+                log.info("Of the past of %s, %s tells %d events, and none leads on.", room.room_id, server, len(pdus))
             except (Unreachable, Refused, Unacceptable) as problem:
                 log.info("%s does not tell of the past of %s: %s", server, room.room_id, problem)
         self._resting.put((room.room_id, event_nid), self._clock() + REST_SECONDS)

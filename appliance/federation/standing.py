@@ -145,7 +145,7 @@ class Standing:
         gone = [*failing, *(server for server in idle if self._fine.get(server, 0) < before)]
         for server in gone:
             for memory in (self._troubled, self._fine, self._contacts, self._kept):
-                memory.pop(server, None)  # type: ignore[attr-defined]
+                memory.pop(server, None)
         if gone:
             await self._database.write(lambda tx: rows.drop(tx, gone))
         return len(gone)

@@ -10,7 +10,7 @@ import json
 import re
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +29,8 @@ from tests.support.hearth import HearthProcess
 from tests.support.network import Network
 
 FEDERATION = "/_matrix/federation"
+UNTOLD_SIZE = 2**40
+"""The length that is said of a body that comes piece by piece, however long it is."""
 Answer = Callable[["Question"], tuple[int, Any]]
 _clock = itertools.count(1_760_000_000_000)
 
@@ -135,13 +137,22 @@ class Peer:
                 break
         else:
             self.asked.append(Question(handler.command, parts.path, (), parse_qs(parts.query), body))
-        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        pieces: Iterable[bytes]
+        if isinstance(answer, Iterator):
+            pieces, size = answer, UNTOLD_SIZE
+            handler.close_connection = True
+        else:
+            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            pieces, size = [content], len(content)
         handler.send_response(status)
         handler.send_header("content-type", "application/json")
-        handler.send_header("content-length", str(len(content)))
+        handler.send_header("content-length", str(size))
         handler.end_headers()
         with contextlib.suppress(OSError):  # who asked may have left
-            handler.wfile.write(content)
+            for piece in pieces:
+                handler.wfile.write(piece)
+                if self._gone:
+                    break
 
     def keys(self) -> Json:
         """What this server says of its keys."""

@@ -1,0 +1,104 @@
+"""Two servers on loopback, each a process of its own with TLS between them: joins, and how fast words arrive.
+
+Both share the machine's cores with this client, as the goals mean it.
+"""
+
+import asyncio
+import statistics
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.bench.client import PREFIX, Person
+from tests.bench.figures import Figure
+from tests.support.network import Network
+
+ONE, TWO = "one.bench", "two.bench"
+SETTERS = 20
+"""Connections by which a large room is made."""
+TEXT = "The kettle is on, and there is cake for everybody who comes in time. " * 3
+PAST = 500
+
+
+async def measure(folder: Path, events: tuple[int, int], rounds: int) -> list[Figure]:
+    """Joins of two rooms, delivery, a burst, and the past.
+
+    Args:
+        folder: an empty one.
+        events: how many events of state the two rooms have.
+        rounds: how many messages are sent one at a time.
+    """
+    with Network(folder) as network:
+        one, two = network.hearth(ONE), network.hearth(TWO)
+        alice = await Person.register(one.http, "alice")
+        bob = await Person.register(two.http, "bob")
+        figures = []
+        for number, goal in zip(events, (0.146, 15.0), strict=True):
+            room = await large_room(alice, number)
+            begin = time.perf_counter()
+            await join(bob, room)
+            figures.append(Figure(f"join elsewhere, {number} events", time.perf_counter() - begin, "s", goal))
+        room = await alice.create_room()
+        await join(bob, room)
+        await bob.sync()
+        times = [await delivered(alice, bob, room, f"word {number} of it") for number in range(rounds)]
+        figures.append(Figure("delivery elsewhere, p50", statistics.median(times) * 1000, "ms", 16))
+        figures.append(Figure("delivery elsewhere, longest", max(times) * 1000, "ms"))
+        figures += await past(alice, bob, min(PAST, 10 * rounds))
+        for person in (alice, bob):
+            person.close()
+        return figures
+
+
+async def large_room(founder: Person, events: int) -> str:
+    """A room with so many events of state."""
+    room = await founder.create_room()
+    hands = [founder.another() for _ in range(SETTERS)]
+
+    async def work(hand: Person, numbers: range) -> None:
+        for number in numbers:
+            path = f"{PREFIX}/rooms/{quote(room)}/state/bench.thing/{number}"
+            await hand.raw("PUT", path, b'{"is":"%d"}' % number)
+        hand.close()
+
+    await asyncio.gather(*(work(hand, range(place, events, SETTERS)) for place, hand in enumerate(hands)))
+    return room
+
+
+async def join(person: Person, room: str) -> None:
+    """Join a room of the other server."""
+    await person.call("POST", f"{PREFIX}/join/{quote(room)}?via={ONE}", {})
+
+
+async def delivered(sender: Person, reader: Person, room: str, text: str) -> float:
+    """Seconds from sending a message to its end in the sync of somebody elsewhere, who waits for it."""
+
+    async def wait() -> None:
+        while text.encode() not in await reader.sync(timeout_ms=30_000):
+            pass
+
+    waiting = asyncio.ensure_future(wait())
+    await asyncio.sleep(0.05)
+    begin = time.perf_counter()
+    await sender.send(room, text)
+    await asyncio.wait_for(waiting, 60)
+    return time.perf_counter() - begin
+
+
+async def past(sender: Person, reader: Person, count: int) -> list[Figure]:
+    """How long it takes to read what was said before one came, from the other server."""
+    room = await sender.create_room()
+    for number in range(count):
+        await sender.send(room, f"{number} {TEXT}")
+    await join(reader, room)
+    begin = time.perf_counter()
+    found, page = 0, ""
+    while found < count:
+        query = f"dir=b&limit=100{f'&from={page}' if page else ''}"
+        answer = await reader.call("GET", f"{PREFIX}/rooms/{quote(room)}/messages?{query}")
+        found += sum(event["type"] == "m.room.message" for event in answer["chunk"])
+        page = answer.get("end", "")
+        if not page:
+            break
+    assert found == count, f"{found} of {count} messages came"
+    return [Figure(f"the past of {count} messages", (time.perf_counter() - begin) * 1000, "ms")]
