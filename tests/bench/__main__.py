@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from tests.bench import accepting, memory, resolution, syncing
+from tests.bench import accepting, federation, memory, resolution, syncing
 from tests.bench.client import Person
 from tests.bench.figures import Figure
 from tests.bench.process import Process
@@ -39,15 +39,16 @@ class Sizes(NamedTuple):
     joined: tuple[int, int]
     seen: tuple[int, int]
     local: int
+    elsewhere: tuple[int, int]
 
 
 FULL = Sizes(
     sends=4000, rounds=40, restarts=5, members=10_000, conflicts=(10, 1000, 9000), events=1000, rooms=100,
-    joined=(10, 1000), seen=(100, 100_000), local=1000,
+    joined=(10, 1000), seen=(100, 100_000), local=1000, elsewhere=(500, 10_000),
 )  # fmt: skip
 QUICK = Sizes(
     sends=100, rounds=3, restarts=1, members=30, conflicts=(3, 10, 25), events=20, rooms=3,
-    joined=(2, 4), seen=(10, 50), local=5,
+    joined=(2, 4), seen=(10, 50), local=5, elsewhere=(5, 30),
 )  # fmt: skip
 
 
@@ -172,22 +173,29 @@ def measure(sizes: Sizes) -> list[Figure]:
             figures += starting(server, sizes)
         finally:
             server.stop()
-    return figures + without_listeners(sizes)
+    return figures + in_folders_of_their_own(sizes)
 
 
-def without_listeners(sizes: Sizes) -> list[Figure]:
-    """What rooms that many servers share cost, and syncs, measured without listeners."""
+def in_folders_of_their_own(sizes: Sizes) -> list[Figure]:
+    """What rooms that many servers share cost, and syncs, measured without listeners; then two servers with them."""
     works: list[Callable[[Path], Coroutine[Any, Any, list[Figure]]]] = [
         lambda folder: resolution.measure(folder, sizes.members, sizes.conflicts, sizes.restarts),
         lambda folder: accepting.measure(folder, sizes.events),
         lambda folder: memory.measure(folder, sizes.rooms, sizes.members // 10),
         lambda folder: syncing.measure(folder, sizes.joined, sizes.seen, sizes.local),
+        lambda folder: federation.measure(folder, sizes.elsewhere, sizes.rounds),
     ]
     figures: list[Figure] = []
     for work in works:
         with tempfile.TemporaryDirectory(prefix="hearth-bench-") as folder:
             figures += uvloop.run(work(Path(folder)))
     return figures
+
+
+def between_servers(sizes: Sizes) -> list[Figure]:
+    """What is measured with two servers, alone."""
+    with tempfile.TemporaryDirectory(prefix="hearth-bench-") as folder:
+        return uvloop.run(federation.measure(Path(folder), sizes.elsewhere, sizes.rounds))
 
 
 def table(figures: list[Figure]) -> str:
@@ -203,13 +211,15 @@ def table(figures: list[Figure]) -> str:
 def main() -> None:
     """Measure and print; the exit code does not depend on the figures."""
     parser = argparse.ArgumentParser(prog="just bench", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=["federation"], help="only what servers are to each other")
     parser.add_argument("--quick", action="store_true", help="small sizes: whether it works, not how fast it is")
     parser.add_argument("--json", type=Path, help="a file to keep the figures in")
     options = parser.parse_args()
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} cores, load before: {os.getloadavg()[0]:.1f}", flush=True
     )
-    figures = measure(QUICK if options.quick else FULL)
+    sizes = QUICK if options.quick else FULL
+    figures = between_servers(sizes) if options.part else measure(sizes)
     print(table(figures))
     if options.json:
         options.json.write_text(json.dumps([figure._asdict() for figure in figures], indent=1) + "\n")
