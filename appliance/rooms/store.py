@@ -164,26 +164,19 @@ class EventStore:
 
     def clients_of_rows(self, found: Sequence[EventRow]) -> list[ClientEvent]:
         """Client forms of rows that were just read, in their order."""
-        fresh = [row for row in found if row.nid not in self._clients]
-        redacted = rows.redactions_of(self._database, [row.event_id for row in fresh]) if fresh else {}
-        for row in fresh:
-            self._clients.put(row.nid, self._client(row, redacted.get(row.event_id)))
-        result = []
-        for row in found:
-            client = self._clients.get(row.nid)
-            result.append(client or self._client(row, redacted.get(row.event_id)))
-        return result
+        kept, missing = self._clients.used([row.nid for row in found])
+        if missing:
+            absent = set(missing)
+            fresh = [row for row in found if row.nid in absent]
+            redacted = rows.redactions_of(self._database, [row.event_id for row in fresh])
+            for row in fresh:
+                kept[row.nid] = client = self._client(row, redacted.get(row.event_id))
+                self._clients.put(row.nid, client)
+        return [kept[row.nid] for row in found]
 
     def clients(self, nids: Iterable[int]) -> dict[int, ClientEvent]:
         """Client forms by number; unknown numbers are left out."""
-        found: dict[int, ClientEvent] = {}
-        missing: list[int] = []
-        for nid in nids:
-            client = self._clients.get(nid)
-            if client is None:
-                missing.append(nid)
-            else:
-                found[nid] = client
+        found, missing = self._clients.used(nids)
         if missing:
             for client in self.clients_of_rows(list(rows.by_nids(self._database, missing).values())):
                 found[client.nid] = client

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
-from litestar.datastructures import State
+from litestar.datastructures import MultiDict, State
 from litestar.types import Receive, Scope
 
 from appliance.errors import MatrixError, bad_json, invalid_param, missing_param, not_json, too_large
@@ -82,6 +82,9 @@ def announced_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
 class Asked(Request[None, None, State]):
     """A request to one of Hearth's endpoints."""
 
+    _query: MultiDict[Any] | None = None
+    """The parameters of the query, which Litestar puts together anew each time they are asked for."""
+
     @property
     def requester(self) -> Requester:
         """Who asks; set by the authentication before the handler runs."""
@@ -147,7 +150,10 @@ class Asked(Request[None, None, State]):
 
     def query_text(self, name: str, default: str | None = None) -> str | None:
         """One parameter of the query, or the default where it is absent."""
-        value = self.query_params.get(name)
+        known = self._query
+        if known is None:
+            known = self._query = self.query_params
+        value = known.get(name)
         return default if value is None else str(value)
 
     def query_int(self, name: str, default: int, *, lowest: int = 0, highest: int = 2**53 - 1) -> int:

@@ -30,6 +30,14 @@ class Lru(Generic[K, V]):
             self._entries.move_to_end(key)
         return value
 
+    def used(self, keys: Iterable[K]) -> tuple[dict[K, V], list[K]]:
+        """Many entries, which count as used now, and the keys of those that are not kept."""
+        found, missing = self.look(keys)
+        used = self._entries.move_to_end
+        for key in found:
+            used(key)
+        return found, missing
+
     def look(self, keys: Iterable[K]) -> tuple[dict[K, V], list[K]]:
         """Many entries, which do not count as used by that, and the keys of those that are not kept."""
         entries = self._entries

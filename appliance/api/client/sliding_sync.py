@@ -30,6 +30,7 @@ class SlidingSyncApi(Controller):
 
     notifier: Notifier
     presence: Presence
+    requests: deployed.Requests
     sliding: SlidingSync
     waiting: Waiting
 
@@ -40,9 +41,14 @@ class SlidingSyncApi(Controller):
         Answers what the client does not know yet of the rooms in its windows, and waits for it up to ``timeout``
         milliseconds.
         """
-        body = await request.struct(deployed.DeployedRequest)
+        user_id, content = request.requester.user_id, await request.body_bytes()
+        known = self.requests.find(user_id, content)
+        if known is None:
+            asked = await request.struct(deployed.DeployedRequest)
+            known = asked, deployed.wishes(asked, user_id)
+            self.requests.note(user_id, content, *known)
+        body, wishes = known
         wait_ms = request.query_int("timeout", 0, highest=LONGEST_WAIT_MS)
-        wishes = deployed.wishes(body, request.requester.user_id)
         token = _token(request.query_text("pos"))
         with self._syncing(request, request.query_text("set_presence")):
             return await self._answer(request, token, wishes, wait_ms, lambda answered: deployed.render(answered, body))

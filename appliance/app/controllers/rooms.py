@@ -33,6 +33,7 @@ from appliance.app.owning import Owning
 from appliance.rooms.acts.notices import Notices
 from appliance.server.endpoints import bind
 from appliance.server.waiting import Waiting
+from appliance.sync.sliding.deployed import Requests
 
 
 def room_controllers(owning: Owning, living: Living, between: Between, waiting: Waiting) -> list[type[Controller]]:
@@ -107,6 +108,7 @@ def room_controllers(owning: Owning, living: Living, between: Between, waiting: 
             SlidingSyncApi,
             notifier=living.notifier,
             presence=signs.presence,
+            requests=Requests(),
             sliding=syncing.sliding,
             waiting=waiting,
         ),

@@ -113,21 +113,17 @@ class Aggregations:
     def _summarised(self, events: Sequence[ClientEvent]) -> list[tuple[ClientEvent, Summary]]:
         """The events that have children of interest, each with what these come to."""
         wanted = [event for event in events if event.state_key is None]
-        unknown = [event for event in wanted if event.event_id not in self._summaries]
-        fresh: dict[str, Summary] = {}
+        known, missing = self._summaries.used([event.event_id for event in wanted])
+        absent = set(missing)
+        unknown = [event for event in wanted if event.event_id in absent] if absent else []
         if unknown:
             room_nid = unknown[0].room_nid
             parents = set(rows.parents_among(self._database, room_nid, [event.event_id for event in unknown]))
             for event in unknown:
                 summary = self._read(event) if event.event_id in parents else NOTHING
-                fresh[event.event_id] = summary
+                known[event.event_id] = summary
                 self._summaries.put(event.event_id, summary)
-        result = []
-        for event in wanted:
-            kept = fresh.get(event.event_id) or self._summaries.get(event.event_id)
-            if kept is not None and kept is not NOTHING:
-                result.append((event, kept))
-        return result
+        return [(event, kept) for event in wanted if (kept := known[event.event_id]) is not NOTHING]
 
     def _read(self, event: ClientEvent) -> Summary:
         relation = relation_of(self._store.event(event.nid).content)

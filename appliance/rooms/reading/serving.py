@@ -100,17 +100,21 @@ class Serving:
         relations = self._relations(events, asker, room_id) if bundled else {}
         plain = _Plain(room_id)
         last = history.changes[-1] if history is not None and history.changes else None
+        # Most answers tell of nothing but messages: then there is nothing to look for.
+        erased, special = self._erased, bool(sent or before or reasons or relations)
         served = []
         for event in events:
             nid, position = event.nid, event.position
-            if last is not None and position is not None and not event.apart and position >= last.position:
+            if last is not None and position is not None and position >= last.position and not event.apart:
                 membership: str | None = last.membership
             else:
                 membership = self._membership(event, asker, history)
-            if event.sender in self._erased and membership != "join":
+            if erased and event.sender in erased and membership != "join":
                 event = self._emptied(event)
             age = now_ms - event.timestamp
-            if nid in sent or event.replaces_nid in before or event.redacted_by in reasons or nid in relations:
+            if special and (
+                nid in sent or event.replaces_nid in before or event.redacted_by in reasons or nid in relations
+            ):
                 unsigned = self._unsigned(event, age, membership, before, hidden)
                 if nid in sent:
                     unsigned.update(sent[nid])

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from appliance.errors import invalid_param
 from appliance.rooms.snapshot import MEMBER
+from appliance.storage.lru import SizedLru
 from appliance.sync.sliding.forms import (
     MOST_LISTS,
     MOST_ROOMS,
@@ -22,6 +23,10 @@ from appliance.sync.sliding.service import Answered
 from appliance.sync.sliding.wishes import ANY, Filters, ListWish, RequiredState, RoomConfig, Wishes
 
 LAZY, ME = "$LAZY", "$ME"
+MOST_REMEMBERED, LONGEST_REMEMBERED = 4 * 1024 * 1024, 16_384
+"""Bytes of the requests that are remembered, and of one of them."""
+_OBJECTS = 8
+"""How many times its length what is made of a body takes, about."""
 Slots = Annotated[list[tuple[str, str]], Meta(max_length=500)]
 
 
@@ -62,6 +67,24 @@ class DeployedRequest(Struct):
     lists: Annotated[dict[ListName, RequestedList], Meta(max_length=MOST_LISTS)] | None = None
     room_subscriptions: Annotated[dict[str, RequestedRoom], Meta(max_length=MOST_ROOMS)] | None = None
     extensions: dict[str, Any] | None = None
+
+
+class Requests:
+    """Remembers what requests asked for: a client asks for the same again and again, and reading that costs more than
+    to see that nothing happened.
+    """
+
+    def __init__(self) -> None:
+        self._read: SizedLru[tuple[str, bytes], tuple[DeployedRequest, Wishes]] = SizedLru(MOST_REMEMBERED)
+
+    def find(self, user_id: str, body: bytes) -> tuple[DeployedRequest, Wishes] | None:
+        """What a body that was there before asks for; nobody may change it."""
+        return self._read.get((user_id, body))
+
+    def note(self, user_id: str, body: bytes, asked: DeployedRequest, wanted: Wishes) -> None:
+        """Remember what a body asks for."""
+        if len(body) <= LONGEST_REMEMBERED:
+            self._read.put((user_id, body), (asked, wanted), _OBJECTS * len(body))
 
 
 def wishes(body: DeployedRequest, user_id: str) -> Wishes:
