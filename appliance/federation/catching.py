@@ -41,7 +41,11 @@ MOST_ROOMS = 4
 """Rooms that are looked after at a time."""
 MOST_SERVERS = 4
 FIRST_REST, LONGEST_REST = 20.0, 3600.0
-"""Seconds until a room for which nothing was found is looked after again."""
+"""Seconds until a room for which nothing was found is looked after again: at first, and after doublings."""
+SHORT_REST = 1.0
+"""Seconds until one is looked after again for which something was found, and not all; then a little longer each time,
+as there may be no end to what a server makes up.
+"""
 
 
 class Catching:
@@ -84,6 +88,8 @@ class Catching:
         self._again: set[str] = set()
         self._origins: dict[str, str] = {}
         self._rests: dict[str, float] = {}
+        self._resumed: set[str] = set()
+        """Rooms whose rest came to its end by itself; whatever comes in between must not make it longer."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._room = asyncio.Semaphore(MOST_ROOMS)
         self._closed = False
@@ -132,27 +138,43 @@ class Catching:
     # One room ----------------------------------------------------------------------------------------------------
 
     async def _run(self, room_id: str) -> None:
+        done = found = False
         try:
             while True:
                 self._again.discard(room_id)
                 async with self._room:
+                    before = await self._lacking(room_id)
                     done = await self._search(room_id)
+                    found = before != await self._lacking(room_id)
                 if done or room_id not in self._again:
                     break
-            self._rest(room_id, done)
         except Exception:
             log.exception("The search for missing events of %s ended early.", room_id)
         finally:
             del self._tasks[room_id]
+        self._rest(room_id, done, found)
 
-    def _rest(self, room_id: str, done: bool) -> None:
+    async def _lacking(self, room_id: str) -> set[str]:
+        """What stands between a room and all that waits in it."""
+        room = await self._rooms.find(room_id)
+        return set() if room is None else {one.event_id for one in await self._roots(room)}
+
+    def _rest(self, room_id: str, done: bool, found: bool) -> None:
         """Come back to a room later where something still waits."""
         if done or self._closed:
             self._rests.pop(room_id, None)
+            self._resumed.discard(room_id)
             self._origins.pop(room_id, None)
             return
-        seconds = self._rests.get(room_id, FIRST_REST / 2) * 2
-        self._rests[room_id] = min(seconds, LONGEST_REST)
+        seconds = self._rests.get(room_id, 0.0)
+        if found:
+            seconds = 1.25 * seconds if 0 < seconds < FIRST_REST else SHORT_REST
+        elif seconds < FIRST_REST:
+            seconds = FIRST_REST
+        elif room_id in self._resumed:
+            seconds = min(2 * seconds, LONGEST_REST)
+        self._resumed.discard(room_id)
+        self._rests[room_id] = seconds
         log.info(
             "Not all is found that events of %s stand on; next try in %.0f seconds.", room_id, self._rests[room_id]
         )
@@ -161,6 +183,7 @@ class Catching:
 
     def _resume(self, room_id: str) -> None:
         self._timers.pop(room_id, None)
+        self._resumed.add(room_id)
         self.seek(room_id, self._origins.get(room_id, ""))
 
     async def _search(self, room_id: str) -> bool:
