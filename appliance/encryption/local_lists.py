@@ -47,7 +47,7 @@ class LocalLists:
         return rows.updates(self._database, after, upto, limit)
 
     def updates_of(self, user_id: str, limit: int = MOST_UPDATES) -> list[DeviceUpdate]:
-        """The last change of each device of a local user, earliest first."""
+        """The last change of each device of a local user, earliest first, for a server that was told of none before."""
         return rows.updates_of(self._database, user_id, limit)
 
     def edu(self, update: DeviceUpdate) -> tuple[str, dict[str, Any]]:

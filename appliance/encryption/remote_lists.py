@@ -39,8 +39,8 @@ CHASED, CHASE_MS = 50, 30_000
 """Stale lists that are asked for in one round, and how long that may take."""
 
 JUST_MS = 5_000
-"""For how long somebody has just come into a room: that they did is told to clients as a change of their list, and what
-their server then says of their devices to introduce them is no further one, as long as nobody here asked for them."""
+"""For how long somebody has just come into a room: that they did is told to clients as a change of their list, and the
+first that their server then says of their devices is no further one, as long as nobody here asked for them."""
 COMING_KEPT = 1_000
 
 Users = Mapping[str, list[str]]
@@ -188,7 +188,7 @@ class RemoteLists:
             if not rows.is_needed(tx, user_id):
                 return None, False
             there = rows.find(tx, user_id)
-            if there is None and just_came:
+            if there is None and just_came and not previous:
                 return None, False
             if there is not None and not there.stale and stream_id <= there.stream_id:
                 return None, False
@@ -211,13 +211,12 @@ class RemoteLists:
     async def receive_keys(self, origin: str, content: Mapping[str, Any]) -> None:
         """Take in an ``m.signing_key_update``; raises as ``receive_update``."""
         user_id = _about(origin, content)
-        keys, just_came = _read_keys(user_id, content), self._just_came(user_id)
+        keys = _read_keys(user_id, content)
 
         def work(tx: Tx) -> int | None:
-            there = rows.find(tx, user_id)
-            if not rows.is_needed(tx, user_id) or (there is None and just_came):
+            if not rows.is_needed(tx, user_id):
                 return None
-            if there is not None:
+            if rows.find(tx, user_id) is not None:
                 for usage, key in keys.items():
                     cross_rows.put_key(tx, user_id, usage, key.key_id, key.json)
             return note_change(tx, user_id)

@@ -81,12 +81,12 @@ def updates(reads: Reads, after: int, upto: int, limit: int) -> list[DeviceUpdat
 
 
 def updates_of(reads: Reads, user_id: str, limit: int) -> list[DeviceUpdate]:
-    """The last change of each of a local user's devices that are still there, and of their cross-signing keys, earliest
-    first.
+    """The last change of each of a local user's devices that are still there, earliest first; as if there had been none
+    before it, for whoever was told of none.
     """
     rows = reads.read(
-        "SELECT user_id, device_id, position, previous FROM device_updates u WHERE user_id = ? AND (device_id = '' OR"
-        " EXISTS (SELECT 1 FROM devices d WHERE d.user_id = u.user_id AND d.device_id = u.device_id))"
+        "SELECT user_id, device_id, position, 0 FROM device_updates u WHERE user_id = ?"
+        " AND EXISTS (SELECT 1 FROM devices d WHERE d.user_id = u.user_id AND d.device_id = u.device_id)"
         " ORDER BY position LIMIT ?",
         (user_id, limit),
     )
