@@ -133,7 +133,8 @@ def check_event(event: AnyEvent, state: StateLookup, create: AnyEvent) -> None:
         _check_create(event)
         return
     version = event.version
-    require(event.room_id == create.room_id, "The event belongs to another room than its create event.")
+    if event.room_id != create.room_id:
+        raise NotAllowed("The event belongs to another room than its create event.")
     if create.content.get("m.federate") is False:
         require(
             server_of(event.sender) == server_of(create.sender),

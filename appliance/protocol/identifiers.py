@@ -6,6 +6,7 @@ old rooms may hold nearly any character, and ids of rooms and events are opaque.
 
 import ipaddress
 import re
+from functools import lru_cache
 
 MAX_ID_BYTES = 255
 """The most that a user id, room id, event id, alias, event type or state key may have, sigil and domain included."""
@@ -125,4 +126,8 @@ def fits(s: str) -> bool:
 def _has_domain(s: str) -> bool:
     """Whether ``s``, a sigil aside, is a localpart of legal characters, a colon and a server name, within the limit."""
     localpart, colon, server = s.partition(":")
-    return bool(colon) and "\0" not in localpart and fits(s) and is_server_name(server)
+    return bool(colon) and "\0" not in localpart and fits(s) and _is_server_name(server)
+
+
+_is_server_name = lru_cache(1_000)(is_server_name)
+"""The same of short names, most of which are asked about again and again."""

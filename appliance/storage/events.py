@@ -5,7 +5,8 @@ An event's JSON is its canonical federation form without ``unsigned``; everythin
 
 import struct
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -130,7 +131,12 @@ def pack_auth(nids: Iterable[int]) -> bytes:
 
 def unpack_auth(packed: bytes) -> tuple[int, ...]:
     """The numbers that were packed."""
-    return struct.unpack(f"<{len(packed) // 8}q", packed)
+    return _unpacker(len(packed) // 8)(packed)
+
+
+@lru_cache(64)
+def _unpacker(count: int) -> Callable[[bytes], tuple[int, ...]]:
+    return struct.Struct(f"<{count}q").unpack
 
 
 def _edges(event: NewEvent) -> list[tuple[int, int, int]]:
@@ -327,6 +333,11 @@ def note_redaction(tx: Tx, target_event_id: str, redaction_nid: int, applied: bo
 def was_carried_out(database: Reads, redaction_nid: int) -> bool:
     """Whether a redaction was applied to its target."""
     return bool(database.read("SELECT 1 FROM redactions WHERE redaction_nid = ? AND applied = 1", (redaction_nid,)))
+
+
+def does_any_redaction_wait(database: Reads) -> bool:
+    """Whether any redaction came before its target, which is not here yet. Looks through all: ask once."""
+    return bool(database.read("SELECT 1 FROM redactions WHERE applied = 0 LIMIT 1"))
 
 
 def pending_redactions(database: Reads, target_event_id: str) -> list[int]:

@@ -30,6 +30,7 @@ class Gate:
         self._opened = threading.Event()
         self._entered = threading.Event()
         self.passed = database.submit(self._wait)
+        database._hand_over()
         # The writer has taken it, alone, before anything else is queued.
         assert self._entered.wait(30)
 

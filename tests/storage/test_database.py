@@ -315,6 +315,7 @@ def test_a_loop_that_ends_first_loses_no_unit(tmp_path: Path) -> None:
         database = await Database.open(tmp_path / "hearth.db")
         gate = Gate(database)
         database.submit(lambda tx: note(tx, "@a:x"), lane=Lane())
+        await asyncio.sleep(0)  # what is submitted at one go is handed over together, at its end
         return database, gate
 
     loop = asyncio.new_event_loop()

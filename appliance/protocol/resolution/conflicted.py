@@ -41,11 +41,15 @@ class _Walk:
         self._held_by_all = frozenset(shared)
         self._all = (1 << len(sides)) - 1
         self._chains: dict[int, int] = {}  # the chains that an event is in, one bit each
-        self._waiting: list[int] = []  # a heap of negated numbers: the largest comes first
-        self._undecided = 0  # how many of those that wait are not yet known to be in all chains
         for index, side in enumerate(sides):
             for nid in side:
-                self._meet(nid, 1 << index)
+                self._chains[nid] = self._chains.get(nid, 0) | 1 << index
+        for nid in self._held_by_all.intersection(self._chains):
+            self._chains[nid] = self._all
+        self._waiting = [-nid for nid in self._chains]  # a heap of negated numbers: the largest comes first
+        heapq.heapify(self._waiting)
+        # How many of those that wait are not yet known to be in all chains.
+        self._undecided = sum(chains != self._all for chains in self._chains.values())
 
     def difference(self) -> set[int]:
         """Walk, and answer what is in some of the chains, but not in all."""

@@ -49,6 +49,8 @@ class Redactions:
         self._identity = identity
         self._now_ms = now_ms
         self._applied: dict[int, tuple[int, int]] = {}
+        # Whether any redaction may wait for its target, which mostly none does; not known before it is asked.
+        self._any_waits: bool | None = None
         self.emptied: list[Callable[[Step, int, Event], Statement | None]] = []
 
     def prepare(self, step: Step) -> Statement | None:
@@ -87,6 +89,7 @@ class Redactions:
     def _carry_out(self, step: Step, target_id: str) -> Statement | None:
         found = self._store.coming(target_id)
         if found is None:
+            self._any_waits = True
             return lambda tx, position: rows.note_redaction(tx, target_id, step.nid, applied=False)
         row, target = found
         if row.room_nid != step.room_nid or not self._applies(step.event, target):
@@ -107,6 +110,10 @@ class Redactions:
 
     def _early(self, event: Event) -> int | None:
         """The number of the redaction that came before its target and is carried out on it."""
+        if self._any_waits is None:
+            self._any_waits = rows.does_any_redaction_wait(self._database)
+        if not self._any_waits:
+            return None
         for redaction_nid in rows.pending_redactions(self._database, event.event_id):
             redaction = self._store.event(redaction_nid)
             if redaction.room_id == event.room_id and self._applies(redaction, event):
