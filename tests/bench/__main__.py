@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from tests.bench import accepting, federation, memory, resolution, syncing
+from tests.bench import accepting, federation, memory, resolution, states, syncing
 from tests.bench.client import Person
 from tests.bench.figures import Figure
 from tests.bench.process import Process
@@ -182,6 +182,7 @@ def in_folders_of_their_own(sizes: Sizes) -> list[Figure]:
         lambda folder: resolution.measure(folder, sizes.members, sizes.conflicts, sizes.restarts),
         lambda folder: accepting.measure(folder, sizes.events),
         lambda folder: memory.measure(folder, sizes.rooms, sizes.members // 10),
+        lambda folder: states.measure(folder, sizes.members, 2 * sizes.members),
         lambda folder: syncing.measure(folder, sizes.joined, sizes.seen, sizes.local),
         lambda folder: federation.measure(folder, sizes.elsewhere, sizes.rounds),
     ]

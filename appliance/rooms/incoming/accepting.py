@@ -80,8 +80,7 @@ class Accepting:
         self._signatures = signatures
         self._merging = Merging(appender)
         self.keys_wanted: list[Callable[[str], None]] = []
-        # The last event that was found not to be here, and how many batches had ended by then.
-        self._unknown = ("", 0)
+        self._unknown = ("", 0)  # the last event that was found not to be here, and how many batches had ended by then
 
     async def accept(self, room_id: str, pdu: dict[str, Any], origin: str = "") -> Verdict:
         """Judge an event and keep it as the verdict says; durable when this returns. Then take up what waited for it.
@@ -290,12 +289,9 @@ class Accepting:
         if room.closed_in_flight or self._store.is_underway(event.event_id):
             return None
         named = self._judging.at_the_end(room, event)
-        if named is None:
-            return None
-        # Nothing of this room is in flight but what the store knows to be under way: so it was not put aside meanwhile.
-        if self._unknown == (event.event_id, self._database.deliveries):
-            return named
-        return None if self.known(room, event) is not None else named
+        # What was not here before still is not: nothing has ended since, and what is in flight is known to the store.
+        is_new = self._unknown == (event.event_id, self._database.deliveries)
+        return named if named is not None and (is_new or self.known(room, event) is None) else None
 
     async def _judged(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
         known = self.known(room, event)
