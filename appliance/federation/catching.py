@@ -218,11 +218,12 @@ class Catching:
         """
         stuck = await self._database.reading(lambda reader: rows.unchecked_of_room(reader, room.room_id))
         for _ in range(MOST_LEVELS if stuck else 1):
-            # Whoever pushed an event can say what it stands on: one of which nobody does is not built upon.
+            # Whoever pushed an event can say what it stands on: one of which nobody does is not built upon. What it
+            # stands on may be here, without the state around it.
             roots = [
                 one
                 for one in await self._roots(room, stuck)
-                if one.event_id in fetched or not stuck.isdisjoint(one.prev_events)
+                if one.event_id in fetched or not (fetched | stuck).isdisjoint(one.prev_events)
             ][:MOST_BRIDGES]
             failed = [event.event_id for event in roots if not await self._bridge(room, event)]
             if not failed:
