@@ -188,7 +188,7 @@ def _withdraw(tx: Tx, user_id: str, usage: str, key_id: str) -> None:
     if usage == "user_signing":
         rows.delete_signatures_by(tx, user_id, key_id)
     if usage == "self_signing":
-        for device in device_rows.all_keys(tx, user_id):
+        for device in device_rows.all_keys(tx, (user_id,)).get(user_id, ()):
             json = without_signature(device.json, user_id, key_id)
             if json is not None:
                 device_rows.put_keys(tx, user_id, device.device_id, json)

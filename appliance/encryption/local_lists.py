@@ -31,7 +31,7 @@ class LocalLists:
         # First the number, then the list: what changes in between is told by an update with a higher one.
         answer: dict[str, Any] = {"user_id": user_id, "stream_id": rows.last_update(self._database, user_id)}
         devices = []
-        for device in all_keys(self._database, user_id):
+        for device in all_keys(self._database, (user_id,)).get(user_id, ()):
             told: dict[str, Any] = {"device_id": device.device_id, "keys": orjson.Fragment(device.json)}
             if device.display_name is not None:
                 told["device_display_name"] = device.display_name

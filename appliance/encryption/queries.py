@@ -16,6 +16,7 @@ from appliance.errors import bad_json
 from appliance.storage import cross_signing as cross_rows
 from appliance.storage import device_keys as rows
 from appliance.storage.accounts import find_account
+from appliance.storage.cross_signing import CrossSigningKey
 from appliance.storage.database import Database
 from appliance.storage.lru import Lru
 
@@ -106,10 +107,7 @@ class Queries:
     def of(self, user_id: str) -> UserKeys:
         """What is served of a local user."""
         known = self._known.get(user_id)
-        if known is None:
-            known = self._read(user_id)
-            self._known.put(user_id, known)
-        return known
+        return known if known is not None else self._read((user_id,))[user_id]
 
     async def query(self, asker: str, wanted: Wanted, timeout_ms: int) -> bytes:
         """The answer for users and some or all of their devices.
@@ -125,8 +123,8 @@ class Queries:
         for user_id, known in kept.items():
             self._add(found, user_id, known, wanted[user_id], signed)
         local, others = by_server({user_id: wanted[user_id] for user_id in rest}, self._is_local)
-        for user_id, device_ids in local.items():
-            self._add(found, user_id, self.of(user_id), device_ids, signed)
+        for user_id, known in self._read(tuple(local)).items():
+            self._add(found, user_id, known, local[user_id], signed)
         if asker in wanted and (key := self.of(asker).named_user_signing) is not None:
             found.user_signing_keys[asker] = key
         return found.answer(await self._ask(found, others, signed, timeout_ms))
@@ -188,24 +186,41 @@ class Queries:
             self._signatures.put(asker, known)
         return known
 
-    def _read(self, user_id: str) -> UserKeys:
-        devices = {}
-        for device in rows.all_keys(self._database, user_id):
-            value: dict[str, Any] = orjson.loads(device.json)
-            if device.display_name is not None:
-                value["unsigned"] = {"device_display_name": device.display_name}
-            devices[device.device_id] = orjson.dumps(value)
-        keys = cross_rows.keys_of(self._database, user_id)
-        each = {usage: _named(user_id, key.json.encode()) for usage, key in keys.items()}
-        return UserKeys(
-            devices,
-            _named(user_id, joined(devices)),
-            keys["master"].json.encode() if "master" in keys else None,
-            each.get("master"),
-            keys["master"].key_id if "master" in keys else "",
-            each.get("self_signing"),
-            each.get("user_signing"),
-        )
+    def _read(self, user_ids: Sequence[str]) -> dict[str, UserKeys]:
+        """What is served of some local users, which is kept from now on."""
+        if not user_ids:
+            return {}
+        devices = rows.all_keys(self._database, user_ids)
+        keys = cross_rows.keys_of_many(self._database, user_ids)
+        found = {user_id: _served(user_id, devices.get(user_id, ()), keys.get(user_id, {})) for user_id in user_ids}
+        for user_id, known in found.items():
+            self._known.put(user_id, known)
+        return found
+
+
+def _served(user_id: str, devices: Sequence[rows.DeviceKeys], keys: Mapping[str, CrossSigningKey]) -> UserKeys:
+    """What is served of a user."""
+    each_device = {device.device_id: _with_name(device) for device in devices}
+    each = {usage: _named(user_id, key.json.encode()) for usage, key in keys.items()}
+    return UserKeys(
+        each_device,
+        _named(user_id, joined(each_device)),
+        keys["master"].json.encode() if "master" in keys else None,
+        each.get("master"),
+        keys["master"].key_id if "master" in keys else "",
+        each.get("self_signing"),
+        each.get("user_signing"),
+    )
+
+
+def _with_name(device: rows.DeviceKeys) -> bytes:
+    """The keys of a device with its name."""
+    if device.display_name is None:
+        return device.json.encode()
+    said = {"device_display_name": device.display_name}
+    if '"unsigned"' in device.json:
+        return orjson.dumps({**orjson.loads(device.json), "unsigned": said})
+    return device.json[:-1].encode() + b',"unsigned":' + orjson.dumps(said) + b"}"
 
 
 def read_wanted(value: Any) -> dict[str, list[str]]:

@@ -1,10 +1,14 @@
 """Cross-signing keys of users, and the signatures that local users made on the keys of others."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from appliance.storage.database import Reads, Tx
 
 USAGES = ("master", "self_signing", "user_signing")
+_CHUNK = 100
+"""Users that one statement asks for."""
 
 
 class CrossSigningKey(Struct, frozen=True):
@@ -16,8 +20,21 @@ class CrossSigningKey(Struct, frozen=True):
 
 def keys_of(reads: Reads, user_id: str) -> dict[str, CrossSigningKey]:
     """A user's cross-signing keys, by usage."""
-    rows = reads.read("SELECT usage, key_id, json FROM cross_signing_keys WHERE user_id = ?", (user_id,))
-    return {usage: CrossSigningKey(key_id, json) for usage, key_id, json in rows}
+    return keys_of_many(reads, (user_id,)).get(user_id, {})
+
+
+def keys_of_many(reads: Reads, user_ids: Sequence[str]) -> dict[str, dict[str, CrossSigningKey]]:
+    """The cross-signing keys of some users that have any, by user and usage."""
+    found: dict[str, dict[str, CrossSigningKey]] = {}
+    for start in range(0, len(user_ids), _CHUNK):
+        chunk = user_ids[start : start + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        rows = reads.read(
+            f"SELECT user_id, usage, key_id, json FROM cross_signing_keys WHERE user_id IN ({marks})", chunk
+        )
+        for user_id, usage, key_id, json in rows:
+            found.setdefault(user_id, {})[usage] = CrossSigningKey(key_id, json)
+    return found
 
 
 def put_key(tx: Tx, user_id: str, usage: str, key_id: str, json: str) -> None:

@@ -4,7 +4,7 @@ Everything that decides who gets a key happens within a unit, and units run one 
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -12,6 +12,10 @@ from appliance.storage.database import Reads, Tx
 
 CLAIMED_KEPT = 500
 """Keys of a device that were given out and are still remembered, so that a repeated upload does not bring them back."""
+
+
+_CHUNK = 100
+"""Users that one statement asks for."""
 
 
 class DeviceKeys(Struct, frozen=True):
@@ -51,14 +55,21 @@ def keyed_device(tx: Tx, user_id: str, device_id: str) -> int | None:
 # Identity keys ----------------------------------------------------------------------------------------------------
 
 
-def all_keys(reads: Reads, user_id: str) -> list[DeviceKeys]:
-    """The identity keys of all of a user's devices that have any, by device id."""
-    rows = reads.read(
-        "SELECT k.device_id, k.json, d.display_name FROM keyed_devices k JOIN devices d USING (user_id, device_id)"
-        " WHERE k.user_id = ? AND k.json IS NOT NULL ORDER BY k.device_id",
-        (user_id,),
-    )
-    return [DeviceKeys(*row) for row in rows]
+def all_keys(reads: Reads, user_ids: Sequence[str]) -> dict[str, list[DeviceKeys]]:
+    """The identity keys of all devices of some users that have any, by user, each by device id."""
+    found: dict[str, list[DeviceKeys]] = {}
+    for start in range(0, len(user_ids), _CHUNK):
+        chunk = user_ids[start : start + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        rows = reads.read(
+            "SELECT k.user_id, k.device_id, k.json, d.display_name FROM keyed_devices k"
+            " JOIN devices d USING (user_id, device_id)"
+            f" WHERE k.user_id IN ({marks}) AND k.json IS NOT NULL ORDER BY k.user_id, k.device_id",
+            chunk,
+        )
+        for user_id, *row in rows:
+            found.setdefault(user_id, []).append(DeviceKeys(*row))
+    return found
 
 
 def find_keys(reads: Reads, user_id: str, device_id: str) -> str | None:
