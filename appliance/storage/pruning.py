@@ -3,8 +3,9 @@
 What is not pruned, and why: ``state_changes`` and ``membership_changes`` answer what a room's state and a member's
 right to see were at any position, however old: for a client that comes back after a year, for who left and may still
 read what was before, for every event of the history. They are some thirty bytes beside a kilobyte for the event, and
-go with their room (``purge.py``). ``receipts`` and ``account_data`` hold the last word on each matter alone. ``events``
-are the history itself.
+go with their room (``purge.py``). ``notifications`` are as few bytes for an event that notifies somebody: what is
+unread for whoever was away for a year, and the list of notifications. ``receipts`` and ``account_data`` hold the last
+word on each matter alone. ``events`` are the history itself.
 """
 
 from typing import Any
@@ -114,6 +115,14 @@ BACKED_UP_KEYS = Kind(
     " USING (user_id, version) WHERE ?1 AND b.deleted = 1 LIMIT ?2",
     "DELETE FROM backed_up_keys WHERE user_id = ? AND version = ? AND room_id = ? AND session_id = ?",
 )
+SERVER_KEY_DOCUMENTS = Kind(
+    # Kept to be handed on to those who ask us for another server's keys. Whoever asks for what is long over has us ask
+    # that server again. The keys themselves stay (``server_keys``): they check what was signed when they were good.
+    "server_key_documents",
+    30 * DAY_MS,
+    "SELECT server_name, fetched_ts FROM server_key_documents WHERE valid_until_ts < ? LIMIT ?",
+    "DELETE FROM server_key_documents WHERE server_name = ? AND fetched_ts = ?",
+)
 KINDS = (
     TRANSACTION_IDS,
     REFRESH_TOKENS,
@@ -124,6 +133,7 @@ KINDS = (
     SENT_TO_DEVICE,
     RECEIVED_TO_DEVICE,
     BACKED_UP_KEYS,
+    SERVER_KEY_DOCUMENTS,
 )
 
 

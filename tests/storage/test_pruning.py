@@ -170,3 +170,18 @@ async def test_empty_pages_are_given_back_a_few_at_a_time(database: Database) ->
     size = database.path.stat().st_size
     await database.close()
     assert database.path.stat().st_size < size
+
+
+async def test_what_servers_said_of_their_keys_goes_a_month_after_its_end(database: Database) -> None:
+    old = NOW - 30 * DAY_MS
+    rows = [("old.example", old - 9, old - 1, b"{}"), ("due.example", 1, old, b"{}"), ("new.example", NOW, NOW, b"{}")]
+    await database.write(lambda tx: tx.execute_many("INSERT INTO server_key_documents VALUES (?,?,?,?)", rows))
+    await database.write(
+        lambda tx: tx.execute("INSERT INTO server_keys VALUES ('old.example', 'ed25519:a', 'AAAA', ?, NULL)", (old,))
+    )
+    assert await prune(database, pruning.SERVER_KEY_DOCUMENTS) == 1
+    assert database.read("SELECT server_name FROM server_key_documents ORDER BY 1") == [
+        ("due.example",),
+        ("new.example",),
+    ]
+    assert database.read("SELECT COUNT(*) FROM server_keys") == [(1,)]

@@ -21,6 +21,20 @@ def sees(client: Client, room: str, event_id: str) -> bool:
     return answer.status_code == 200
 
 
+def in_context(client: Client, room: str, event_id: str) -> bool:
+    """Whether an event can be had with what is around it."""
+    answer = client.ask("GET", f"/rooms/{seg(room)}/context/{seg(event_id)}?limit=0")
+    assert answer.status_code == 200 or answer.json()["errcode"] == "M_NOT_FOUND"
+    return answer.status_code == 200
+
+
+def searched(client: Client, room: str) -> list[str]:
+    """The ids of what a search for a word of all messages finds."""
+    asked = {"search_term": "kettle", "filter": {"rooms": [room], "limit": 50}, "order_by": "recent"}
+    answer = client.must("POST", "/search", {"search_categories": {"room_events": asked}})
+    return [found["result"]["event_id"] for found in answer["search_categories"]["room_events"]["results"]]
+
+
 def paged(client: Client, room: str) -> list[str]:
     """The ids of all events that the pages of a history hold, earliest first; both ways must agree."""
     found = []
@@ -63,22 +77,25 @@ def synced(client: Client, room: str) -> list[str]:
 def test_by_membership_at_the_event(alice: Client, bob: Client, setting: object, visible: list[str]) -> None:
     """Every way of reading judges by the setting and by how one stood to the room when an event was sent."""
     room = room_with(alice, setting)
-    sent = {"before": alice.send(room, "before")}
+    sent = {"before": alice.send(room, "kettle before")}
     alice.invite(room, bob)
-    sent["invited"] = alice.send(room, "invited")
+    sent["invited"] = alice.send(room, "kettle invited")
     bob.join(room)
-    sent["joined"] = alice.send(room, "joined")
+    sent["joined"] = alice.send(room, "kettle joined")
     bob.leave(room)
-    sent["left"] = alice.send(room, "left")
+    sent["left"] = alice.send(room, "kettle left")
     without = [word for word in visible if word not in ("left", "back")]
     if setting == "world_readable":
         without.append("left")
     assert [word for word in sent if sees(bob, room, sent[word])] == without
+    assert [word for word in sent if in_context(bob, room, sent[word])] == without
     assert [word for word in sent if sent[word] in paged(bob, room)] == without
     assert [word for word in sent if sent[word] in synced(bob, room)] == [word for word in without if word != "left"]
     bob.join(room)
-    sent["back"] = alice.send(room, "back")
+    sent["back"] = alice.send(room, "kettle back")
     assert [word for word in sent if sees(bob, room, sent[word])] == visible
+    assert [word for word in sent if in_context(bob, room, sent[word])] == visible
+    assert [word for word in sent if sent[word] in searched(bob, room)] == visible
     assert [word for word in sent if sent[word] in paged(bob, room)] == visible
     # The timeline of a room that one is in has no holes: with the state before it, it makes the state after it.
     unbroken = visible if "left" in visible else ["back"]
