@@ -6,11 +6,10 @@ under load.
 """
 
 import asyncio
-import contextlib
 import logging
 import ssl
 import tempfile
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from pathlib import Path
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
@@ -27,7 +26,7 @@ log = logging.getLogger("hearth.listeners")
 
 BACKLOG = 4096
 FIRST_STEP_SECONDS = 0.02
-"""A worker binds and reads its key in its first step on the loop, two steps after its server is started."""
+"""A worker binds in its first step on the loop, two steps after its server is started."""
 SWAP_SECONDS = 0.2
 """How long the old and the new certificate's workers overlap: time for what knocks at the old one to be let in."""
 _QUIET = {"incremental": True, "loggers": {"_granian": {}}, "handlers": {}, "formatters": {}}
@@ -81,6 +80,7 @@ class GranianServer:
         self._header_timeout = header_timeout
         self._certificate = certificate
         self._swap = asyncio.Lock()
+        self._keys: tempfile.TemporaryDirectory[str] | None = None
         self._stopping = False
         self._server = self._build()
         self._serving: asyncio.Task[None] | None = None
@@ -91,11 +91,12 @@ class GranianServer:
         Raises:
             OwnerError: where Granian does not come up.
         """
-        with self._files() as (chain, key):
-            if self._certificate is not None:
-                self._server.build_ssl_context(chain, key, None, SSLProtocols.tls12, None, [], False)
-            self._serving = asyncio.get_running_loop().create_task(self._server.serve())
-            await asyncio.sleep(FIRST_STEP_SECONDS)
+        if self._certificate is not None:
+            before = self._keys
+            self._use(self._certificate)
+            _remove(before)
+        self._serving = asyncio.get_running_loop().create_task(self._server.serve())
+        await asyncio.sleep(FIRST_STEP_SECONDS)
         if self._serving.done():
             raise OwnerError(f"Listening on {self.listener.bind} failed.") from self._serving.exception()
         self._serving.add_done_callback(self._on_ended)
@@ -110,17 +111,18 @@ class GranianServer:
             OwnerError: where key and certificate do not belong together; the old one stays.
         """
         async with self._swap:
+            before = self._keys
+            try:
+                self._use(certificate)
+            except ssl.SSLError as error:
+                raise OwnerError(f"This certificate and key cannot be used: {error.reason or error}.") from error
             self._certificate = certificate
-            with self._files() as (chain, key):
-                try:
-                    self._server.build_ssl_context(chain, key, None, SSLProtocols.tls12, None, [], False)
-                except ssl.SSLError as error:
-                    raise OwnerError(f"This certificate and key cannot be used: {error.reason or error}.") from error
-                self._server.respawn_interval = SWAP_SECONDS
-                old = self._server.wrks[0]
-                self._server.reload()  # type: ignore[no-untyped-call]
-                while not old.interrupt_by_parent and not self._ended:  # noqa: ASYNC110  Granian has no event for it
-                    await asyncio.sleep(SWAP_SECONDS / 10)
+            self._server.respawn_interval = SWAP_SECONDS
+            old = self._server.wrks[0]
+            self._server.reload()  # type: ignore[no-untyped-call]
+            while not old.interrupt_by_parent and not self._ended:  # noqa: ASYNC110  Granian has no event for it
+                await asyncio.sleep(SWAP_SECONDS / 10)
+            _remove(before)
 
     async def stop(self, within: float) -> None:
         """Stop accepting, let the requests that run be answered, and end.
@@ -130,9 +132,11 @@ class GranianServer:
         """
         self._stopping = True
         if self._serving is None or self._ended:
+            _remove(self._keys)
             return
         self._server.stop()  # type: ignore[no-untyped-call]
         await asyncio.wait({self._serving}, timeout=within)
+        _remove(self._keys)
         if not self._ended:
             log.warning("Some requests on %s did not end in time and are not waited for.", self.listener.bind)
 
@@ -160,18 +164,27 @@ class GranianServer:
             ssl_protocol_min=SSLProtocols.tls12,
         )
 
-    @contextlib.contextmanager
-    def _files(self) -> Iterator[tuple[Path | None, Path | None]]:
-        """Chain and key as files that only we can read and that are gone afterwards."""
-        if self._certificate is None:
-            yield None, None
-            return
-        with tempfile.TemporaryDirectory(prefix=".tls-", dir=self._folder) as folder:
-            chain, key = Path(folder) / "chain.pem", Path(folder) / "key.pem"
-            for path, pem in ((chain, self._certificate.chain_pem), (key, pkcs8(self._certificate.key_pem))):
+    def _use(self, certificate: Certificate) -> None:
+        """Have workers that start from now on speak with a certificate.
+
+        Granian takes files, and a worker opens them in a thread of its own at a time that nobody is told of: they stay,
+        for us alone to read, as long as the certificate is in use.
+
+        Raises:
+            OwnerError: where the private key cannot be read.
+            ssl.SSLError: where key and certificate do not belong together; the files before stay in use.
+        """
+        made = tempfile.TemporaryDirectory(prefix=".tls-", dir=self._folder)
+        chain, key = Path(made.name) / "chain.pem", Path(made.name) / "key.pem"
+        try:
+            for path, pem in ((chain, certificate.chain_pem), (key, pkcs8(certificate.key_pem))):
                 path.touch(0o600)
                 path.write_bytes(pem)
-            yield chain, key
+            self._server.build_ssl_context(chain, key, None, SSLProtocols.tls12, None, [], False)
+        except BaseException:
+            _remove(made)
+            raise
+        self._keys = made
 
     def _on_ended(self, _: "asyncio.Task[None]") -> None:
         """A worker that ends by itself ends its server; a listener that is wanted comes back."""
@@ -190,6 +203,11 @@ class GranianServer:
                 await asyncio.sleep(1)
             else:
                 return
+
+
+def _remove(folder: "tempfile.TemporaryDirectory[str] | None") -> None:
+    if folder is not None:
+        folder.cleanup()
 
 
 def pkcs8(key_pem: bytes) -> bytes:

@@ -78,6 +78,8 @@ def test_three_servers_one_of_which_is_away_for_long(network: Network, alice: Cl
     alice.set_state(room, "m.room.topic", {"topic": "Where is Carol?"})
     bob.sync_until(lambda sync: any(event["type"] == "m.room.topic" for event in timeline(sync, room)))
     five.start()
+    # Who was away for long is left alone for a minute or more at a time, until they are heard of.
+    carol.send(room, "is anybody there?")
     carol.since = None
     carol.sync_until(
         lambda sync: (

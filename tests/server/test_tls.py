@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from appliance.errors import OwnerError
-from appliance.server.granian_server import Certificate
+from appliance.server.granian_server import Certificate, pkcs8
 from tests.server.harness import (
     R0,
     Running,
@@ -59,8 +59,13 @@ def test_a_certificate_that_does_not_fit_changes_nothing(tmp_path: Path) -> None
         await running.listeners.replace_certificate(other.chain_pem, other.key_pem)
         assert await served_name(running.url("https")) == "second.test"
         assert await served_name(running.url("federation")) == "second.test"
-        assert list(tmp_path.iterdir()) == []
+        # A folder for each of the two, of what is in use, and nobody else's to read.
+        files = [file for folder in tmp_path.iterdir() for file in folder.iterdir()]
+        assert len(list(tmp_path.iterdir())) == 2
+        assert all(file.stat().st_mode & 0o077 == 0 for file in [*files, *tmp_path.iterdir()])
+        assert {file.read_bytes() for file in files} == {other.chain_pem, pkcs8(other.key_pem)}
         await running.listeners.stop(2)
+        assert list(tmp_path.iterdir()) == []
 
     run(work())
 
