@@ -6,17 +6,14 @@ own. A test asks with ``Resolver(require())``.
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pytest
-
 from appliance.protocol.auth import Slot
 from appliance.protocol.events import Event
 from appliance.protocol.versions import RoomVersion
-from tests.support import apt
+from tests.support.environments import Environment
 
 VERSION = "1.163.2"
 """The release that is asked. A newer one may decide otherwise: that is to be looked at, not to fail a build."""
@@ -41,49 +38,10 @@ class Question(NamedTuple):
     states: Sequence[Mapping[Slot, int]]
 
 
-def _folder() -> Path:
-    # Each Python has its own: an environment lives no longer than the one that it was made with.
-    return apt.cache_folder() / f"synapse-{VERSION}-python{sys.version_info.major}.{sys.version_info.minor}"
-
-
-def python() -> Path | None:
-    """The Python that has Synapse, if a run of ``tests.support.apt`` made it."""
-    found = _folder() / "bin" / "python"
-    return found if (_folder() / "whole").is_file() and found.exists() else None
-
-
-def ensure() -> str:
-    """Make the environment, unless it is there.
-
-    Returns:
-        Why that was not possible, or "".
-    """
-    if python() is not None:
-        return ""
-    folder = _folder()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    print(f"Installing Synapse {VERSION} into an environment of its own ...", flush=True)
-    program = str(folder / "bin" / "python")
-    made = (
-        apt.run(sys.executable, "-m", "venv", "--clear", str(folder))
-        and apt.run(program, "-m", "pip", "install", "--quiet", "--prefer-binary", f"matrix-synapse=={VERSION}")
-        and apt.run(program, "-I", "-c", "import synapse.event_auth, synapse.state")
-    )
-    if not made:
-        return f"matrix-synapse {VERSION} could not be installed, see above"
-    (folder / "whole").touch()
-    return ""
-
-
-def require() -> Path:
-    """As ``python``. Skips the test where there is none; with CI=true fails it."""
-    found = python()
-    if found is None:
-        reason = f"there is no environment with Synapse {VERSION}: try `python -m tests.support.apt synapse`"
-        if apt.in_ci():
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return found
+_environment = Environment(
+    "synapse", "Synapse", "matrix-synapse", VERSION, "synapse", ("synapse.event_auth", "synapse.state")
+)
+ensure, require = _environment.ensure, _environment.require
 
 
 def resolve(program: Path, questions: Sequence[Question]) -> list[dict[Slot, int] | str]:

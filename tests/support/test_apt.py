@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support import apt, nio_olm, npm, schemathesis, synapse
+from tests.support.environments import Environment
 
 
 @pytest.fixture
@@ -11,7 +12,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(apt, "_may_install", lambda: False)
     monkeypatch.setattr(synapse, "ensure", lambda: "no package index")
-    monkeypatch.setattr(synapse, "python", lambda: None)
+    monkeypatch.setattr(Environment, "python", lambda self: None)
     monkeypatch.setattr(npm, "modules", lambda: None)
     monkeypatch.setattr(nio_olm, "ensure", lambda: "no package index")
     monkeypatch.setattr(schemathesis, "ensure", lambda: "no package index")
