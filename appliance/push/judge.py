@@ -12,14 +12,13 @@ from appliance.push.audience import Audiences
 from appliance.push.counts import Counts, Notice, notice
 from appliance.rooms.graph.appending import Statement
 from appliance.rooms.signs.threads import thread_of
-from appliance.rooms.snapshot import MEMBER, Snapshot, Step
+from appliance.rooms.snapshot import MEMBER, REDACTION, Snapshot, Step
 from appliance.rooms.store import EventStore
 from appliance.storage import notifications as rows
 from appliance.storage.database import Tx
 from appliance.storage.lru import Lru
 from appliance.storage.notifications import PersonalRow, Shared
 
-REDACTION = "m.room.redaction"
 UNDER_WAY = 5_000
 """Events between their preparation and their commit; one that is forgotten is counted from its rows."""
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 from appliance.protocol.events import Event
 from appliance.storage.state import Slot, StateMap
 
-MEMBER = "m.room.member"
+MEMBER, REDACTION = "m.room.member", "m.room.redaction"
 MAX_PARENTS = 20
 """``prev_events`` of one event (server-server API, "PDUs")."""
 

@@ -14,13 +14,13 @@ from msgspec import Struct
 from appliance.protocol.client_form import client_bytes
 from appliance.protocol.events import Event
 from appliance.protocol.versions import VERSIONS, RoomVersion
+from appliance.rooms.snapshot import REDACTION
 from appliance.storage import events as rows
 from appliance.storage.database import Database
 from appliance.storage.events import EventRow
 from appliance.storage.lru import Lru
 from appliance.storage.rooms import version_of
 
-REDACTION = "m.room.redaction"
 EVENTS_KEPT = 2_000
 CLIENT_FORMS_KEPT = 10_000
 SLICE = 100

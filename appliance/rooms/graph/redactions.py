@@ -16,12 +16,11 @@ from appliance.protocol.power import PowerLevels
 from appliance.protocol.redaction import redact
 from appliance.rooms.graph.appending import Identity, Statement
 from appliance.rooms.room import Rooms
-from appliance.rooms.snapshot import Step
+from appliance.rooms.snapshot import REDACTION, Step
 from appliance.rooms.store import EventStore
 from appliance.storage import events as rows
 from appliance.storage.database import Database, Tx
 
-REDACTION = "m.room.redaction"
 POWER_LEVELS = ("m.room.power_levels", "")
 
 
