@@ -27,10 +27,11 @@ class _Content(Struct):
 class _Member(Struct):
     """What of a membership event shows its user; reading no more than that takes a third of the time."""
 
+    state_key: str
     content: _Content
 
 
-_SHOWN = msgspec.json.Decoder(_Member)
+_SHOWN = msgspec.json.Decoder(list[_Member])
 
 
 class Present:
@@ -69,7 +70,8 @@ class Present:
         events = list((await self._store.many_clients(state.values())).values())
         if left is None:
             self._sheets.offer(key, snapshot.group_nid, version, room_id, events)
-        return orjson.dumps(self._serving.serve(events, asker, room_id))
+            ready = self._sheets.filled(key, snapshot.group_nid, asker, b"[", b"]")
+        return ready or orjson.dumps(self._serving.serve(events, asker, room_id))
 
     async def members(
         self, asker: Asker, room_id: str, at: SyncToken | HistoryToken | None, only: str | None, without: str | None
@@ -101,6 +103,9 @@ class Present:
         events = await self._reading.members(asker.user_id, room_id, at, wanted)
         if key is not None and room.published.group_nid == group:
             self._sheets.offer(key, group, version, room_id, events)
+            ready = self._sheets.filled(key, group, asker, b'{"chunk":[', b"]}")
+            if ready is not None:
+                return ready
         return orjson.dumps({"chunk": self._serving.serve(events, asker, room_id)})
 
     async def joined(self, user_id: str, room_id: str) -> bytes:
@@ -116,14 +121,18 @@ class Present:
             return known[2]
         nids = [snapshot.state[MEMBER, user] for user in snapshot.members.having("join")]
         clients = await self._store.many_clients(nids)
-        joined: dict[str, dict[str, str]] = {}
-        for nid in nids:
-            content = _SHOWN.decode(clients[nid].body).content
-            shown = {"display_name": content.displayname, "avatar_url": content.avatar_url}
-            joined[clients[nid].state_key or ""] = {
-                name: value for name, value in shown.items() if isinstance(value, str)
-            }
-        body = orjson.dumps({"joined": joined})
+        members = _SHOWN.decode(b"[" + b",".join([clients[nid].body for nid in nids]) + b"]")
+        body = orjson.dumps({"joined": {member.state_key: _shown(member.content) for member in members}})
         if version == self._store.version:
             self._joined.put(room.nid, (snapshot.group_nid, version, body), len(body))
         return body
+
+
+def _shown(content: _Content) -> dict[str, str]:
+    """What of a membership event's content shows its user; of other types it may be anything."""
+    shown = {}
+    if isinstance(content.displayname, str):
+        shown["display_name"] = content.displayname
+    if isinstance(content.avatar_url, str):
+        shown["avatar_url"] = content.avatar_url
+    return shown

@@ -2,8 +2,9 @@
 
 A client that opens a room asks for its members, and so do the other clients of its people. What they get differs in
 the age of the events, in how the asker stood to the room at each, and in what only the sending device is told. A
-*sheet* is everything else, made when the same state of a room is asked for a second time. It is good for whoever is in
-the room and may see all of it; others get their answers event by event (``serving.py``).
+*sheet* is everything else, made when a state of a room is first asked for: making one and filling it in costs no more
+than answering event by event. It is good for whoever is in the room and may see all of it; others get their answers
+event by event (``serving.py``).
 
 A sheet is of one stored state of a room, which never changes; it is thrown away as soon as any event's stored form
 changes (a redaction).
@@ -20,13 +21,12 @@ from appliance.rooms.reading.serving import Asker, with_room
 from appliance.rooms.reading.visibility import Visibility
 from appliance.rooms.standings import Change, Standings
 from appliance.rooms.store import ClientEvent, EventStore
-from appliance.storage.lru import Lru, SizedLru
+from appliance.storage.lru import SizedLru
 
 MOST_EVENTS = 5_000
 """Events of one sheet: filling it takes about a millisecond for that many."""
 MOST_BYTES = 12 * 1024 * 1024
 """What all sheets together may take."""
-ASKED_KEPT = 500
 _EVENT_BYTES = 200
 """What the memory of an event takes beside its bytes."""
 
@@ -128,7 +128,6 @@ class Sheets:
         self._erased = erased
         self._now_ms = now_ms
         self._sheets: SizedLru[Key, Sheet] = SizedLru(MOST_BYTES)
-        self._asked: Lru[Key, int] = Lru(ASKED_KEPT)
 
     def filled(self, key: Key, group: int, asker: Asker, before: bytes, after: bytes) -> bytes | None:
         """The events with commas between them, as ``Serving.serve`` gives them; None where there is no sheet for that,
@@ -173,7 +172,7 @@ class Sheets:
         return self._store.version
 
     def offer(self, key: Key, group: int, version: int, room_id: str, events: Sequence[ClientEvent]) -> None:
-        """Take what was just asked for; a sheet is made of it if it was asked for before.
+        """Make a sheet of what was just asked for, if it is good for one.
 
         Args:
             key: what was asked for.
@@ -182,9 +181,6 @@ class Sheets:
             room_id: the room, which each event names.
             events: the events, in the order of the answer.
         """
-        if self._asked.get(key) != group:
-            self._asked.put(key, group)
-            return
         if (
             version == self._store.version
             and 0 < len(events) <= MOST_EVENTS
