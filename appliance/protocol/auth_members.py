@@ -46,7 +46,7 @@ def check_member(judged: Judged) -> None:
 def _check_join(judged: Judged, target: str) -> None:
     # Of a large resolution this is most of the work: no sentence is made that nobody needs.
     event, version = judged.event, judged.version
-    if event.prev_events == (judged.create.event_id,) and target == _first_member(judged.create):
+    if target == first_member(judged.create) and event.prev_events == (judged.create.event_id,):
         return
     if event.sender != target:
         raise NotAllowed("Nobody can join a room for somebody else.")
@@ -67,7 +67,7 @@ def _check_join(judged: Judged, target: str) -> None:
     _check_vouched(judged)
 
 
-def _first_member(create: AnyEvent) -> Any:
+def first_member(create: AnyEvent) -> Any:
     """Who may join an empty room: its creator, additional ones not included."""
     return create.content.get("creator") if create.version.creator_in_content else create.sender
 

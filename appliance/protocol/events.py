@@ -18,7 +18,29 @@ _TRUSTED_DEPTH = 1000
 """How deep JSON of our own may be: it was checked when it came, perhaps against a smaller limit."""
 
 
-class Event:
+class Stated:
+    """What every kind of event says of itself in the same way, given ``type``, ``state_key`` and ``content``."""
+
+    __slots__ = ()
+    type: str
+    state_key: str | None
+    content: dict[str, Any]
+
+    @property
+    def is_state(self) -> bool:
+        """Whether it is a state event."""
+        return self.state_key is not None
+
+    @property
+    def membership(self) -> str | None:
+        """What an ``m.room.member`` event says of its user; nothing for other events and for what is not text."""
+        if self.type != "m.room.member":
+            return None
+        membership = self.content.get("membership")
+        return membership if isinstance(membership, str) else None
+
+
+class Event(Stated):
     """One event of a room, in the form that all servers agree on. Never changed once made, nor are its parts.
 
     Args of the constructor are trusted to fit together: use ``from_pdu``, ``from_json`` or ``build_event``.
@@ -121,19 +143,6 @@ class Event:
         """
         pdu = orjson.loads(data) if version.strict_json else canonical.decode(data, max_depth=_TRUSTED_DEPTH)
         return cls(version, pdu, event_id or hashes.event_id(version, pdu), data)
-
-    @property
-    def is_state(self) -> bool:
-        """Whether it is a state event."""
-        return self.state_key is not None
-
-    @property
-    def membership(self) -> str | None:
-        """What an ``m.room.member`` event says of its user; nothing for other events and for what is not text."""
-        if self.type != "m.room.member":
-            return None
-        membership = self.content.get("membership")
-        return membership if isinstance(membership, str) else None
 
     @property
     def has_valid_content_hash(self) -> bool:

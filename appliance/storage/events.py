@@ -49,7 +49,11 @@ class EventRow(Struct, frozen=True):
 
 
 class NewEvent(Struct, frozen=True):
-    """An event about to be stored; the position comes from the writer."""
+    """An event about to be stored; the position comes from the writer.
+
+    Args:
+        plain: membership and ``origin_server_ts`` of a membership of which the authorisation rules ask for no more.
+    """
 
     nid: int
     event_id: str
@@ -66,6 +70,7 @@ class NewEvent(Struct, frozen=True):
     soft_failed: bool = False
     outlier: bool = False
     apart: bool = False
+    plain: tuple[str | None, int | None] = (None, None)
 
 
 def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
@@ -74,7 +79,8 @@ def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
     """
     tx.execute(
         "INSERT INTO events (event_nid, event_id, room_nid, type, state_key, sender, ordering, position, rejected,"
-        " soft_failed, outlier, apart, replaces_nid, json, auth) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+        " soft_failed, outlier, apart, replaces_nid, json, auth, membership, origin_server_ts)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
         " ON CONFLICT (event_nid) DO UPDATE SET ordering = excluded.ordering, position = excluded.position,"
         " rejected = excluded.rejected, soft_failed = excluded.soft_failed, outlier = excluded.outlier,"
         " apart = excluded.apart, replaces_nid = excluded.replaces_nid, json = excluded.json WHERE events.outlier = 1",
@@ -94,6 +100,7 @@ def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
             event.replaces_nid,
             event.json,
             pack_auth(event.auth),
+            *event.plain,
         ),
     )
     tx.execute_many("INSERT OR IGNORE INTO edges VALUES (?,?,?)", _edges(event))
@@ -103,7 +110,7 @@ def insert_outliers(tx: Tx, events: Sequence[NewEvent]) -> None:
     """Store many events without places in the graph, none of which is here."""
     tx.execute_many(
         "INSERT INTO events (event_nid, event_id, room_nid, type, state_key, sender, ordering, rejected, outlier, json,"
-        " auth) VALUES (?,?,?,?,?,?,?,?,1,?,?)",
+        " auth, membership, origin_server_ts) VALUES (?,?,?,?,?,?,?,?,1,?,?,?,?)",
         (
             (
                 one.nid,
@@ -116,6 +123,7 @@ def insert_outliers(tx: Tx, events: Sequence[NewEvent]) -> None:
                 one.rejected,
                 one.json,
                 pack_auth(one.auth),
+                *one.plain,
             )
             for one in events
         ),

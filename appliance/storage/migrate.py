@@ -22,6 +22,7 @@ STEPS: tuple[str, ...] = (
     "m0008_relations",
     "m0009_people",
     "m0010_sliding",
+    "m0011_plain_members",
 )
 """Modules of ``appliance.storage.migrations``, in order. Each has STATEMENTS: SQL, run in one transaction."""
 

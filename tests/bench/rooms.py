@@ -6,6 +6,7 @@ from typing import Any
 
 from appliance.protocol import canonical, hashes
 from appliance.protocol.events import Event
+from appliance.protocol.slim import plain_columns
 from appliance.protocol.versions import VERSIONS
 from appliance.storage import events as event_rows
 from appliance.storage import memberships as membership_rows
@@ -117,7 +118,10 @@ class LargeRoom:
         event = Event(version, pdu, hashes.event_id(version, pdu), canonical.encode(pdu))
         self.events[nid] = event
         parents = () if parent is None else (parent,)
-        row = NewEvent(nid, event.event_id, self.nid, event_type, key, sender, nid, event.json, parents, auth)
+        row = NewEvent(
+            nid, event.event_id, self.nid, event_type, key, sender, nid, event.json, parents, auth,
+            plain=plain_columns(event),
+        )  # fmt: skip
         event_rows.insert(self.tx, row, self.tx.position())
         return nid
 

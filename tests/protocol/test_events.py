@@ -8,6 +8,7 @@ import pytest
 
 from appliance.protocol import canonical, hashes, unpadded
 from appliance.protocol.events import Event, EventTooLarge, InvalidEvent
+from appliance.protocol.slim import plain_columns
 from appliance.protocol.versions import VERSIONS
 from appliance.settings import Settings
 from tests.protocol.room import ALICE, versions
@@ -270,3 +271,24 @@ def test_a_stray_event_id_is_part_of_the_hash() -> None:
 def test_redacts_of_a_wrong_type_is_no_target(version: str) -> None:
     event = Event.from_pdu(VERSIONS[version], pdu(version, type="m.room.redaction", redacts=5, content={"redacts": {}}))
     assert event.redacts is None
+
+
+@pytest.mark.parametrize("version", ALL)
+def test_a_plain_membership_is_told_by_its_columns_also_after_its_redaction(version: str) -> None:
+    def columns(**content: Any) -> tuple[str, int] | tuple[None, None]:
+        own = pdu(version, type="m.room.member", state_key=ALICE, content=content)
+        event = Event(VERSIONS[version], own, HASH_ID, b"")
+        if content:
+            before, after = plain_columns(event), plain_columns(event.redacted())
+            # What is vouched for may become plain, never the other way round.
+            assert before in (after, (None, None))
+        return plain_columns(event)
+
+    nothing = (None, None)
+    expected = (None, None) if int(version) < 6 else ("ban", 1_700_000_000_000)
+    assert columns(membership="ban", displayname="Ann", reason="none") == expected
+    assert columns(membership="join", join_authorised_via_users_server=ALICE) == nothing
+    assert columns(membership="invite", third_party_invite=None) == nothing
+    assert columns(membership="sleep") == columns(membership=["join"]) == columns() == nothing
+    topic = pdu(version, type="m.room.topic", state_key="", content={"membership": "join"})
+    assert plain_columns(Event(VERSIONS[version], topic, HASH_ID, b"")) == nothing

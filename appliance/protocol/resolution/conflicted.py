@@ -46,52 +46,42 @@ class _Walk:
                 self._chains[nid] = self._chains.get(nid, 0) | 1 << index
         for nid in self._held_by_all.intersection(self._chains):
             self._chains[nid] = self._all
-        self._waiting = [-nid for nid in self._chains]  # a heap of negated numbers: the largest comes first
-        heapq.heapify(self._waiting)
+        self._held = sorted(self._chains)  # those of the sides that were not passed yet, the largest last
+        self._met: list[int] = []  # what they lead to: a heap of negated numbers, so that the largest comes first
         # How many of those that wait are not yet known to be in all chains.
         self._undecided = sum(chains != self._all for chains in self._chains.values())
 
     def difference(self) -> set[int]:
         """Walk, and answer what is in some of the chains, but not in all."""
         found: set[int] = set()
-        known, waiting, everywhere, shared = self._chains, self._waiting, self._all, self._shared
-        auth, pop = self._graph.auth, heapq.heappop
+        chains_of, everywhere, auth = self._chains, self._all, self._graph.auth
+        shared, held, met, pop_met = self._shared, self._held, self._met, heapq.heappop
         while self._undecided:
-            if shared and shared[-1] >= -waiting[0]:
-                self._step_through_shared(shared.pop())
-                continue
-            nid = -pop(waiting)
-            chains = known[nid]
-            if chains != everywhere:
-                self._undecided -= 1
-                found.add(nid)
+            # What is undecided waits in one of the two.
+            nid = -met[0] if met and not (held and held[-1] > -met[0]) else held[-1]
+            if shared and shared[-1] > nid:
+                nid, chains = shared.pop(), everywhere
+            else:
+                if held and held[-1] == nid:
+                    held.pop()
+                else:
+                    pop_met(met)
+                chains = chains_of[nid]
+                if chains != everywhere:
+                    self._undecided -= 1
+                    found.add(nid)
             for one in auth(nid):
-                before = known.get(one, 0)
+                before = chains_of.get(one, 0)
                 if before | chains != before:
-                    self._meet(one, chains)
+                    self._meet(one, before, chains)
         return found
 
-    def _step_through_shared(self, nid: int) -> None:
-        """Pass an event that all states hold, whose number is not smaller than that of the next."""
-        if nid == -self._waiting[0]:  # one of the sides leads to it as well
-            self._meet(nid, self._all)
-            heapq.heappop(self._waiting)
-        known, everywhere = self._chains, self._all
-        for one in self._graph.auth(nid):
-            if known.get(one) != everywhere:
-                self._meet(one, everywhere)
-
-    def _meet(self, nid: int, chains: int) -> None:
-        """Note that an event is in some chains; what all states hold is in all of them."""
-        before = self._chains.get(nid)
-        if nid in self._held_by_all:
-            chains = self._all
-        after = chains if before is None else before | chains
-        if after == before:
-            return
+    def _meet(self, nid: int, before: int, chains: int) -> None:
+        """Note that an event, of which some chains are known, is in others too; what all states hold is in all."""
+        after = self._all if nid in self._held_by_all else before | chains
         self._chains[nid] = after
-        if before is None:
-            heapq.heappush(self._waiting, -nid)
+        if not before:
+            heapq.heappush(self._met, -nid)
             self._undecided += after != self._all
         elif after == self._all:
             self._undecided -= 1

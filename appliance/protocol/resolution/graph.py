@@ -1,10 +1,13 @@
 """The events of a room as numbers, and the graph of which event names which as those that allow it."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Protocol, TypeVar
 
 from appliance.protocol.auth import Slot
 from appliance.protocol.slim import AnyEvent
+
+T = TypeVar("T")
 
 POWER_LEVELS: Slot = ("m.room.power_levels", "")
 
@@ -39,6 +42,26 @@ class EventLookup(Protocol):
         ...
 
 
+class Found(dict[int, T]):
+    """What is found once and then kept, by number. Resolution asks hundreds of thousands of times: it takes
+    ``__getitem__`` of this, so that no function of ours is called for what is known.
+
+    Args:
+        find: finds it; KeyError where there is nothing.
+        known: what is there from the beginning.
+    """
+
+    __slots__ = ("_find",)
+
+    def __init__(self, find: Callable[[int], T], known: Mapping[int, T] = MappingProxyType({})) -> None:
+        super().__init__(known)
+        self._find = find
+
+    def __missing__(self, nid: int) -> T:
+        found = self[nid] = self._find(nid)
+        return found
+
+
 class AuthGraph:
     """A lookup's graph as one resolution sees it: no link leads upwards.
 
@@ -48,48 +71,34 @@ class AuthGraph:
     Attributes:
         event: finds the event of a number.
         slot: finds its place in the state.
+        auth: the numbers of an event's auth events, each once, all smaller than its own.
+        power_levels: the number of the ``m.room.power_levels`` among an event's auth events, if there is one.
     """
 
-    __slots__ = ("_auth", "_is_rejected", "_levels", "_links", "event", "slot")
+    __slots__ = ("_is_rejected", "_links", "auth", "event", "power_levels", "slot")
 
     def __init__(self, lookup: EventLookup) -> None:
         self.event = lookup.event
         self.slot = lookup.slot
         self._is_rejected = lookup.is_rejected
         self._links = lookup.auth
-        self._auth: dict[int, tuple[int, ...]] = {}
-        self._levels: dict[int, int | None] = {}
+        self.auth: Callable[[int], Sequence[int]] = Found(self._downwards).__getitem__
+        self.power_levels: Callable[[int], int | None] = Found(self._find_power_levels).__getitem__
 
-    def auth(self, nid: int) -> tuple[int, ...]:
-        """The numbers of an event's auth events, each once, all smaller than its own."""
-        auth = self._auth.get(nid)
-        if auth is None:
-            links = self._links(nid)
-            if max(links, default=-1) < nid and len(set(links)) == len(links):
-                auth = tuple(links)
-            else:
-                auth = tuple(dict.fromkeys(one for one in links if one < nid))
-            self._auth[nid] = auth
-        return auth
+    def usable_auth(self, nid: int, slot: Slot) -> int | None:
+        """The last of an event's auth events that has a place in the state, and was not rejected."""
+        slot_of = self.slot
+        for one in reversed(self.auth(nid)):
+            if slot_of(one) == slot and not self._is_rejected(one):
+                return one
+        return None
 
-    def power_levels(self, nid: int) -> int | None:
-        """The number of the ``m.room.power_levels`` among an event's auth events, if there is one."""
-        if nid in self._levels:
-            return self._levels[nid]
-        slot, found = self.slot, None
-        for one in self.auth(nid):
-            if slot(one) == POWER_LEVELS:
-                found = one
-                break
-        self._levels[nid] = found
-        return found
+    def _downwards(self, nid: int) -> Sequence[int]:
+        links = self._links(nid)
+        if max(links, default=-1) < nid and len(set(links)) == len(links):
+            return links
+        return tuple(dict.fromkeys(one for one in links if one < nid))
 
-    def usable_auth(self, nid: int) -> dict[Slot, int]:
-        """An event's auth events by their places in the state, without rejected ones."""
-        is_rejected, slot_of = self._is_rejected, self.slot
-        found: dict[Slot, int] = {}
-        for one in self.auth(nid):
-            slot = slot_of(one)
-            if slot is not None and not is_rejected(one):
-                found[slot] = one
-        return found
+    def _find_power_levels(self, nid: int) -> int | None:
+        slot = self.slot
+        return next((one for one in self.auth(nid) if slot(one) == POWER_LEVELS), None)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from appliance.protocol.auth import NotAllowed, Slot, StateLookup, check_event
+from appliance.protocol.auth import NotAllowed, Slot, check_event
 from appliance.protocol.resolution.graph import AuthGraph
 from appliance.protocol.slim import AnyEvent
 
@@ -37,33 +37,33 @@ class Replay:
 
         Events that were rejected by the state before them take part: by another state they may be allowed.
         """
+        event, slot_of, applied, start, create = (
+            self._graph.event,
+            self._graph.slot,
+            self.applied,
+            self._start,
+            self._create,
+        )
+        usable_auth = self._graph.usable_auth
+
+        def state(event_type: str, state_key: str) -> AnyEvent | None:
+            """What the event whose turn it is is judged by: where this state has nothing, what it names itself."""
+            place = (event_type, state_key)
+            found = applied.get(place)
+            if found is None:
+                found = start.get(place)
+                if found is None:
+                    found = usable_auth(nid, place)
+                    if found is None:
+                        return None
+            return event(found)
+
         for nid in order:
-            slot = self._graph.slot(nid)
+            slot = slot_of(nid)
             if slot is None:
                 continue
             try:
-                check_event(self._graph.event(nid), self._state_for(nid), self._create)
+                check_event(event(nid), state, create)
             except NotAllowed:
                 continue
-            self.applied[slot] = nid
-
-    def _state_for(self, nid: int) -> StateLookup:
-        """The state that an event is judged by: where this one has nothing, what the event names itself."""
-        graph, event, applied, start = self._graph, self._graph.event, self.applied, self._start
-        named: dict[Slot, int] | None = None
-
-        def state(event_type: str, state_key: str) -> AnyEvent | None:
-            nonlocal named
-            slot = (event_type, state_key)
-            found = applied.get(slot)
-            if found is None and start:
-                found = start.get(slot)
-            if found is None:
-                if named is None:
-                    named = graph.usable_auth(nid)
-                found = named.get(slot)
-                if found is None:
-                    return None
-            return event(found)
-
-        return state
+            applied[slot] = nid

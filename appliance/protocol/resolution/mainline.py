@@ -14,10 +14,11 @@ def mainline_order(graph: AuthGraph, nids: Iterable[int], power_levels: int | No
         power_levels: the ``m.room.power_levels`` of the state so far, if it has one: the end of the mainline.
     """
     positions = _Positions(graph, power_levels)
+    place_of, levels_of, event_of = positions.place_of, graph.power_levels, graph.event
 
     def key(nid: int) -> tuple[int, int, str]:
-        event = graph.event(nid)
-        return -positions.of(nid), event.origin_server_ts, event.event_id
+        event = event_of(nid)
+        return -place_of(levels_of(nid)), event.origin_server_ts, event.event_id
 
     return sorted(nids, key=key)
 
@@ -34,10 +35,12 @@ class _Positions:
         # What rests on nothing of the mainline is older than all of it.
         self._known[None] = len(self._known)
 
-    def of(self, nid: int) -> int:
-        """The place of the first power levels of the mainline that an event rests on."""
+    def place_of(self, levels: int | None) -> int:
+        """The place of the first power levels of the mainline that lie at or below some power levels."""
+        place = self._known.get(levels)
+        if place is not None:
+            return place
         passed: list[int] = []
-        levels = self._graph.power_levels(nid)
         while levels is not None and levels not in self._known:
             passed.append(levels)
             levels = self._graph.power_levels(levels)

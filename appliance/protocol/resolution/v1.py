@@ -6,8 +6,10 @@ without the other memberships that are in conflict, and where nothing is allowed
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
 
 from appliance.protocol.auth import NotAllowed, Slot, check_event
+from appliance.protocol.events import Event
 from appliance.protocol.resolution.graph import POWER_LEVELS, EventLookup
 from appliance.protocol.slim import AnyEvent
 
@@ -74,7 +76,7 @@ class _Judge:
         """Sorted by descending depth, then by ascending SHA-1 of the event id."""
 
         def key(nid: int) -> tuple[int, bytes]:
-            event = self._lookup.event(nid)
+            event = cast("Event", self._lookup.event(nid))  # those of this room version are whole
             return -event.depth, hashlib.sha1(event.event_id.encode(), usedforsecurity=False).digest()
 
         return sorted(nids, key=key)

@@ -7,45 +7,27 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from appliance.protocol.auth import Slot
+from appliance.protocol.auth_members import first_member
 from appliance.protocol.events import Event
+from appliance.protocol.resolution.graph import Found
 from appliance.protocol.resolution.partition import partition
 from appliance.protocol.resolution.resolver import absent_differs, resolve_differences
-from appliance.protocol.slim import AnyEvent, slim
+from appliance.protocol.slim import PLAIN_CONTENTS, AnyEvent, PlainMember, slim
 from appliance.protocol.versions import RoomVersion
 from appliance.storage import auth_graph
+from appliance.storage import rooms as room_rows
 from appliance.storage.database import Database, Reader, Reads
 from appliance.storage.events import unpack_auth
 from appliance.storage.state import StateMap
-
-T = TypeVar("T")
 
 AHEAD = 500
 """How many events are read together with one that is asked for, where it may well be that they are asked for next."""
 
 Fresh = dict[int, tuple[Event, Sequence[int]]]
 """Events that are on their way and not stored yet, with the numbers of what they name."""
-
-
-class _Found(dict[int, T]):
-    """What is found once and then kept, by number.
-
-    Args:
-        find: finds it; KeyError where there is nothing.
-        known: what is there from the beginning.
-    """
-
-    __slots__ = ("_find",)
-
-    def __init__(self, find: Callable[[int], T], known: dict[int, T]) -> None:
-        super().__init__(known)
-        self._find = find
-
-    def __missing__(self, nid: int) -> T:
-        found = self[nid] = self._find(nid)
-        return found
 
 
 class StoredEvents:
@@ -56,22 +38,26 @@ class StoredEvents:
 
     Args:
         reader: reads the database, in the thread of the resolution.
-        version: the version of the room.
+        create: the room's create event.
         fresh: events that are not stored yet.
         disputed: what the states disagree about.
         shared: what all of them hold.
     """
 
     def __init__(
-        self, reader: Reads, version: RoomVersion, fresh: Fresh, disputed: Iterable[int], shared: Iterable[int]
+        self, reader: Reads, create: Event, fresh: Fresh, disputed: Iterable[int], shared: Iterable[int]
     ) -> None:
         self._reader = reader
-        self._version = version
+        self._version = create.version
+        self._room_id = create.room_id
+        room = room_rows.by_id(reader, create.room_id)
+        self._room_nid = -1 if room is None else room.room_nid
+        # Whose join may be judged by what came before it, which a plain membership does not say.
+        self._first_member = str(first_member(create))
         self._shared = sorted(shared)
-        events: dict[int, AnyEvent] = {nid: event for nid, (event, _) in fresh.items()}
-        self._events = _Found(self._make, events)
+        self._events: Found[AnyEvent] = Found(self._make, {nid: event for nid, (event, _) in fresh.items()})
         self._named: dict[int, Sequence[int]] = {nid: named for nid, (_, named) in fresh.items()}
-        self._slots = _Found(
+        self._slots: Found[Slot | None] = Found(
             self._look,
             {
                 nid: None if event.state_key is None else (event.type, event.state_key)
@@ -112,6 +98,8 @@ class StoredEvents:
         """An event that is asked for the first time."""
         if nid not in self._slots:
             self._read(self._ahead(nid, self._unread))
+            if nid in self._events:
+                return self._events[nid]
         event_id, event_type, json = self._forms.pop(nid)
         return slim(self._version, json, event_id, event_type)
 
@@ -123,14 +111,20 @@ class StoredEvents:
         return self._slots[nid]
 
     def _read(self, nids: Sequence[int]) -> None:
-        """Read events, and what they name; they are made when they are asked for."""
-        slots, forms, named = self._slots, self._forms, self._named
+        """Read events, and what they name. Plain memberships are made at once, others when they are asked for."""
+        version, room_id = self._version, self._room_id
+        slots, events, named = self._slots, self._events, self._named
         old: list[int] = []
         found: set[int] = set()
         self._unread.difference_update(nids)
-        for nid, event_id, event_type, key, is_rejected, json, auth in auth_graph.disputed(self._reader, nids):
-            slots[nid] = None if key is None else (sys.intern(event_type), key)
-            forms[nid] = event_id, event_type, json
+        rows = auth_graph.disputed(self._reader, nids, self._room_nid, self._first_member)
+        for nid, event_id, kind, key, sender, is_rejected, auth, json, membership, ts in rows:
+            slots[nid] = None if key is None else (sys.intern(kind), key)
+            if json is None and key is not None:
+                content = PLAIN_CONTENTS[membership]
+                events[nid] = PlainMember(version, event_id, room_id, sender, key, membership, content, ts)
+            elif json is not None:
+                self._forms[nid] = event_id, kind, json
             if is_rejected:
                 self._rejected.add(nid)
             if auth is None:
@@ -194,7 +188,7 @@ def _resolved(
     agreed, differences = partition(states, absent_differs=absent_differs(version))
     disputed = {nid for difference in differences for nid in difference.values()}
     with _collector.paused():
-        lookup = StoredEvents(reader, version, fresh, disputed, agreed.values())
+        lookup = StoredEvents(reader, create, fresh, disputed, agreed.values())
         try:
             agreed.update(resolve_differences(version, agreed, differences, lookup, create))
         finally:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from appliance.protocol.events import Event
+from appliance.protocol.slim import plain_columns
 from appliance.rooms.graph.placing import Placement
 from appliance.rooms.snapshot import Snapshot
 from appliance.storage import events as event_rows
@@ -40,6 +41,7 @@ def new_row(
         soft_failed=soft_failed,
         outlier=outlier,
         apart=place.apart,
+        plain=plain_columns(event),
     )
 
 
