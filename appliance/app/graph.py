@@ -9,6 +9,7 @@ from appliance.rooms.graph.relations import Relations
 from appliance.rooms.graph.transactions import Transactions
 from appliance.rooms.incoming.holding import Holding
 from appliance.rooms.reading.aggregations import Aggregations
+from appliance.rooms.reading.ends import Ends
 from appliance.rooms.reading.visibility import Visibility
 from appliance.rooms.room import Rooms
 from appliance.rooms.standings import Standings
@@ -31,6 +32,7 @@ class Graph:
         self.rooms = Rooms(database, self.store)
         self.standings = Standings(database, self.store)
         self.transactions = Transactions(database, now_ms)
+        self.ends = Ends(database)
         self.visibility = Visibility(database, self.store)
         self.holding = Holding(database, now_ms)
         self.index = Index(database)

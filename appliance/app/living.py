@@ -64,6 +64,7 @@ class Living:
             graph.redactions,
             graph.index,
             graph.visibility,
+            graph.ends,
             syncing.activity,
             syncing.bumps,
             signs.typing,

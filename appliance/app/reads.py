@@ -26,7 +26,7 @@ class Reads:
     def __init__(self, owning: Owning, people: People, graph: Graph) -> None:
         database, store, rooms, standings = owning.database, graph.store, graph.rooms, graph.standings
         ignored = people.ignored
-        self.timeline = Timeline(database, store, standings, graph.visibility, ignored)
+        self.timeline = Timeline(database, store, standings, graph.visibility, ignored, graph.ends)
         self.serving = Serving(
             store,
             standings,

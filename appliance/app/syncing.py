@@ -55,7 +55,7 @@ class Syncing:
         database = owning.database
         self.activity = Activity(database)
         self.bumps = Bumps(database)
-        self.sections = Sections(database, graph.store, reads.timeline, reads.serving, pushing.counts)
+        self.sections = Sections(database, graph.store, graph.ends, reads.timeline, reads.serving, pushing.counts)
         self.stream = AccountDataStream(database)
         self.ephemeral = Ephemeral(database, signs.typing, signs.serial)
         self.sync = Sync(
@@ -70,11 +70,11 @@ class Syncing:
             people.invite_rules,
         )
         results = RoomResults(
-            *(database, graph.store, reads.timeline, reads.serving, self.sections, self.bumps, pushing.counts)
+            *(graph.store, graph.ends, reads.timeline, reads.serving, self.sections, self.bumps, pushing.counts)
         )
         extensions: dict[str, Extension] = {
             "account_data": AccountDataExtension(database, self.stream),
-            "receipts": ReceiptsExtension(database),
+            "receipts": ReceiptsExtension(database, self.ephemeral),
             "typing": TypingExtension(),
             "to_device": ToDeviceExtension(encrypting.parts),
             "e2ee": EncryptionExtension(encrypting.parts),

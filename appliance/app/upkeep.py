@@ -26,7 +26,10 @@ class Upkeep:
         database, settings = owning.database, owning.settings
         self.purging = Purging(database, graph.rooms, graph.standings, now_ms)
         self.purging.gone.extend(
-            (shown.facts.forget, shown.children.forget, shown.directory.forget, graph.aggregations.forget_room)
+            (
+                *(shown.facts.forget, shown.children.forget, shown.directory.forget),
+                *(graph.aggregations.forget_room, graph.ends.forget),
+            )
         )
         self.housekeeping = Housekeeping(
             *(database, self.purging, now_ms),

@@ -112,6 +112,7 @@ class Step:
         transaction: the client's request that made it, None where none did.
         ordering: the event's place in the history; None where the step is only the state that an event brings along,
             which a step of its own follows.
+        is_behind_hole: whether events that it names as its parents are not here.
     """
 
     room_nid: int
@@ -124,6 +125,7 @@ class Step:
     replaces_nid: int | None
     transaction: Transaction | None = None
     ordering: int | None = None
+    is_behind_hole: bool = False
 
     @property
     def members_changed(self) -> list[str]:

@@ -292,6 +292,18 @@ def latest_point(database: Reads, room_nid: int, upto: int) -> tuple[int, int]:
     return rows[0] if rows else (0, 0)
 
 
+def last_points(database: Reads, room_nid: int, upto: int, most: int) -> list[tuple[int, int, int]]:
+    """(ordering, position, number) of the last events of a room's history among those that had arrived by ``upto``, the
+    latest first.
+    """
+    return database.read(
+        f"SELECT ordering, position, event_nid FROM events {_BY_ORDERING}"
+        " WHERE room_nid = ? AND position IS NOT NULL AND position <= ?"
+        " AND rejected = 0 AND soft_failed = 0 ORDER BY ordering DESC, position DESC LIMIT ?",
+        (room_nid, upto, most),
+    )
+
+
 # The ends of the graph --------------------------------------------------------------------------------------------
 
 

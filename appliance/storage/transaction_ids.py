@@ -33,15 +33,14 @@ def event_of(database: Reads, user_id: str, device_id: str, scope: str, transact
     return rows[0][0] if rows else None
 
 
-def of_events(database: Reads, user_id: str, device_id: str, event_nids: Sequence[int]) -> list[tuple[int, str, str]]:
-    """(event number, scope, transaction id) of those of the events that this device sent."""
+def of_events(database: Reads, event_nids: Sequence[int]) -> list[tuple[int, str, str, str, str]]:
+    """(event number, user, device, scope, transaction id) of those of the events that a transaction made."""
     marks = ",".join("?" * len(event_nids))
-    rows = database.read(
-        f"SELECT event_nid, scope, transaction_id FROM transaction_ids WHERE event_nid IN ({marks})"
-        " AND user_id = ? AND device_id = ?",
-        (*event_nids, user_id, device_id),
+    return database.read(
+        "SELECT event_nid, user_id, device_id, scope, transaction_id FROM transaction_ids"
+        f" WHERE event_nid IN ({marks})",
+        event_nids,
     )
-    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def of_device(database: Reads, user_id: str, device_id: str, limit: int) -> list[tuple[str, str]]:

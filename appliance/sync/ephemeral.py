@@ -68,6 +68,10 @@ class Ephemeral:
         self._last[receipt.room_id] = position
         self._last.move_to_end(receipt.room_id)
 
+    def last_receipt(self, room_id: str) -> int:
+        """The position of a room's last receipt; 0 for none."""
+        return self._last.get(room_id, 0)
+
     def news(self, since: SyncToken | None, rule: RoomEventRule) -> News:
         """What there may be to tell after a token, or without one, of what a filter wants."""
         read: set[str] = set()

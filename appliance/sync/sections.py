@@ -11,13 +11,13 @@ from appliance.protocol.client_form import stripped
 from appliance.protocol.filters import Filter, RoomEventRule
 from appliance.protocol.paths import only, read_path
 from appliance.push.counts import Counts
+from appliance.rooms.reading.ends import Ends
 from appliance.rooms.reading.serving import Asker, Serving
 from appliance.rooms.reading.timeline import Timeline, passes
 from appliance.rooms.snapshot import MEMBER, Snapshot
 from appliance.rooms.standings import History
 from appliance.rooms.store import ClientEvent, EventStore
 from appliance.storage import outside as outside_rows
-from appliance.storage import state as state_rows
 from appliance.storage.database import Database
 from appliance.storage.receipts import has_read_since
 from appliance.storage.state import Slot
@@ -101,14 +101,16 @@ class Sections:
     Args:
         database: where everything is.
         store: the events in memory.
+        ends: the ends of rooms.
         timeline: reads histories.
         serving: makes events ready for the asker.
         counts: says what is unread.
     """
 
     def __init__(
-        self, database: Database, store: EventStore, timeline: Timeline, serving: Serving, counts: Counts
+        self, database: Database, store: EventStore, ends: Ends, timeline: Timeline, serving: Serving, counts: Counts
     ) -> None:
+        self._ends = ends
         self._counts = counts
         self._database = database
         self._store = store
@@ -225,11 +227,11 @@ class Sections:
 
     def _serve(
         self, events: list[ClientEvent], asker: Asker, options: Options, *, bundled: bool = False
-    ) -> list[orjson.Fragment]:
+    ) -> orjson.Fragment | list[orjson.Fragment]:
         """Events in the form that the filter asks for."""
-        served = self._serving.serve(events, asker, bundled=bundled)
+        served = self._serving.array(events, asker, bundled=bundled)
         wanted = options.filter
-        if not served or (wanted.event_format == "client" and not wanted.event_fields):
+        if not events or (wanted.event_format == "client" and not wanted.event_fields):
             return served
         forms: list[dict[str, Any]] = orjson.loads(orjson.dumps(served))
         if wanted.event_format == "federation":
@@ -321,7 +323,7 @@ class Sections:
         """
         since = span.at if span.whole else span.window.since or 0
         room_nid = span.window.history.room_nid
-        found, missed = state_rows.changes(self._database, room_nid, since, span.at, span.last)
+        found, missed = self._ends.changes(room_nid, since, span.at, span.last)
         if span.whole:
             found.update(span.window.snapshot.state)
             found.update(self._undone(span))
@@ -332,7 +334,7 @@ class Sections:
         """What the present state must be brought back to in order to be the state of a span."""
         if span.at >= span.window.position:
             return {}
-        return state_rows.undo_changes(self._database, span.window.history.room_nid, span.at, span.window.position)
+        return self._ends.undone(span.window.history.room_nid, span.at, span.window.position)
 
     def _only_needed(
         self, slots: dict[Slot, int], span: _Span, asker: Asker, named: Iterable[str], chain: Chain | None

@@ -146,7 +146,7 @@ class Draft:
         self.put(event, on_top(self.snapshot, event, numbers.event(), parents, auth, numbers.group), transaction)
 
     def put(
-        self, event: Event, place: Placement, transaction: Transaction | None = None, also: Statement | None = None
+        self, event: Event, place: Placement, transaction: Transaction | None = None, gap: Statement | None = None
     ) -> None:
         """Put an event that was judged into its place.
 
@@ -154,9 +154,9 @@ class Draft:
             event: the event.
             place: where it stands.
             transaction: the client's request that it answers.
-            also: what else to store with it.
+            gap: what notes that events that it names as its parents are not here, if any are not.
         """
-        pending = self._appender.pend(self.room, self.snapshot, event, place, transaction, also)
+        pending = self._appender.pend(self.room, self.snapshot, event, place, transaction, gap)
         self.snapshot = place.after
         self.pending.append(pending)
 
@@ -347,7 +347,7 @@ class Appender:
         event: Event,
         place: Placement,
         transaction: Transaction | None = None,
-        also: Statement | None = None,
+        gap: Statement | None = None,
     ) -> Pending:
         """Gather all that the unit of an event will store, which was found good and has its place."""
         nid, event = place.nid, self.form(event)
@@ -362,11 +362,12 @@ class Appender:
             place.replaces_nid,
             transaction,
             place.ordering,
+            gap is not None,
         )
         self._store.hold(nid, event)
         statements = self._prepared(step)
-        if also is not None:
-            statements.append(also)
+        if gap is not None:
+            statements.append(gap)
 
         def store(tx: Tx, position: int) -> None:
             store_event(tx, room.nid, event, place, before, position)
@@ -388,7 +389,7 @@ class Appender:
             redacted_by=None,
             body=client_bytes(event),
         )
-        return Pending(step, client, store, also is None and event.type != "m.room.redaction")
+        return Pending(step, client, store, gap is None and event.type != "m.room.redaction")
 
     def pend_state(
         self, room: Room, before: Snapshot, event: Event, nid: int, after: Snapshot, changes: Changes

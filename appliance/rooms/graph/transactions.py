@@ -18,6 +18,8 @@ DELAYED = "org.matrix.msc4140"
 """The scope of events that were sent later; in place of a client's id stands the name of the delayed event."""
 DEVICES_KEPT, MOST_OF_DEVICE = 200, 2_000
 """Devices of which all transactions are known, so that a new one need not be looked up, unless they are too many."""
+_NONE = Transaction("", "", "", "")
+"""Of an event that no transaction made, or none that is known any more."""
 _TOO_MANY: set[tuple[str, str]] = set()
 """In place of what is known of a device whose transactions are looked up one by one."""
 
@@ -71,18 +73,17 @@ class Transactions:
         """For those of a user's own events that this device sent: what ``unsigned`` says of that. It is the transaction
         id, or of an event that was sent later its name (MSC4140).
         """
-        found: dict[int, dict[str, str]] = {}
-        missing: list[int] = []
-        for nid in nids:
-            recent = self._recent.get(nid)
-            if recent is None:
-                missing.append(nid)
-            elif (recent.user_id, recent.device_id) == (user_id, device_id):
-                found[nid] = _told(recent.scope, recent.transaction_id)
+        recent, missing = self._recent.look(nids)
         if missing:
-            for nid, scope, transaction_id in rows.of_events(self._database, user_id, device_id, missing):
-                found[nid] = _told(scope, transaction_id)
-        return found
+            read = {nid: Transaction(*row) for nid, *row in rows.of_events(self._database, missing)}
+            for nid in missing:
+                recent[nid] = one = read.get(nid, _NONE)
+                self._recent.put(nid, one)
+        return {
+            nid: _told(one.scope, one.transaction_id)
+            for nid, one in recent.items()
+            if one.device_id == device_id and one.user_id == user_id
+        }
 
     def prepare(self, step: Step) -> Statement | None:
         """Store the transaction with the event that it makes."""

@@ -330,7 +330,7 @@ class Accepting:
             return verdict, self._keep_aside(room, event, place, verdict)
         place = await judging.placed(room, event, nid, named, before)
         draft = Draft(room, self._appender)
-        draft.put(event, place, also=gap_before(room.nid, place, named.lacking))
+        draft.put(event, place, gap=gap_before(room.nid, place, named.lacking))
         came = self._coming(room, event, may_fill=not named.at_the_end)
         committed = self._appender.commit(draft, came, is_open=True)
         self._merging.look(room)

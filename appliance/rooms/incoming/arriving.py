@@ -275,7 +275,7 @@ class Arriving:
             draft.put_state(join, nid, head.with_state(before.nid, outliers.state, members), changes)
             named = self._named(room, join, [])
             place = self._place(outliers, before, members, join, nid, named)
-            draft.put(join, place, also=gap_before(room.nid, place, named.lacking))
+            draft.put(join, place, gap=gap_before(room.nid, place, named.lacking))
 
         def unit(tx: Tx) -> None:
             if first is not None:

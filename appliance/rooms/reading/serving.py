@@ -2,10 +2,12 @@
 
 ``unsigned`` is never stored and never another server's: ``age``, ``membership`` (the asker's, at the event),
 ``transaction_id`` (to the sending device alone), ``prev_content`` and ``replaces_state``, ``redacted_because``, and,
-where the endpoint is one that tells it, ``m.relations``: what the event's children come to.
+where the endpoint is one that tells it, ``m.relations``: what the event's children come to. ``unsigned.py`` has its
+form.
 """
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
@@ -15,6 +17,7 @@ from msgspec import Struct
 
 from appliance.protocol.redaction import redact
 from appliance.rooms.graph.transactions import Transactions
+from appliance.rooms.reading import unsigned
 from appliance.rooms.reading.aggregations import Aggregations, Bundle
 from appliance.rooms.reading.visibility import Visibility
 from appliance.rooms.standings import History, Standings
@@ -34,6 +37,22 @@ class Ignores(Protocol):
     def of(self, user_id: str) -> frozenset[str]:
         """The ids of those whom a user ignores."""
         ...
+
+
+class _Found(Struct, frozen=True):
+    """What events name that must be looked up.
+
+    Args:
+        sent: of which transactions of the asking device they are.
+        before: the events whose place in the state they took, by number.
+        hidden: those of them that the asker may not see.
+        reasons: the redactions that emptied them, by number.
+    """
+
+    sent: Mapping[int, dict[str, str]]
+    before: Mapping[int, ClientEvent]
+    hidden: AbstractSet[int]
+    reasons: Mapping[int, ClientEvent]
 
 
 class Serving:
@@ -73,7 +92,7 @@ class Serving:
     def serve(
         self, events: Sequence[ClientEvent], asker: Asker, room_id: str | None = None, *, bundled: bool = False
     ) -> list[orjson.Fragment]:
-        """Events of one room, ready to stand in an answer.
+        """Events of one room, each ready to stand in an answer.
 
         Args:
             events: the events.
@@ -83,9 +102,68 @@ class Serving:
         """
         if not events:
             return []
-        room_nid = events[0].room_nid
-        history = self._standings.of(asker.user_id).of(room_nid)
-        now_ms = self._now_ms()
+        bodies, ages, ends = self._pieces(events, asker, room_id, bundled)
+        opening = unsigned.opening(room_id)
+        return [orjson.Fragment(body + opening + age + end) for body, age, end in zip(bodies, ages, ends, strict=True)]
+
+    def array(
+        self, events: Sequence[ClientEvent], asker: Asker, room_id: str | None = None, *, bundled: bool = False
+    ) -> orjson.Fragment:
+        """As ``serve``, all events as one JSON array."""
+        if not events:
+            return orjson.Fragment(b"[]")
+        bodies, ages, ends = self._pieces(events, asker, room_id, bundled)
+        pieces = [unsigned.opening(room_id)] * (4 * len(events))
+        pieces[::4], pieces[2::4] = bodies, ages
+        pieces[3::4] = [end + b"," for end in ends]
+        pieces[0], pieces[-1] = b"[" + pieces[0], ends[-1] + b"]"
+        return orjson.Fragment(b"".join(pieces))
+
+    def _pieces(
+        self, events: Sequence[ClientEvent], asker: Asker, room_id: str | None, bundled: bool
+    ) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """What differs from event to event: client forms without their last brace, ages, and ends."""
+        user_id, room_nid = asker.user_id, events[0].room_nid
+        history = self._standings.of(user_id).of(room_nid)
+        relations = self._relations(events, asker, room_id) if bundled else {}
+        last = history.changes[-1] if history is not None and history.changes else None
+        since = sys.maxsize if last is None else last.position
+        bodies = [event.body[:-1] for event in events]
+        plain = b"" if last is None else unsigned.membership_member(last.membership) + unsigned.CLOSE
+        ends, erased = [plain] * len(events), self._erased
+        # Most answers tell of nothing but messages of others: then there is nothing to look for.
+        special = [
+            (place, event)
+            for place, event in enumerate(events)
+            if event.replaces_nid is not None
+            or event.redacted_by is not None
+            or event.apart
+            or event.position is None
+            or event.position < since
+            or event.sender == user_id
+            or event.sender in erased
+            or event.nid in relations
+        ]
+        if special:
+            found = self._found([event for _, event in special], asker, history)
+            for place, event in special:
+                if event.position is not None and event.position >= since and not event.apart and last is not None:
+                    membership: str | None = last.membership
+                else:
+                    membership = self._membership(event, asker, history)
+                if event.sender in erased and membership != "join":
+                    bodies[place] = self._emptied(event).body[:-1]
+                end = unsigned.membership_member(membership)
+                end += unsigned.for_all(event, found.before, found.reasons, room_id, found.hidden)
+                if event.nid in found.sent:
+                    end += unsigned.further(found.sent[event.nid])
+                if event.nid in relations:
+                    end += unsigned.further({"m.relations": relations[event.nid]})
+                ends[place] = end + unsigned.CLOSE
+        return bodies, unsigned.ages(events, self._now_ms()), ends
+
+    def _found(self, events: Sequence[ClientEvent], asker: Asker, history: History | None) -> _Found:
+        """What some events of one room name, and what of that the asker may not see."""
         own = [event.nid for event in events if event.sender == asker.user_id]
         sent = self._transactions.of_events(asker.user_id, asker.device_id, own) if own and asker.device_id else {}
         before = self._store.clients(event.replaces_nid for event in events if event.replaces_nid is not None)
@@ -97,36 +175,7 @@ class Serving:
             or (previous.sender in self._erased and self._membership(previous, asker, history) != "join")
         }
         reasons = self._store.clients(event.redacted_by for event in events if event.redacted_by is not None)
-        relations = self._relations(events, asker, room_id) if bundled else {}
-        plain = _Plain(room_id)
-        last = history.changes[-1] if history is not None and history.changes else None
-        # Most answers tell of nothing but messages: then there is nothing to look for.
-        erased, special = self._erased, bool(sent or before or reasons or relations)
-        served = []
-        for event in events:
-            nid, position = event.nid, event.position
-            if last is not None and position is not None and position >= last.position and not event.apart:
-                membership: str | None = last.membership
-            else:
-                membership = self._membership(event, asker, history)
-            if erased and event.sender in erased and membership != "join":
-                event = self._emptied(event)
-            age = now_ms - event.timestamp
-            if special and (
-                nid in sent or event.replaces_nid in before or event.redacted_by in reasons or nid in relations
-            ):
-                unsigned = self._unsigned(event, age, membership, before, hidden)
-                if nid in sent:
-                    unsigned.update(sent[nid])
-                if event.redacted_by in reasons:
-                    unsigned["redacted_because"] = orjson.Fragment(with_room(reasons[event.redacted_by].body, room_id))
-                if nid in relations:
-                    unsigned["m.relations"] = relations[nid]
-                rest = b',"unsigned":' + orjson.dumps(unsigned) + b"}"
-                served.append(orjson.Fragment(with_room(event.body, room_id)[:-1] + rest))
-            else:
-                served.append(orjson.Fragment(event.body[:-1] + plain.end(membership) % age))
-        return served
+        return _Found(sent, before, hidden, reasons)
 
     def visible(self, event: ClientEvent, user_id: str) -> bool:
         """Whether a user may see an event."""
@@ -165,47 +214,6 @@ class Serving:
         """How the asker stood to the room at an event; None for one without a place in the timeline."""
         return None if event.position is None else self._visibility.membership_at(event, asker.user_id, history)
 
-    @staticmethod
-    def _unsigned(
-        event: ClientEvent, age: int, membership: str | None, before: dict[int, ClientEvent], hidden: set[int]
-    ) -> dict[str, Any]:
-        unsigned: dict[str, Any] = {"age": age}
-        if membership is not None:
-            unsigned["membership"] = membership
-        if event.replaces_nid in before:
-            previous = before[event.replaces_nid]
-            if previous.nid not in hidden:
-                unsigned["prev_content"] = orjson.loads(previous.body)["content"]
-            unsigned["replaces_state"] = previous.event_id
-        return unsigned
-
-
-class _Plain:
-    """The ends of events of which nothing but their age and the asker's membership is told: most of them.
-
-    Args:
-        room_id: the room's id where each event shall name it.
-    """
-
-    __slots__ = ("_before", "_ends")
-
-    def __init__(self, room_id: str | None) -> None:
-        self._before = b"" if room_id is None else b',"room_id":' + _escaped(room_id)
-        self._ends: dict[str | None, bytes] = {}
-
-    def end(self, membership: str | None) -> bytes:
-        """What comes after the members of an event, with a place for the age."""
-        end = self._ends.get(membership)
-        if end is None:
-            said = b"" if membership is None else b',"membership":' + _escaped(membership)
-            end = self._ends[membership] = self._before + b',"unsigned":{"age":%d' + said + b"}}"
-        return end
-
-
-def _escaped(text: str) -> bytes:
-    """Text as JSON, to stand in a pattern for ``%``."""
-    return orjson.dumps(text).replace(b"%", b"%%")
-
 
 def _told(bundle: Bundle, served: dict[int, orjson.Fragment]) -> dict[str, Any]:
     """The children of one event in the specification's form."""
@@ -221,8 +229,3 @@ def _told(bundle: Bundle, served: dict[int, orjson.Fragment]) -> dict[str, Any]:
             "current_user_participated": bundle.thread.participated,
         }
     return told
-
-
-def with_room(body: bytes, room_id: str | None) -> bytes:
-    """A client form that names its room."""
-    return body if room_id is None else body[:-1] + b',"room_id":' + orjson.dumps(room_id) + b"}"

@@ -13,11 +13,11 @@ changes (a redaction).
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
-import orjson
 from msgspec import Struct
 
 from appliance.rooms.graph.transactions import Transactions
-from appliance.rooms.reading.serving import Asker, with_room
+from appliance.rooms.reading import unsigned
+from appliance.rooms.reading.serving import Asker
 from appliance.rooms.reading.visibility import Visibility
 from appliance.rooms.standings import Change, Standings
 from appliance.rooms.store import ClientEvent, EventStore
@@ -91,10 +91,10 @@ class Sheet(Struct, frozen=True):
     def _tails(self, membership: str) -> list[bytes]:
         known = self.tails.get(membership)
         if known is None:
-            said = b',"membership":' + orjson.dumps(membership)
-            plain = said + b"}}"
+            said = unsigned.membership_member(membership)
+            plain = said + unsigned.CLOSE
             known = self.tails[membership] = [
-                more + b"}}" if position is None else said + more + b"}}" if more else plain
+                more + unsigned.CLOSE if position is None else said + more + unsigned.CLOSE if more else plain
                 for position, more in zip(self.positions, self.more, strict=True)
             ]
         return known
@@ -154,7 +154,7 @@ class Sheets:
         now, count = self._now_ms(), len(sheet.nids)
         pieces = [b""] * (3 * count)
         pieces[::3] = sheet.heads
-        pieces[1::3] = orjson.dumps([now - timestamp for timestamp in sheet.timestamps])[1:-1].split(b",")
+        pieces[1::3] = unsigned.numbers([now - timestamp for timestamp in sheet.timestamps])
         pieces[2::3] = sheet.tails_for(history.changes)
         own = sheet.sent.get(asker.user_id)
         if own and asker.device_id:
@@ -162,7 +162,7 @@ class Sheets:
             for place in own if told else ():
                 fields = told.get(sheet.nids[place])
                 if fields is not None:
-                    pieces[3 * place + 2] = b"," + orjson.dumps(fields)[1:-1] + pieces[3 * place + 2]
+                    pieces[3 * place + 2] = unsigned.further(fields) + pieces[3 * place + 2]
         pieces[0], pieces[-1] = before + pieces[0], pieces[-1] + after
         return b"".join(pieces)
 
@@ -198,16 +198,9 @@ class Sheets:
         more = []
         sent: dict[str, list[int]] = {}
         for place, event in enumerate(events):
-            said = b""
-            if event.replaces_nid in before:
-                previous = before[event.replaces_nid]
-                content = orjson.dumps(orjson.loads(previous.body)["content"])
-                said = b',"prev_content":' + content + b',"replaces_state":' + orjson.dumps(previous.event_id)
-            if event.redacted_by in reasons:
-                said += b',"redacted_because":' + with_room(reasons[event.redacted_by].body, room_id)
-            more.append(said)
+            more.append(unsigned.for_all(event, before, reasons, room_id))
             sent.setdefault(event.sender, []).append(place)
-        end = b',"room_id":' + orjson.dumps(room_id) + b',"unsigned":{"age":'
+        end = unsigned.opening(room_id)
         heads = [b"," + event.body[:-1] + end for event in events]
         heads[0] = heads[0][1:]
         return Sheet(

@@ -4,12 +4,12 @@ import orjson
 from msgspec import Struct
 
 from appliance.protocol.filters import RoomEventRule
+from appliance.rooms.reading.ends import Ends
 from appliance.rooms.reading.serving import Ignores
 from appliance.rooms.reading.visibility import Visibility
 from appliance.rooms.standings import Standings
 from appliance.rooms.store import ClientEvent, EventStore
 from appliance.storage import events as rows
-from appliance.storage import gaps
 from appliance.storage.database import Database
 from appliance.storage.relations import related_to
 from appliance.storage.tokens import HistoryToken, SyncToken
@@ -44,11 +44,19 @@ class Timeline:
         standings: who was where.
         visibility: the rooms' settings.
         ignored: whom users ignore.
+        ends: the ends of rooms, in memory.
     """
 
     def __init__(
-        self, database: Database, store: EventStore, standings: Standings, visibility: Visibility, ignored: Ignores
+        self,
+        database: Database,
+        store: EventStore,
+        standings: Standings,
+        visibility: Visibility,
+        ignored: Ignores,
+        ends: Ends,
     ) -> None:
+        self._ends = ends
         self._ignored = ignored
         self._database = database
         self._store = store
@@ -64,13 +72,13 @@ class Timeline:
 
     def point_at(self, room_nid: int, upto: int) -> HistoryToken:
         """The end of a room's history as it was at a position of the stream."""
-        return HistoryToken(*rows.latest_point(self._database, room_nid, upto))
+        return HistoryToken(*self._ends.latest(room_nid, upto))
 
     def before_arrival(self, room_nid: int, position: int) -> HistoryToken:
         """The end of a room's history as it was before something arrived, wherever that stands; read backwards from
         there, it stays without what arrived since.
         """
-        return HistoryToken(*rows.latest_point(self._database, room_nid, position - 1), max(0, position - 1))
+        return HistoryToken(*self._ends.latest(room_nid, position - 1), max(0, position - 1))
 
     def page(
         self,
@@ -105,17 +113,14 @@ class Timeline:
         open_to_all = self._sees_all(room_nid, user_id)
         found: list[ClientEvent] = []
         here: HistoryToken | None = start
-        holes = set(gaps.of_room(self._database, room_nid)) if unbroken else set()
+        holes = set(self._ends.holes(room_nid)) if unbroken else set()
         for size in _sizes(limit):
             if here is None or len(found) >= limit:
                 break
-            chunk = self._chunk(room_nid, here, upto, size, backwards)
-            more = len(chunk) == size
-            chunk = chunk[: size - 1]
-            clients = self._store.clients_of_rows(chunk)
+            clients, more = self._chunk(room_nid, here, upto, size, backwards)
             wanted = self._wanted(clients, user_id, rule)
-            for row, client in zip(chunk, clients, strict=True):
-                point = (row.ordering, row.position or 0)
+            for client in clients:
+                point = (client.ordering, client.position or 0)
                 if until is not None and _beyond(point, until, backwards):
                     more = False
                     break
@@ -125,7 +130,7 @@ class Timeline:
                 visible = self._is_open(open_to_all, client) or self.visible(client, user_id)
                 if unbroken and not visible and not client.withheld:
                     return Page(found, start, here)
-                here = HistoryToken(row.ordering, (row.position or 0) - backwards, arrived)
+                here = HistoryToken(client.ordering, (client.position or 0) - backwards, arrived)
                 if visible and (wanted is None or client.nid in wanted):
                     found.append(client)
                 if point in holes:
@@ -142,7 +147,7 @@ class Timeline:
         Returns:
             the events, and whether there are earlier ones for which there was no place, or that are not here.
         """
-        hole = max((position for _, position in gaps.of_room(self._database, room_nid) if position <= upto), default=0)
+        hole = max((position for _, position in self._ends.holes(room_nid) if position <= upto), default=0)
         if hole > since:
             events, _ = self._arrived(room_nid, user_id, hole - 1, upto, limit, rule)
             return events, True
@@ -155,8 +160,7 @@ class Timeline:
         found: list[ClientEvent] = []
         here = upto
         for size in _sizes(limit):
-            chunk = rows.page_arrived(self._database, room_nid, since, here, size)
-            clients = self._store.clients_of_rows(chunk)
+            clients = self._chunk_arrived(room_nid, since, here, size)
             wanted = self._wanted(clients, user_id, rule)
             for client in clients:
                 if wanted is not None and client.nid not in wanted:
@@ -165,9 +169,9 @@ class Timeline:
                     if len(found) == limit:
                         return found[::-1], True
                     found.append(client)
-            if len(chunk) < size:
+            if len(clients) < size:
                 return found[::-1], False
-            here = (chunk[-1].position or 0) - 1
+            here = (clients[-1].position or 0) - 1
         return found[::-1], True
 
     def visible(self, event: ClientEvent, user_id: str) -> bool:
@@ -231,9 +235,26 @@ class Timeline:
             return None
         return self.point_at(room_nid, change.position)
 
-    def _chunk(self, room_nid: int, here: HistoryToken, upto: int, limit: int, backwards: bool) -> list[rows.EventRow]:
+    def _chunk(
+        self, room_nid: int, here: HistoryToken, upto: int, size: int, backwards: bool
+    ) -> tuple[list[ClientEvent], bool]:
+        """Events from a point on, one fewer than ``size`` at most, and whether there are more."""
+        nids = self._ends.back(room_nid, here.ordering, here.position, upto, size) if backwards else None
+        if nids is not None:
+            return self._kept(nids[: size - 1]), len(nids) == size
         read = rows.page_back if backwards else rows.page_forward
-        return read(self._database, room_nid, here.ordering, here.position, upto, limit)
+        chunk = read(self._database, room_nid, here.ordering, here.position, upto, size)
+        return self._store.clients_of_rows(chunk[: size - 1]), len(chunk) == size
+
+    def _chunk_arrived(self, room_nid: int, since: int, upto: int, size: int) -> list[ClientEvent]:
+        nids = self._ends.arrived(room_nid, since, upto, size)
+        if nids is not None:
+            return self._kept(nids)
+        return self._store.clients_of_rows(rows.page_arrived(self._database, room_nid, since, upto, size))
+
+    def _kept(self, nids: list[int]) -> list[ClientEvent]:
+        clients = self._store.clients(nids)
+        return [clients[nid] for nid in nids if nid in clients]
 
 
 def _sizes(limit: int) -> list[int]:

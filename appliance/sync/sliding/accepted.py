@@ -154,7 +154,8 @@ def _told(result: RoomResult) -> dict[str, Any]:
         told["lists"] = list(result.lists)
     if result.gone:
         gone = [{"type": event_type, "state_key": state_key} for event_type, state_key in result.gone]
-        told["required_state"] = [*told.get("required_state", ()), *gone]
+        state = result.required_state
+        told["required_state"] = [*(() if state is None else orjson.loads(state.contents)), *gone]
     if result.expanded:
         told["expanded_timeline"] = True
     if result.stripped_state is not None:

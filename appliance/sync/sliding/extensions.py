@@ -16,7 +16,7 @@ from appliance.storage.database import Database
 from appliance.storage.receipts import receipts_between
 from appliance.storage.tokens import SyncToken
 from appliance.sync.account_data import AccountDataStream
-from appliance.sync.ephemeral import RECEIPT, TYPING, News, contents
+from appliance.sync.ephemeral import RECEIPT, TYPING, Ephemeral, News, contents
 from appliance.sync.sliding.rooms import RoomResult
 from appliance.sync.sliding.wishes import ExtensionWish
 
@@ -111,9 +111,12 @@ class AccountDataExtension:
     async def tell(self, context: Context, wish: ExtensionWish) -> Part:
         """What was written since, and at first all that there is."""
         user_id = context.asker.user_id
+        everything: dict[str, list[dict[str, Any]]] | None = None
         if context.token is None or ACCOUNT_DATA not in context.known:
-            everything = self._stream.between(user_id, None, context.upto)
-            top = [_event(kind, content) for room_id, kind, content in everything if not room_id]
+            everything = {}
+            for room_id, kind, content in self._stream.between(user_id, None, context.upto):
+                everything.setdefault(room_id, []).append(_event(kind, content))
+            top = everything.get("", [])
         else:
             top = [_event(kind, content) for room_id, kind, content in context.changed if not room_id]
         rooms: dict[str, list[dict[str, Any]]] = {}
@@ -122,6 +125,9 @@ class AccountDataExtension:
             since = room.since[ACCOUNT_DATA]
             if context.token is not None and since == context.token.position:
                 live.add(room.room_id)
+            elif since is None and everything is not None:
+                if room.room_id in everything:
+                    rooms[room.room_id] = everything[room.room_id]
             elif read := in_room(self._database, user_id, room.room_id, since or 0, context.upto):
                 rooms[room.room_id] = [_event(one.type, one.content.encode()) for one in read]
         for room_id, kind, content in context.changed:
@@ -137,10 +143,12 @@ class ReceiptsExtension:
 
     Args:
         database: where they are.
+        ephemeral: knows in which rooms there are any.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ephemeral: Ephemeral) -> None:
         self._database = database
+        self._ephemeral = ephemeral
 
     async def tell(self, context: Context, wish: ExtensionWish) -> Part:
         """Receipts of each room."""
@@ -149,6 +157,8 @@ class ReceiptsExtension:
             since = room.since[RECEIPTS]
             live = since is not None and context.token is not None and since == context.token.position
             if live and room.room_id not in context.news.receipts:
+                continue
+            if self._ephemeral.last_receipt(room.room_id) <= (since or 0):
                 continue
             found = receipts_between(self._database, room.room_id, user_id, since or 0, context.upto)
             if since is None:

@@ -8,13 +8,12 @@ from msgspec import Struct
 
 from appliance.protocol.filters import RoomEventRule
 from appliance.push.counts import Counts
+from appliance.rooms.reading.ends import Ends
 from appliance.rooms.reading.serving import Asker, Serving
 from appliance.rooms.reading.timeline import Timeline
 from appliance.rooms.snapshot import MEMBER, Snapshot
 from appliance.rooms.standings import History
 from appliance.rooms.store import ClientEvent, EventStore
-from appliance.storage import state as state_rows
-from appliance.storage.database import Database
 from appliance.storage.state import Slot, StateMap
 from appliance.storage.tokens import HistoryToken
 from appliance.sync.sections import Sections, Window
@@ -93,9 +92,9 @@ class RoomResult(Struct, kw_only=True):
     avatar: str | None = None
     heroes: list[dict[str, Any]] | None = None
     is_direct: bool | None = None
-    required_state: list[orjson.Fragment] | None = None
+    required_state: orjson.Fragment | None = None
     gone: list[Slot] = []
-    timeline: list[orjson.Fragment] | None = None
+    timeline: orjson.Fragment | None = None
     timeline_ids: list[str] = []
     prev_batch: str | None = None
     limited: bool | None = None
@@ -114,8 +113,8 @@ class RoomResults:
     """Makes what is told of rooms.
 
     Args:
-        database: where everything is.
         store: the events in memory.
+        ends: the ends of rooms.
         timeline: reads histories.
         serving: makes events ready for the asker.
         sections: makes stripped states.
@@ -125,16 +124,16 @@ class RoomResults:
 
     def __init__(
         self,
-        database: Database,
         store: EventStore,
+        ends: Ends,
         timeline: Timeline,
         serving: Serving,
         sections: Sections,
         bumps: Bumps,
         counts: Counts,
     ) -> None:
-        self._database = database
         self._store = store
+        self._ends = ends
         self._timeline = timeline
         self._serving = serving
         self._sections = sections
@@ -176,7 +175,7 @@ class RoomResults:
             result.expanded = task.expanded
         else:
             events, limited = self._timeline.arrived(nid, asker.user_id, task.since, task.upto, limit, ALL)
-        result.timeline = self._serving.serve(events, asker, bundled=limited or result.initial or result.expanded)
+        result.timeline = self._serving.array(events, asker, bundled=limited or result.initial or result.expanded)
         result.timeline_ids = [event.event_id for event in events]
         result.limited = limited
         result.num_live = 0
@@ -200,7 +199,7 @@ class RoomResults:
         """The state that the asker may know: the present one, or that when they left."""
         if task.upto >= task.position or task.membership == "join":
             return task.snapshot.state
-        undone = state_rows.undo_changes(self._database, task.history.room_nid, task.upto, task.position)
+        undone = self._ends.undone(task.history.room_nid, task.upto, task.position)
         state: dict[Slot, int | None] = {**task.snapshot.state, **undone}
         return {slot: nid for slot, nid in state.items() if nid is not None}
 
@@ -208,7 +207,7 @@ class RoomResults:
         """What changed of the state since the client knew it."""
         if task.since is None or task.since >= task.upto:
             return {}
-        return state_rows.changes(self._database, task.history.room_nid, task.since, task.upto, task.upto)[0]
+        return self._ends.changes(task.history.room_nid, task.since, task.upto, task.upto)[0]
 
     async def _add_state(
         self,
@@ -241,7 +240,7 @@ class RoomResults:
             wanted.update(self._lazy(task, state, changed, events, limited=bool(result.limited)))
         if wanted:
             clients = await self._store.many_clients(wanted.values())
-            result.required_state = self._serving.serve(list(clients.values()), asker)
+            result.required_state = self._serving.array(list(clients.values()), asker)
 
     @staticmethod
     def _lazy(
@@ -301,7 +300,9 @@ def _matching(state: StateMap, required: RequiredState) -> dict[Slot, int]:
     """The state that is wanted, without going through all of it where that can be helped."""
     if not required.any_type and all(ANY not in keys for keys in required.types.values()):
         named = [(event_type, key) for event_type, keys in required.types.items() for key in keys]
-        return {slot: state[slot] for slot in named if slot in state and required.wants(*slot)}
+        if required.exclude:
+            named = [slot for slot in named if required.wants(*slot)]
+        return {slot: state[slot] for slot in named if slot in state}
     return {slot: nid for slot, nid in state.items() if required.wants(*slot)}
 
 
