@@ -24,6 +24,8 @@ MOST_TRIES = 8
 """Addresses of one server that are tried in turn."""
 MAX_HEAD = 64 * 1024
 """Bytes of the status line and headers of an answer."""
+UNKNOWN_ISSUERS = frozenset({2, 7, 18, 19, 20, 21})
+"""OpenSSL's numbers for certificates whose root is not known, or another of the same name."""
 _PIECE = 64 * 1024
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -156,6 +158,7 @@ class Doors:
         self._settings = settings
         self._resolver = resolver
         self._context: tuple[str, ssl.SSLContext] | None = None
+        self._has_all = False
 
     async def open(self, route: Route) -> Connection:
         """A new connection to a server.
@@ -163,7 +166,6 @@ class Doors:
         Raises:
             Unreachable: where none of its addresses answers as it should; the sentence is about the last one.
         """
-        context = self._trust()
         problem: Unreachable | None = None
         tries = 0
         for host, port in route.doors:
@@ -177,16 +179,17 @@ class Doors:
                     break
                 tries += 1
                 try:
-                    return await self._open(address, port, route.tls_name, context)
+                    return await self._open(address, port, route.tls_name)
                 except Unreachable as error:
                     problem = error
         raise problem or Unreachable("It has no address.")
 
-    async def _open(self, address: str, port: int, tls_name: str, context: ssl.SSLContext) -> Connection:
+    async def _open(self, address: str, port: int, tls_name: str, *, whole: bool = False) -> Connection:
         # The very address that is connected to: nothing is looked up between here and the socket.
         if not self._settings.federation_allow_private_addresses and not is_public(address):
             raise Unreachable(f"It is at {address}, which is no public address, and this server may not call those.")
         place = f"{address} port {port}"
+        context = await self._trust(whole=whole or self._has_all)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 reader, writer = await asyncio.open_connection(
@@ -195,6 +198,9 @@ class Doors:
         except TimeoutError as error:
             raise Unreachable(f"Nothing answers at {place}.") from error
         except ssl.SSLCertVerificationError as error:
+            if error.verify_code in UNKNOWN_ISSUERS and not self._has_all:
+                # Not every system keeps all its roots in the folder.
+                return await self._open(address, port, tls_name, whole=True)
             raise Unreachable(f"Its certificate is not good for {tls_name}: {error.verify_message}.") from error
         except ssl.SSLError as error:
             raise Unreachable(f"There is no TLS to be had at {place}: {error.reason or error}.") from error
@@ -202,11 +208,16 @@ class Doors:
             raise Unreachable(f"There is no connection to be had to {place}: {_why(error)}.") from error
         return Connection(reader, writer)
 
-    def _trust(self) -> ssl.SSLContext:
-        """What is trusted: the system's roots and that of the settings."""
+    async def _trust(self, *, whole: bool = False) -> ssl.SSLContext:
+        """What is trusted: the system's roots and that of the settings.
+
+        Args:
+            whole: whether the system's roots are all read, and not only those looked up of which it keeps a folder.
+        """
         file = self._settings.federation_ca_file
-        if self._context is None or self._context[0] != file:
-            context = ssl.create_default_context()
+        if self._context is None or self._context[0] != file or (whole and not self._has_all):
+            self._has_all = whole
+            context = await asyncio.to_thread(ssl.create_default_context) if whole else _folder_of_roots()
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             if file:
                 try:
@@ -215,6 +226,18 @@ class Doors:
                     raise Unreachable(f"The root certificate {file} cannot be read: {error}.", local=True) from error
             self._context = (file, context)
         return self._context[1]
+
+
+def _folder_of_roots() -> ssl.SSLContext:
+    """A context that trusts those of the system's roots that lie in its folder by the hashes of their names.
+
+    Of them OpenSSL reads the one that it needs. Reading all takes it some 50 ms and more than a megabyte.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    folder = ssl.get_default_verify_paths().capath
+    if folder is not None:
+        context.load_verify_locations(capath=folder)
+    return context
 
 
 def _why(error: Exception) -> str:

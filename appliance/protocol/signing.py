@@ -1,5 +1,6 @@
 """Ed25519 signatures of JSON objects (appendices, "Signing JSON")."""
 
+import functools
 import re
 import secrets
 from typing import Any
@@ -83,10 +84,16 @@ def verify(data: bytes, signature: str, public_key: str) -> bool:
         public_key: in base64.
     """
     try:
-        nacl.signing.VerifyKey(unpadded.decode(public_key)).verify(data, unpadded.decode(signature))
+        _verify_key(public_key).verify(data, unpadded.decode(signature))
     except (ValueError, nacl.exceptions.CryptoError):
         return False
     return True
+
+
+@functools.lru_cache(256)
+def _verify_key(public_key: str) -> nacl.signing.VerifyKey:
+    """A key made ready: a room's state is signed by few; 256 are some 100 KB."""
+    return nacl.signing.VerifyKey(unpadded.decode(public_key))
 
 
 def verify_json(obj: dict[str, Any], server_name: str, key_id: str, public_key: str) -> bool:

@@ -11,7 +11,7 @@ holds as its present state, is dropped by the housekeeping (``drop_loose``).
 """
 
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
 from appliance.storage.database import Database, Reads, Tx
@@ -48,6 +48,8 @@ _LOOK_SQL = (
 )
 _CHUNK = 400
 """Slots in one statement."""
+MANY = 8
+"""Slots from which on it pays to ask for several in one statement."""
 NAMES_KEPT = 30_000
 """Slots whose names are kept in memory for each open database, about 200 bytes each."""
 
@@ -71,6 +73,39 @@ def slot_nid(tx: Tx, slot: Slot) -> int:
     if unused is not None:
         tx.execute("DELETE FROM unused_slots WHERE slot_nid = ?", (number,))
     return int(number)
+
+
+def slot_nids(tx: Tx, slots: Collection[Slot]) -> dict[Slot, int]:
+    """The numbers of slots, as ``slot_nid`` gives them; many in a few statements."""
+    if len(slots) < MANY:
+        return {slot: slot_nid(tx, slot) for slot in slots}
+    by_type: dict[str, list[str]] = {}
+    for event_type, key in slots:
+        by_type.setdefault(event_type, []).append(key)
+    found: dict[Slot, int] = {}
+    for event_type, keys in by_type.items():
+        for start in range(0, len(keys), _CHUNK):
+            chunk = keys[start : start + _CHUNK]
+            numbers = _known_slots(tx, event_type, chunk)
+            if len(numbers) < len(chunk):
+                missing = [(event_type, key) for key in chunk if (event_type, key) not in numbers]
+                tx.execute_many("INSERT INTO slots (type, state_key) VALUES (?,?)", missing)
+                numbers |= _known_slots(tx, event_type, [key for _, key in missing])
+            found |= numbers
+    return found
+
+
+def _known_slots(tx: Tx, event_type: str, keys: Sequence[str]) -> dict[Slot, int]:
+    """Those of the slots of a type that have numbers; what was unused is used again."""
+    rows = tx.execute(
+        "SELECT s.state_key, s.slot_nid, u.slot_nid FROM slots s LEFT JOIN unused_slots u USING (slot_nid)"
+        f" WHERE s.type = ? AND s.state_key IN ({','.join('?' * len(keys))})",
+        (event_type, *keys),
+    )
+    unused = [(number,) for _, number, unused in rows if unused is not None]
+    if unused:
+        tx.execute_many("DELETE FROM unused_slots WHERE slot_nid = ?", unused)
+    return {(event_type, key): number for key, number, _ in rows}
 
 
 def slots_of(database: Reads, numbers: Collection[int]) -> Mapping[int, Slot]:
@@ -121,9 +156,10 @@ def insert_changed(tx: Tx, group_nid: int, room_nid: int, base_nid: int | None, 
         "INSERT INTO state_groups (group_nid, room_nid, base_nid, chain, longest, loose) VALUES (?,?,?,?,?,1)",
         (group_nid, room_nid, base_nid, chain, longest),
     )
+    numbers = slot_nids(tx, changes.keys())
     tx.execute_many(
         "INSERT INTO state_group_entries (group_nid, slot_nid, event_nid, previous_nid) VALUES (?,?,?,?)",
-        [(group_nid, slot_nid(tx, slot), after, before) for slot, (before, after) in changes.items()],
+        [(group_nid, numbers[slot], after, before) for slot, (before, after) in changes.items()],
     )
     if chain > longest:
         state = numbered_group(tx, group_nid)
@@ -237,19 +273,28 @@ def current(database: Reads, room_nid: int) -> dict[Slot, int]:
     return {(sys.intern(event_type), key): event_nid for event_type, key, event_nid in rows}
 
 
-def change_current(
-    tx: Tx, room_nid: int, position: int, slot: Slot, event_nid: int | None, previous_nid: int | None
-) -> None:
-    """Put an event into a slot of the current state, or with None empty it, and note the change in the stream."""
-    number = slot_nid(tx, slot)
-    if event_nid is None:
-        tx.execute("DELETE FROM current_state WHERE room_nid = ? AND slot_nid = ?", (room_nid, number))
-    else:
-        tx.execute("INSERT OR REPLACE INTO current_state VALUES (?,?,?)", (room_nid, number, event_nid))
-    tx.execute(
-        "INSERT INTO state_changes (position, room_nid, slot_nid, event_nid, previous_nid) VALUES (?,?,?,?,?)",
-        (position, room_nid, number, event_nid, previous_nid),
-    )
+def change_current(tx: Tx, room_nid: int, position: int, changes: Changes) -> None:
+    """Bring the current state to what it is now, an event or nothing in each slot that differs, and note the changes
+    in the stream.
+    """
+    numbers = slot_nids(tx, changes.keys())
+    put, gone, noted = [], [], []
+    for slot, (previous, now) in changes.items():
+        number = numbers[slot]
+        noted.append((position, room_nid, number, now, previous))
+        if now is None:
+            gone.append((room_nid, number))
+        else:
+            put.append((room_nid, number, now))
+    if gone:
+        tx.execute_many("DELETE FROM current_state WHERE room_nid = ? AND slot_nid = ?", gone)
+    if put:
+        tx.execute_many("INSERT OR REPLACE INTO current_state VALUES (?,?,?)", put)
+    if noted:
+        tx.execute_many(
+            "INSERT INTO state_changes (position, room_nid, slot_nid, event_nid, previous_nid) VALUES (?,?,?,?,?)",
+            noted,
+        )
 
 
 def changes(

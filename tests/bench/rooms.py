@@ -132,7 +132,7 @@ class LargeRoom:
             self.put("m.room.member", user_id, {"membership": "join", "displayname": f"User {number}"}, user_id)
         position = self.tx.position()
         for (event_type, key), nid in self.state.items():
-            state_rows.change_current(self.tx, self.nid, position, (event_type, key), nid, None)
+            state_rows.change_current(self.tx, self.nid, position, {(event_type, key): (None, nid)})
             if event_type == "m.room.member":
                 membership_rows.put(self.tx, self.nid, key, "join", None, nid, key, position)
         self.group_nid = self.group(None, {slot: (None, nid) for slot, nid in self.state.items()})

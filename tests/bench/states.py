@@ -67,7 +67,7 @@ class _Growing:
             self.room = LargeRoom(tx, VERSION, Counters())
             self._before = self.room.group(None, {slot: (None, nid) for slot, nid in self.room.state.items()})
             for slot, nid in self.room.state.items():
-                state_rows.change_current(tx, self.room.nid, tx.position(), slot, nid, None)
+                state_rows.change_current(tx, self.room.nid, tx.position(), {slot: (None, nid)})
             membership_rows.put(tx, self.room.nid, ADMIN, "join", None, 1, ADMIN, tx.position())
         room = self.room
         room.tx = tx
@@ -79,7 +79,7 @@ class _Growing:
             nid, position = room.state[slot], tx.position()
             after = room.group(self._before, {slot: (was, nid)})
             state_rows.set_event_groups(tx, nid, self._before, after)
-            state_rows.change_current(tx, room.nid, position, slot, nid, was)
+            state_rows.change_current(tx, room.nid, position, {slot: (was, nid)})
             if was is None:
                 membership_rows.put(tx, room.nid, user_id, "join", None, nid, user_id, position)
             self._before = after

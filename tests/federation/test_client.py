@@ -1,6 +1,7 @@
 """Asking servers that answer well, badly, slowly, endlessly or not at all: every answer has a bounded cost."""
 
 import asyncio
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from appliance.federation.client import Refused, Unreachable, path_of
 from appliance.protocol import signing
 from appliance.protocol.x_matrix import parse, signed_bytes
 from tests.federation.wire_server import Lab, WireServer, endless, lab, raw, says
+from tests.tls.parts import Maker, pem
 
 
 def run(folder: Path, story: Any) -> None:
@@ -166,6 +168,37 @@ def test_certificates_must_be_for_the_name(tmp_path: Path, monkeypatch: pytest.M
         with pytest.raises(Unreachable, match="Nothing answers at"):
             await lab.client.request(f"a.test:{deaf.sockets[0].getsockname()[1]}", "GET", "/")
         deaf.close()
+
+    run(tmp_path, story)
+
+
+def test_roots_in_a_folder_are_found_by_their_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(lab: Lab) -> None:
+        from OpenSSL.crypto import X509  # acme brings it
+
+        folder = tmp_path / "roots"
+        folder.mkdir()
+        hashed = X509.from_cryptography(lab.maker.root).subject_name_hash()
+        (folder / f"{hashed:08x}.0").write_bytes(pem(lab.maker.root))
+        paths = ssl.DefaultVerifyPaths("", str(folder), "SSL_CERT_FILE", "", "SSL_CERT_DIR", "")
+        monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+        every = ssl.create_default_context
+        read: list[ssl.SSLContext] = []
+
+        def reading() -> ssl.SSLContext:
+            read.append(every())
+            return read[-1]
+
+        monkeypatch.setattr(ssl, "create_default_context", reading)
+        lab.settings.federation_ca_file = ""
+        assert await ask(lab, await lab.server("a.test")) == {}
+        assert not read
+        lab.maker = Maker(authority=True)
+        strange = await lab.server("b.test")
+        for _ in range(2):
+            with pytest.raises(Unreachable, match="certificate is not good"):
+                await ask(lab, strange, "b.test")
+        assert len(read) == 1, "all of the system's, once, before it is said that a root is not known"
 
     run(tmp_path, story)
 

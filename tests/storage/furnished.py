@@ -41,7 +41,7 @@ def furnish(tx: Tx, room_nid: int, room_id: str, events: int = 4) -> None:
         _event(tx, room_nid, nid, nid - first >= events - 2)
         state.insert_changed(tx, nid, room_nid, nid - 1 if nid > first else None, {_slot(room_id, nid): (None, nid)})
         state.set_event_groups(tx, nid, nid, nid)
-        state.change_current(tx, room_nid, nid, _slot(room_id, nid), nid, None)
+        state.change_current(tx, room_nid, nid, {_slot(room_id, nid): (None, nid)})
     last = first + events - 1
     tx.execute("INSERT INTO state_snapshots VALUES (?, x'04')", (last,))
     tx.execute("INSERT INTO redactions (target_event_id, redaction_nid, applied) VALUES (?, 1, 1)", (f"${first}",))

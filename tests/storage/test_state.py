@@ -236,10 +236,27 @@ def change(tx: Tx, number: int, members: int, held: dict[int, int], rng: random.
     events.insert(tx, event, position)
     state.insert_changed(tx, nid, ROOM, number or None, {slot: (previous, nid)})
     state.set_event_groups(tx, nid, number, nid)
-    state.change_current(tx, ROOM, position, slot, nid, previous)
+    state.change_current(tx, ROOM, position, {slot: (previous, nid)})
     memberships.put(tx, ROOM, user, "join", "join" if previous else None, nid, user, position)
     held[one] = nid
     return len(json_)
+
+
+async def test_many_slots_get_the_numbers_that_each_alone_would(database: Database) -> None:
+    slots = [member(one) for one in range(900)] + [(kind, "") for kind in ("m.room.create", "m.room.topic")]
+
+    def some(tx: Tx) -> dict[state.Slot, int]:
+        given = {slot: state.slot_nid(tx, slot) for slot in slots[100:700:3]}
+        tx.execute("INSERT INTO unused_slots SELECT slot_nid FROM slots WHERE slot_nid % 2")
+        return given
+
+    given = await database.write(some)
+    found = await database.write(lambda tx: state.slot_nids(tx, slots))
+    assert sorted(found) == sorted(slots)
+    assert len(set(found.values())) == len(slots)
+    assert {slot: found[slot] for slot in given} == given
+    assert await database.write(lambda tx: {slot: state.slot_nid(tx, slot) for slot in slots}) == found
+    assert database.read("SELECT count(*) FROM unused_slots") == [(0,)], "they are in use again"
 
 
 @pytest.mark.parametrize("members", [500, pytest.param(10_000, marks=pytest.mark.slow)])

@@ -18,10 +18,11 @@ from appliance.protocol.signing import SigningKey
 from appliance.rooms.graph.contributing import Contributor, PastContributor, Statement
 from appliance.rooms.graph.endorsing import MOST_TIMES, Endorsing, NeedsEndorsement, NobodyEndorses, endorsed_form
 from appliance.rooms.graph.placing import Placement, on_top
-from appliance.rooms.graph.storing import change_current, store_event
+from appliance.rooms.graph.storing import store_event
 from appliance.rooms.room import Room, Rooms
 from appliance.rooms.snapshot import MAX_PARENTS, Extremity, Snapshot, Step, Transaction
 from appliance.rooms.store import ClientEvent, EventStore
+from appliance.storage import state as state_rows
 from appliance.storage.database import Tx
 from appliance.storage.errors import LaneBroken
 from appliance.storage.events import EventRow
@@ -399,7 +400,7 @@ class Appender:
         statements = self._prepared(step)
 
         def store(tx: Tx, position: int) -> None:
-            change_current(tx, room.nid, position, changes)
+            state_rows.change_current(tx, room.nid, position, changes)
             for statement in statements:
                 statement(tx, position)
 

@@ -12,7 +12,6 @@ from appliance.storage import rooms as room_rows
 from appliance.storage import state as state_rows
 from appliance.storage.database import Tx
 from appliance.storage.events import NewEvent
-from appliance.storage.state import Changes
 
 
 def new_row(
@@ -73,15 +72,9 @@ def store_event(tx: Tx, room_nid: int, event: Event, place: Placement, before: S
         state_rows.set_held_groups(tx, place.nid, place.before_nid, place.after_nid)
     else:
         store_groups(tx, room_nid, place)
-    change_current(tx, room_nid, position, place.changes)
+    state_rows.change_current(tx, room_nid, position, place.changes)
     if len(ends) > 1 or len(ended) > 1:
         room_rows.set_state_group(tx, room_nid, place.after.group_nid if len(ends) > 1 else None)
-
-
-def change_current(tx: Tx, room_nid: int, position: int, changes: Changes) -> None:
-    """Bring the current state to what it is now."""
-    for slot, (previous, now) in changes.items():
-        state_rows.change_current(tx, room_nid, position, slot, now, previous)
 
 
 def gap_before(room_nid: int, place: Placement, lacking: Sequence[str]) -> Callable[[Tx, int], None] | None:
