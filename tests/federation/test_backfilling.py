@@ -8,10 +8,13 @@ import pytest
 
 from appliance.protocol.events import Event
 from appliance.rooms.incoming.accepting import Unacceptable, Verdict
+from appliance.rooms.reading.reaching import ReachingBack
 from appliance.rooms.room import Room
 from appliance.storage import events as event_rows
 from appliance.storage import gaps
 from appliance.storage import state as state_rows
+from appliance.storage.database import Tx
+from appliance.storage.tokens import HistoryToken
 from tests.federation.handshake import join_through, told_before
 from tests.federation.house import ALICE, ELSEWHERE, MALLORY, House
 from tests.federation.test_accepting import text
@@ -273,3 +276,37 @@ async def test_without_a_state(here: House, there: House) -> None:
     assert await there.accepting.accept(room.room_id, fork.pdu, ELSEWHERE) is Verdict.WAITING
     assert await there.arriving.bridge(told_before(here, room, fork.event_id), fork.pdu) is Verdict.ACCEPTED
     assert taken.published.members.of(MALLORY) == "join"
+
+
+@in_two_houses
+async def test_pages_tell_each_event_once_whatever_holes_cannot_be_filled(here: House, there: House) -> None:
+    """What lies below a hole is of the next page, also where nothing more is here."""
+
+    class Silent:
+        async def dig(self, room: Room, event_nid: int) -> bool:
+            return False
+
+    room = await here.with_mallory()
+    await talk(here, room)
+    database, timeline = here.owning.database, here.living.reads.timeline
+    reaching = ReachingBack(database, timeline, Silent())
+    whole = history(here, room, ALICE)
+    holes = [event_rows.by_id(database, whole[place]) for place in (2, 3, 9)]
+
+    def tear(tx: Tx) -> None:
+        for hole in holes:
+            assert hole is not None
+            gaps.note(tx, room.nid, hole.nid, hole.ordering, hole.position or 0, [f"$lost{hole.nid}"])
+
+    await database.write(tear)
+    for limit in (500, 5):
+        pages: list[list[str]] = []
+        start: HistoryToken | None = timeline.point(room.nid, None)
+        while start is not None:
+            page = await reaching.page(room, ALICE, start, limit, backwards=True)
+            pages.append([event.event_id for event in page.events])
+            assert pages[-1]
+            start = page.end
+        assert [one for page in pages for one in page] == whole
+        if limit == 500:
+            assert [len(page) for page in pages] == [3, 1, 6, len(whole) - 10]

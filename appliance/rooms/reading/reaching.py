@@ -59,7 +59,29 @@ class ReachingBack:
             nid, end = hole
             if last_try or not await self._filling.dig(room, nid):
                 break
-        return Page(page.events, page.start, end) if page.end is None and page.events else page
+        return self._ended(room, page, end, until) if page.end is None else page
+
+    def _ended(self, room: Room, page: Page, end: HistoryToken, until: HistoryToken | None) -> Page:
+        """The page after which nothing more is here, down to a hole: what lies below it is the next page's.
+
+        Args:
+            room: the room.
+            page: the page.
+            end: the point after the highest hole on it.
+            until: where the page had to end.
+        """
+        lowest = until or BEGINNING
+        while True:
+            above = [one for one in page.events if (one.ordering, one.position or 0) > (end.ordering, end.position)]
+            if above:
+                return Page(above, page.start, end)
+            below = gaps.highest(
+                self._database, room.nid, (end.ordering, end.position), (lowest.ordering, lowest.position)
+            )
+            if below is None:
+                return page
+            _, ordering, position = below
+            end = HistoryToken(ordering, position - 1, end.upto)
 
     def _hole(
         self, room: Room, start: HistoryToken, page: Page, until: HistoryToken | None
