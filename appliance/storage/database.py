@@ -15,7 +15,7 @@ from appliance.storage.connections import open_reader, open_writer, set_up_file
 from appliance.storage.errors import StorageClosed, explained
 from appliance.storage.holds import Hold, settle
 from appliance.storage.migrate import STEPS, check, migrate
-from appliance.storage.readers import Reader, Readers
+from appliance.storage.readers import OpenFile, Reader, Readers
 from appliance.storage.transactions import Lane, Reads, Row, Tx, Unit
 from appliance.storage.writer import Writer
 
@@ -36,6 +36,7 @@ class Database:
 
     Attributes:
         path: the file.
+        file: stands for the open file, in caches of what is read of it.
         position: the last published position of the stream. Readers see commits before they are published, so every
             answer takes ``position <= upto`` with an ``upto`` read here together with the snapshots that it uses.
         on_published: called with the new position after a commit that moved it, once the senders have been answered.
@@ -52,9 +53,10 @@ class Database:
         self._closing: asyncio.Future[None] | None = None
         self._outgoing: list[Unit] = []
         self._engine: HearthEngine | None = None
-        self._reader = Reader(open_reader(path, on_loop=True), path)
+        self.file = OpenFile()
+        self._reader = Reader(open_reader(path, on_loop=True), path, self.file)
         try:
-            self._readers = Readers(path)
+            self._readers = Readers(path, self.file)
             self._writer = Writer(connection, path, self._delivered)
         except BaseException:
             self._reader.close()

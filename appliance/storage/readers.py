@@ -21,15 +21,26 @@ _STEPS = 10_000
 """Instructions of SQLite's machine, well under a millisecond's worth."""
 
 
+class OpenFile:
+    """What all that read one open database have in common: the key of caches of what is committed and never changes."""
+
+
 class Reader:
-    """Reads on one connection. Errors of the file come out as StorageError, those of the SQL as sqlite3.Error."""
+    """Reads on one connection. Errors of the file come out as StorageError, those of the SQL as sqlite3.Error.
 
-    __slots__ = ("_closed", "_connection", "_path")
+    Args:
+        connection: the connection.
+        path: its file, for messages.
+        file: stands for the open database.
+    """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    __slots__ = ("_closed", "_connection", "_path", "file")
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, file: OpenFile) -> None:
         self._connection = connection
         self._path = path
         self._closed = False
+        self.file = file
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """The rows of one query."""
@@ -75,10 +86,12 @@ class Readers:
 
     Args:
         path: the database file; it must exist.
+        file: stands for the open database.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: OpenFile) -> None:
         self._path = path
+        self._file = file
         self._closed = False
         self._free: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self._all: list[sqlite3.Connection] = []
@@ -116,7 +129,7 @@ class Readers:
         # As many connections as threads, so this never waits.
         connection = self._free.get()
         try:
-            return work(Reader(connection, self._path))
+            return work(Reader(connection, self._path, self._file))
         except sqlite3.OperationalError as error:
             if self._closed:
                 raise StorageClosed(f"{self._path} was closed while it was read.") from error

@@ -11,10 +11,11 @@ holds as its present state, is dropped by the housekeeping (``drop_loose``).
 """
 
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
-from appliance.storage.database import Database, Reads, Tx
+from appliance.storage.database import Reads, Tx
+from appliance.storage.readers import OpenFile
 from appliance.storage.state_snapshots import pack, pick, unpack
 
 Slot = tuple[str, str]
@@ -22,9 +23,9 @@ StateMap = Mapping[Slot, int]
 Changes = Mapping[Slot, tuple[int | None, int | None]]
 """Slots with the event before and after; None for an empty slot."""
 
-SHORTEST_CHAIN, CHAIN_SHARE = 64, 16
-"""A state is stored whole once more rows of deltas than this lie above the last whole one, and more than a sixteenth of
-what was in that. So whole states take at most 128 bytes for each change, and a read little more than the state itself.
+SHORTEST_CHAIN, CHAIN_SHARE = 64, 32
+"""A state is stored whole once more rows of deltas than this lie above the last whole one, and more than this share of
+what was in that. So whole states take at most 256 bytes for each change, and a read little more than the state itself.
 """
 
 _LINE = """
@@ -53,7 +54,12 @@ MANY = 8
 NAMES_KEPT = 30_000
 """Slots whose names are kept in memory for each open database, about 200 bytes each."""
 
-_names: "WeakKeyDictionary[Database, dict[int, Slot]]" = WeakKeyDictionary()
+WORTH_A_RANGE = 3
+"""Many slots are read as one range of numbers where no more than this many times as many lie in it: the slots of a room
+mostly came one after the other, and to look each up takes about three times as long as to pass it.
+"""
+
+_names: "WeakKeyDictionary[OpenFile, dict[int, Slot]]" = WeakKeyDictionary()
 """Numbers are never given twice (``purge.drop_unused_slots`` leaves the highest), so these never go stale."""
 
 
@@ -109,24 +115,37 @@ def _known_slots(tx: Tx, event_type: str, keys: Sequence[str]) -> dict[Slot, int
 
 
 def slots_of(database: Reads, numbers: Collection[int]) -> Mapping[int, Slot]:
-    """The slots of those numbers, perhaps with others. Those that were asked for on the loop are kept in memory: most
+    """The slots of those numbers, perhaps with others. What was asked for outside of units is kept in memory: most
     states that are read are states of the same few rooms.
     """
-    names = _names.setdefault(database, {}) if isinstance(database, Database) else {}
+    file = getattr(database, "file", None)  # a unit may see numbers that are never committed
+    names: dict[int, Slot] = {} if file is None else _names.setdefault(file, {})
     missing = [number for number in numbers if number not in names]
     if len(names) + len(missing) > NAMES_KEPT:
-        # Not cleared in place: an earlier caller may still look into it.
+        # Not cleared in place: an earlier caller, or one in another thread, may still look into it.
         names = {number: names[number] for number in numbers if number in names}
-        if isinstance(database, Database):
-            _names[database] = names
-    for start in range(0, len(missing), _CHUNK):
-        chunk = missing[start : start + _CHUNK]
-        marks = ",".join("?" * len(chunk))
-        for number, event_type, key in database.read(
-            f"SELECT slot_nid, type, state_key FROM slots WHERE slot_nid IN ({marks})", chunk
-        ):
-            names[number] = (sys.intern(event_type), key)
+        if file is not None:
+            _names[file] = names
+    if missing:
+        names.update(_named(database, sorted(missing)))
     return names
+
+
+def _named(reads: Reads, numbers: Sequence[int]) -> Iterator[tuple[int, Slot]]:
+    """The slots of those numbers, given in rising order, from the database."""
+    if len(numbers) > _CHUNK and numbers[-1] - numbers[0] < WORTH_A_RANGE * len(numbers):
+        wanted = frozenset(numbers)
+        sql = "SELECT slot_nid, type, state_key FROM slots WHERE slot_nid BETWEEN ? AND ?"
+        for number, event_type, key in reads.read(sql, (numbers[0], numbers[-1])):
+            if number in wanted:
+                yield number, (sys.intern(event_type), key)
+        return
+    for start in range(0, len(numbers), _CHUNK):
+        chunk = numbers[start : start + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        sql = f"SELECT slot_nid, type, state_key FROM slots WHERE slot_nid IN ({marks})"
+        for number, event_type, key in reads.read(sql, chunk):
+            yield number, (sys.intern(event_type), key)
 
 
 # Groups -----------------------------------------------------------------------------------------------------------

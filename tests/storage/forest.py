@@ -61,16 +61,18 @@ class Forest:
 
 
 class Counted:
-    """A reader that counts rows, and bytes of what is stored whole."""
+    """A reader that counts queries, rows, and bytes of what is stored whole."""
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
+        self.queries = 0
         self.rows = 0
         self.bytes = 0
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query."""
         found = self._reads.read(sql, parameters)
+        self.queries += 1
         self.rows += len(found)
         self.bytes += sum(len(value) for row in found for value in row if isinstance(value, bytes))
         return found

@@ -69,12 +69,12 @@ async def test_no_state_is_far_from_a_whole_one(database: Database, forest: Fore
     await database.write(lambda tx: forest.wander(tx, None, 3000, 2500, rng))
     wholes = 0
     for _, chain, longest in await stored(database):
-        assert 0 <= chain <= longest <= max(64, 2500 // 16)
+        assert 0 <= chain <= longest <= max(64, 2500 // 32)
         wholes += chain == 0
     ((size,),) = database.read("SELECT SUM(LENGTH(state)) FROM state_snapshots")
     ((entries,),) = database.read("SELECT COUNT(*) FROM state_group_entries")
-    # Sixteen slots of eight bytes for each change, a byte for each whole one.
-    assert size <= entries * 16 * 8 + wholes
+    # Thirty-two slots of eight bytes for each change, a byte for each whole one.
+    assert size <= entries * 32 * 8 + wholes
     assert wholes <= entries / 64
 
 
@@ -133,6 +133,26 @@ async def test_names_of_slots_that_were_forgotten_are_read_again(
     for _ in range(2):
         for number, held in forest.states.items():
             assert state.group(database, number) == held
+            assert await database.reading(lambda reader, number=number: state.group(reader, number)) == held  # type: ignore[misc]
+
+
+async def test_names_of_slots_are_read_once_and_many_at_a_time(database: Database, forest: Forest) -> None:
+    def grow(tx: Tx) -> int:
+        last = forest.wander(tx, forest.crowd(tx, 1000), 10, 1000, luck(9))
+        tx.execute("INSERT INTO slots (slot_nid, type, state_key) VALUES (9000, 'm.of.another.room', '')")
+        return last
+
+    last = await database.write(grow)
+    counted = Counted(database)
+    held = state.numbered_group(database, last)
+    assert {slot for number, slot in state.slots_of(counted, held).items() if number in held} == {*forest.states[last]}
+    assert counted.queries == 1  # most slots of the range are those of the room
+    assert state.slots_of(counted, {**held, 9000: 1})[9000] == ("m.of.another.room", "")
+    assert counted.queries > 2
+    assert await database.reading(lambda reader: state.group(reader, last)) == forest.states[last]
+    counted.file, counted.queries = database.file, 0  # type: ignore[attr-defined]
+    state.slots_of(counted, held)
+    assert not counted.queries
 
 
 def test_numbers_of_any_size_are_packed() -> None:
