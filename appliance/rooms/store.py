@@ -42,6 +42,8 @@ class ClientEvent(Struct, frozen=True):
         body: a JSON object as bytes.
         withheld: whether nobody is shown it: a redaction that was not carried out, since its target is not here, or
             since its sender may not (room version 3, "Handling redactions").
+        usual: whether it has a place in the timeline, is not apart, took no other's place in the state, and was not
+            redacted: then everybody is told of it alike.
     """
 
     nid: int
@@ -58,10 +60,12 @@ class ClientEvent(Struct, frozen=True):
     redacted_by: int | None
     body: bytes
     withheld: bool = False
+    usual: bool = False
 
     def at(self, position: int) -> "ClientEvent":
         """The same, once its position is known."""
-        return msgspec.structs.replace(self, position=position)
+        usual = not self.apart and self.replaces_nid is None and self.redacted_by is None
+        return msgspec.structs.replace(self, position=position, usual=usual)
 
 
 class EventStore:
@@ -219,6 +223,7 @@ class EventStore:
             redacted_by,
             client_bytes(event),
             withheld=redacts and not rows.was_carried_out(self._database, row.nid),
+            usual=row.position is not None and not row.apart and row.replaces_nid is None and redacted_by is None,
         )
 
     # What changes ------------------------------------------------------------------------------------------------

@@ -135,15 +135,15 @@ class Serving:
         special = [
             (place, event)
             for place, event in enumerate(events)
-            if event.replaces_nid is not None
-            or event.redacted_by is not None
-            or event.apart
-            or event.position is None
-            or event.position < since
-            or event.sender == user_id
-            or event.sender in erased
-            or event.nid in relations
+            if not event.usual or (event.position or 0) < since or event.sender == user_id
         ]
+        if relations or erased:
+            places = {place for place, _ in special}
+            special = [
+                (place, event)
+                for place, event in enumerate(events)
+                if place in places or event.sender in erased or event.nid in relations
+            ]
         if special:
             found = self._found([event for _, event in special], asker, history)
             for place, event in special:

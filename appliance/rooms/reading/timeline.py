@@ -119,6 +119,14 @@ class Timeline:
                 break
             clients, more = self._chunk(room_nid, here, upto, size, backwards)
             wanted = self._wanted(clients, user_id, rule)
+            if wanted is None and until is None and not holes and clients and self._are_open(open_to_all, clients):
+                # Most histories: all of it is for everybody.
+                taken = clients[: limit - len(found)]
+                found += taken
+                here = HistoryToken(taken[-1].ordering, (taken[-1].position or 0) - backwards, arrived)
+                if not more and len(taken) == len(clients):
+                    here = None
+                continue
             for client in clients:
                 point = (client.ordering, client.position or 0)
                 if until is not None and _beyond(point, until, backwards):
@@ -183,6 +191,11 @@ class Timeline:
     def _is_open(open_to_all: bool, event: ClientEvent) -> bool:
         """Whether it goes without asking that a reader sees an event."""
         return open_to_all and not event.apart and not event.withheld
+
+    @staticmethod
+    def _are_open(open_to_all: bool, events: list[ClientEvent]) -> bool:
+        """Whether that goes for all of them."""
+        return open_to_all and not any(event.apart or event.withheld for event in events)
 
     def _sees_all(self, room_nid: int, user_id: str) -> bool:
         return self._visibility.sees_all(room_nid, self._standings.of(user_id).remembered(room_nid))

@@ -54,13 +54,14 @@ class Connection:
     """One connection of a device.
 
     Args:
-        row: what the database says of it.
+        row: what the database says of it; numbered 0 until its first answer is written.
         configs: the ways in which it told rooms, by number.
         generations: those of its memory that are kept, by number.
     """
 
     def __init__(self, row: rows.ConnectionRow, configs: dict[int, RoomConfig], generations: dict[int, Memory]) -> None:
         self.nid = row.connection_nid
+        self.key = row.user_id, row.device_id, row.name
         self.base = row.base
         self.latest = row.latest
         self.used_ts = row.used_ts
@@ -111,11 +112,11 @@ class Connections:
         self._now_ms = now_ms
         self._kept: Lru[tuple[str, str, str], Connection] = Lru(KEPT, kept=lambda one: one.lock.locked())
 
-    async def begin(self, user_id: str, device_id: str, name: str) -> Connection:
-        """A connection without memory; what went by its name before is forgotten."""
-        now = self._now_ms()
-        nid = await self._database.write(lambda tx: rows.begin(tx, user_id, device_id, name, now, MOST_OF_DEVICE))
-        row = rows.ConnectionRow(nid, user_id, device_id, name, 0, 0, now)
+    def begin(self, user_id: str, device_id: str, name: str) -> Connection:
+        """A connection without memory; what went by its name before is forgotten. Its first answer is written with it,
+        by ``advance``.
+        """
+        row = rows.ConnectionRow(0, user_id, device_id, name, 0, 0, self._now_ms())
         connection = Connection(row, {}, {0: {}})
         before = self._kept.get((user_id, device_id, name))
         if before is not None:
@@ -149,7 +150,8 @@ class Connections:
         return connection
 
     async def advance(self, connection: Connection, base: int, memory: Memory) -> int:
-        """Remember what an answer tells; nothing is written where it is what is remembered already.
+        """Remember what an answer tells; nothing is written where it is what is remembered already, unless the
+        connection itself is new.
 
         Args:
             connection: the connection, with its lock held.
@@ -162,7 +164,7 @@ class Connections:
         before = connection.generations[base]
         changes: dict[int, Told | None] = {nid: told for nid, told in memory.items() if before.get(nid) != told}
         changes.update((nid, None) for nid in before if nid not in memory)
-        if not changes:
+        if not changes and connection.nid:
             return base
         latest = connection.latest + 1
         gone: list[int] = []
@@ -172,11 +174,13 @@ class Connections:
         known = {told.config_nid for told in before.values()}
         fresh = {nid: msgspec.json.encode(connection.configs[nid]) for nid in used - known}
 
-        def unit(tx: Tx) -> None:
-            rows.advance(tx, connection.nid, base, latest, changes, fresh)
-            rows.drop_configs(tx, connection.nid, gone)
+        def unit(tx: Tx) -> int:
+            nid = connection.nid or rows.begin(tx, *connection.key, connection.used_ts, MOST_OF_DEVICE)
+            rows.advance(tx, nid, base, latest, changes, fresh)
+            rows.drop_configs(tx, nid, gone)
+            return nid
 
-        await self._database.write(unit)
+        connection.nid = await self._database.write(unit)
         connection.base, connection.latest = base, latest
         connection.generations = {base: before, latest: memory}
         return latest

@@ -108,7 +108,7 @@ class SlidingSync:
     async def connection(self, asker: Asker, name: str, token: ConnectionToken | None) -> Connection:
         """The connection that a request comes on, begun anew where it has no token; raises as ``Connections.find``."""
         if token is None:
-            return await self._connections.begin(asker.user_id, asker.device_id, name)
+            return self._connections.begin(asker.user_id, asker.device_id, name)
         return await self._connections.find(asker.user_id, asker.device_id, name, token)
 
     async def answer(
