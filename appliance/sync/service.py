@@ -56,11 +56,14 @@ class Following(Struct, frozen=True):
 
 
 class SyncAnswer(Struct, frozen=True):
-    """An answer: its body, whether it tells anything, and the token that it ends with."""
+    """An answer: its body, whether it tells nothing, the token that it ends with, and whether it tells all that there
+    is to tell: of messages to a device it may be only the first ones.
+    """
 
     body: bytes
     empty: bool
     token: SyncToken
+    whole: bool
 
 
 class Sync:
@@ -141,7 +144,8 @@ class Sync:
             answer["account_data"] = {"events": top}
         if people:
             answer["presence"] = {"events": people}
-        return SyncAnswer(orjson.dumps(answer), not rooms and not top and not people and encryption.empty, token)
+        empty = not rooms and not top and not people and encryption.empty
+        return SyncAnswer(orjson.dumps(answer), empty, token, encryption.to_device >= upto)
 
     def _concerned(
         self, user: UserRooms, since: int | None, options: Options, by_room: Mapping[str, Any], news: News

@@ -63,8 +63,7 @@ class Walk:
                 rows.insert(tx, row, position)
             if kind == "gap":
                 gaps.note(tx, ROOM, nid, ordering, position, [f"$missing{nid}"])
-            for slot, (previous, now) in changes.items():
-                state_rows.change_current(tx, ROOM, position, slot, now, previous)
+            state_rows.change_current(tx, ROOM, position, changes)
             return position
 
         def published(position: int) -> None:

@@ -1,22 +1,18 @@
 """Simplified sliding sync (MSC4186), in the form that clients speak today and in the accepted one."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
 
 from litestar import Controller
 from litestar.types import ASGIApp
 
+from appliance.api.client.following import Follower, Following, Made
 from appliance.errors import invalid_param
 from appliance.rooms.reading.serving import Asker
 from appliance.rooms.signs.presence import STATES, Presence
-from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
-from appliance.server.waiting import LEFT, Ended, Waiting
 from appliance.storage.tokens import ConnectionToken, read_connection
-from appliance.sync.notifier import Notifier
 from appliance.sync.sliding import accepted, deployed
 from appliance.sync.sliding.connections import unknown_pos
 from appliance.sync.sliding.service import Answered, SlidingSync
@@ -28,11 +24,10 @@ LONGEST_WAIT_MS = 120_000
 class SlidingSyncApi(Controller):
     """What happened since, in the rooms that a client looks at."""
 
-    notifier: Notifier
+    following: Following
     presence: Presence
     requests: deployed.Requests
     sliding: SlidingSync
-    waiting: Waiting
 
     @endpoint("POST", "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", suspended=True)
     async def deployed(self, request: Asked) -> ASGIApp:
@@ -81,32 +76,17 @@ class SlidingSyncApi(Controller):
     ) -> ASGIApp:
         asker = Asker(request.requester.user_id, request.requester.device_id)
         connection = await self.sliding.connection(asker, wishes.connection, token)
+
+        async def make() -> Made:
+            found = await self.sliding.answer(connection, asker, token, wishes)
+            goes_on = self.sliding.place(asker, found.token, wishes) if found.whole else None
+            return Made(lambda: render(found), found.empty, goes_on)
+
+        asked = None if token is None else self.sliding.place(asker, token, wishes)
+        key = asker.user_id, asker.device_id, wishes.connection
         overtaken = connection.take_over()
-        if token is None:
-            wait_ms = 0
-        deadline = asyncio.get_running_loop().time() + wait_ms / 1000
-        while True:
-            # Waiting begins before looking, so that nothing falls between.
-            woken = self.notifier.wait(asker.user_id)
-            overtaken.add_done_callback(partial(_wake, woken))
-            try:
-                found = await self.sliding.answer(connection, asker, token, wishes)
-                left = deadline - asyncio.get_running_loop().time()
-                if not found.empty or left <= 0 or overtaken.done():
-                    return answer(render(found))
-                ended = await self.waiting.wait(request, woken, left)
-            finally:
-                self.notifier.leave(asker.user_id, woken)
-            if ended is Ended.LEFT:
-                return LEFT
-            if ended is Ended.STOPPING:
-                return answer(render(found))
-
-
-def _wake(woken: "asyncio.Future[None]", _: "asyncio.Future[None]") -> None:
-    """End a wait, since another request came on the connection."""
-    if not woken.done():
-        woken.set_result(None)
+        wait_ms = 0 if token is None else wait_ms
+        return await self.following.answer(Follower(request, key, asked, wait_ms, make, overtaken))
 
 
 def _token(pos: str | None) -> ConnectionToken | None:

@@ -7,6 +7,7 @@ from appliance.api.client.context import ContextApi
 from appliance.api.client.delayed_events import DelayedEventsApi
 from appliance.api.client.directory import DirectoryApi
 from appliance.api.client.filters import FiltersApi
+from appliance.api.client.following import Following
 from appliance.api.client.knocking import KnockingApi
 from appliance.api.client.membership import MembershipApi
 from appliance.api.client.messages import MessagesApi
@@ -33,6 +34,7 @@ from appliance.app.owning import Owning
 from appliance.rooms.acts.notices import Notices
 from appliance.server.endpoints import bind
 from appliance.server.waiting import Waiting
+from appliance.sync.marks import Marks
 from appliance.sync.sliding.deployed import Requests
 
 
@@ -49,6 +51,7 @@ def room_controllers(owning: Owning, living: Living, between: Between, waiting: 
     people, graph, reads, signs, shown = living.people, living.graph, living.reads, living.signs, living.shown
     acts, syncing = living.acts, living.syncing
     filters = Filters(database)
+    following = Following(living.notifier, Marks(living.notifier), waiting)
     notices = Notices(
         *(owning.accounts, people.account_data, people.profiles, graph.rooms),
         *(acts.creation, acts.membership, acts.sending, settings),
@@ -106,11 +109,10 @@ def room_controllers(owning: Owning, living: Living, between: Between, waiting: 
         bind(ServerNoticesApi, notices=notices),
         bind(
             SlidingSyncApi,
-            notifier=living.notifier,
+            following=following,
             presence=signs.presence,
             requests=Requests(),
             sliding=syncing.sliding,
-            waiting=waiting,
         ),
         bind(
             SpacesApi,
@@ -132,10 +134,9 @@ def room_controllers(owning: Owning, living: Living, between: Between, waiting: 
         bind(
             SyncApi,
             filters=filters,
-            notifier=living.notifier,
+            following=following,
             presence=signs.presence,
             sync_service=syncing.sync,
-            waiting=waiting,
         ),
         bind(ThreadSubscriptionsApi, database=database, following=signs.following),
         bind(TypingApi, typing=signs.typing),

@@ -31,6 +31,8 @@ from appliance.sync.sliding.wishes import RoomConfig, Wishes
 
 SLICE = 10
 """Rooms to tell of before others get their turn: a few milliseconds."""
+TO_DEVICE = "to_device"
+"""The extension whose messages are told until they are acknowledged."""
 EVERYWHERE = 0
 """Under this number of no room a connection remembers which extensions told something of no room in particular."""
 
@@ -44,6 +46,7 @@ class Answered(Struct, frozen=True):
         rooms: what is told of rooms, by their ids.
         extensions: what extensions tell, by their names.
         empty: whether it tells nothing new, so that the client may be left waiting.
+        whole: whether there is nothing more to tell to whoever goes on from it, unless something happens.
     """
 
     token: ConnectionToken
@@ -51,6 +54,7 @@ class Answered(Struct, frozen=True):
     rooms: dict[str, RoomResult]
     extensions: dict[str, dict[str, Any]]
     empty: bool
+    whole: bool
 
 
 class _Moment(Struct, frozen=True):
@@ -111,6 +115,12 @@ class SlidingSync:
             return self._connections.begin(asker.user_id, asker.device_id, name)
         return await self._connections.find(asker.user_id, asker.device_id, name, token)
 
+    def place(self, asker: Asker, token: ConnectionToken, wishes: Wishes) -> tuple[Any, ...]:
+        """What tells apart where those stand who go on from a token: the token, their wishes, and what happens outside
+        of the stream.
+        """
+        return str(token), self._lists.forgotten(asker.user_id), wishes
+
     async def answer(
         self, connection: Connection, asker: Asker, token: ConnectionToken | None, wishes: Wishes
     ) -> Answered:
@@ -149,7 +159,7 @@ class SlidingSync:
             connection.rest = Rest(generation, wishes, moment.forgotten) if lasting else None
         pos = ConnectionToken(connection.nid, generation, moment.upto, moment.news.boot, moment.news.serial)
         empty = unasked and not results and counted and generation == base
-        return Answered(pos, moment.counts, results, parts, empty)
+        return Answered(pos, moment.counts, results, parts, empty, lasting and _gives_no_messages(parts))
 
     async def _still(
         self, connection: Connection, before: Memory, asker: Asker, token: ConnectionToken | None, wishes: Wishes
@@ -172,7 +182,7 @@ class SlidingSync:
         context = Context(asker, token.sync, upto, news, self._known_to(connection, before), (), {}, ())
         parts, unasked = await self._parts(context, wishes)
         pos = ConnectionToken(connection.nid, token.generation, upto, news.boot, news.serial)
-        return Answered(pos, connection.counts, {}, parts, unasked)
+        return Answered(pos, connection.counts, {}, parts, unasked, _gives_no_messages(parts))
 
     # The moment --------------------------------------------------------------------------------------------------
 
@@ -380,6 +390,11 @@ class SlidingSync:
         if one.change.position > since or room_id in behind or room_id in moment.news.receipts:
             return True
         return one.change.membership == "join" and self._activity.since(one.history.room_nid) > since
+
+
+def _gives_no_messages(parts: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether an answer has no messages to a device: these are told again until the client says that it has them."""
+    return not parts.get(TO_DEVICE, {}).get("events")
 
 
 def _told_by(wishes: Wishes, names: frozenset[str], rel: Relevant) -> frozenset[str]:

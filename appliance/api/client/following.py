@@ -1,0 +1,109 @@
+"""How a client is left waiting until there is news: what sync and sliding sync have in common."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
+
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from appliance.server.answers import answer
+from appliance.server.request import Asked
+from appliance.server.waiting import LEFT, Ended, Waiting
+from appliance.sync.marks import Marks
+from appliance.sync.notifier import Notifier
+
+
+class Made(Struct, frozen=True):
+    """An answer.
+
+    Args:
+        body: makes its body.
+        empty: whether it tells nothing, so that the client may be left waiting.
+        next: what a request asks for that goes on from it, if that has nothing to be told unless something happens.
+    """
+
+    body: Callable[[], bytes]
+    empty: bool
+    next: tuple[Any, ...] | None
+
+
+class Follower(Struct, frozen=True):
+    """A request of a client that follows.
+
+    Args:
+        request: the request.
+        key: the device, or the connection.
+        asked: what it asks for; None where it must be answered at once.
+        wait_ms: how long it may be left waiting.
+        make: makes an answer.
+        overtaken: ends when another request takes the place of this one.
+    """
+
+    request: Asked
+    key: Hashable
+    asked: tuple[Any, ...] | None
+    wait_ms: int
+    make: Callable[[], Awaitable[Made]]
+    overtaken: "asyncio.Future[None] | None" = None
+
+
+class Following:
+    """Answers those who follow.
+
+    Args:
+        notifier: ends waits.
+        marks: the waits that go on from one request to the next.
+        waiting: the requests that wait.
+    """
+
+    def __init__(self, notifier: Notifier, marks: Marks, waiting: Waiting) -> None:
+        self._notifier = notifier
+        self._marks = marks
+        self._waiting = waiting
+
+    async def answer(self, one: Follower) -> ASGIApp:
+        """Answer at once or as soon as there is something to tell, at the latest when the time is over."""
+        now, user_id = asyncio.get_running_loop().time, one.request.requester.user_id
+        deadline = now() + one.wait_ms / 1000
+        # Where nothing happened since the last answer, there is no need to look.
+        woken = self._marks.take(one.key, one.asked) if one.asked is not None and one.wait_ms else None
+        made: Made | None = None
+        while True:
+            looks = woken is None
+            # Waiting begins before looking, so that nothing falls between.
+            woken = woken or self._notifier.wait(user_id)
+            mark, end = None, _ending(woken)
+            if one.overtaken is not None:
+                one.overtaken.add_done_callback(end)
+            try:
+                if looks:
+                    made = await one.make()
+                    if not made.empty or deadline <= now() or _is_over(one.overtaken):
+                        mark = made.next
+                        return answer(made.body())
+                ended = await self._waiting.wait(one.request, woken, deadline - now())
+            finally:
+                if one.overtaken is not None:
+                    one.overtaken.remove_done_callback(end)
+                if mark is None:
+                    self._notifier.leave(user_id, woken)
+                else:
+                    self._marks.put(one.key, user_id, mark, woken)
+            woken = None
+            if ended is Ended.LEFT:
+                return LEFT
+            if ended is Ended.STOPPING:
+                return answer((made or await one.make()).body())
+
+
+def _ending(woken: "asyncio.Future[None]") -> "Callable[[asyncio.Future[None]], None]":
+    def end(_: "asyncio.Future[None]") -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    return end
+
+
+def _is_over(overtaken: "asyncio.Future[None] | None") -> bool:
+    return overtaken is not None and overtaken.done()
