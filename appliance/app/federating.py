@@ -12,6 +12,7 @@ from appliance.federation.signed import SignedRequests
 from appliance.rooms.graph.resolving import Resolving
 from appliance.rooms.incoming.accepting import Accepting
 from appliance.rooms.incoming.arriving import Arriving
+from appliance.rooms.incoming.completing import Completing
 from appliance.rooms.incoming.judging import Judging
 
 
@@ -46,7 +47,16 @@ class Federating:
             living.graph.holding,
             self.keyring,
         )
-        self.awaited_keys = AwaitedKeys(living.graph.holding, self.accepting, self.keyring)
+        self.completing = Completing(
+            database,
+            living.graph.numbers,
+            living.graph.rooms,
+            living.graph.store,
+            living.acts.appender,
+            living.graph.holding,
+            self.keyring,
+        )
+        self.awaited_keys = AwaitedKeys(living.graph.holding, self.accepting, self.completing, self.keyring)
         self.arriving = Arriving(
             database,
             living.graph.numbers,
@@ -56,5 +66,7 @@ class Federating:
             self.accepting,
             living.identity,
             self.keyring,
+            living.graph.holding,
             living.upkeep.purging.kept,
         )
+        self.arriving.keys_wanted.append(self.awaited_keys.want)

@@ -247,6 +247,12 @@ def set_held_groups(tx: Tx, event_nid: int, before_nid: int, after_nid: int) -> 
     tx.execute("INSERT INTO event_states VALUES (?,?,?)", (event_nid, before_nid, after_nid))
 
 
+def change_after(tx: Tx, event_nid: int, after_nid: int) -> None:
+    """Put another state after an event: its room's state was not wholly known when it was stored."""
+    tx.execute("UPDATE event_states SET after_nid = ? WHERE event_nid = ?", (after_nid, event_nid))
+    tx.execute("UPDATE state_groups SET loose = 0 WHERE loose = 1 AND group_nid = ?", (after_nid,))
+
+
 def groups_of(database: Reads, event_nid: int) -> tuple[int, int] | None:
     """The groups before and after an event, None for one without a place in the graph."""
     rows = database.read("SELECT before_nid, after_nid FROM event_states WHERE event_nid = ?", (event_nid,))

@@ -1,5 +1,7 @@
 """Events that wait for others which they name and which are not here yet; or for keys with which to check them.
 
+What was left out of a room's state for want of keys waits here, too, with a second mark that says so.
+
 Bounded for each room and for each server that sent them. What is beyond pushes out the oldest: in a room those of the
 server that has most of them there, so that a flood pushes out itself and not what others sent.
 """
@@ -18,6 +20,8 @@ _READY = (
 )
 _KEYS = "keys of "
 """What stands in place of an event's id where keys are waited for; such an id begins with $."""
+_LEFT_OUT, _BESIDE = "left out of the state", "left out beside the state"
+"""What an event that was left out waits for as well: one of the state, and one that only allows others."""
 _FOR_KEYS = f"f.missing_event_id >= '{_KEYS}' AND f.missing_event_id < '{_KEYS[:-1]}!'"
 
 
@@ -152,7 +156,7 @@ def missing(database: Reads, room_id: str, limit: int) -> list[str]:
     """The ids of events that others of a room wait for and that have no place in it; so many at most."""
     rows = database.read(
         "SELECT DISTINCT f.missing_event_id FROM waiting_events w JOIN waiting_for f USING (event_id)"
-        f" WHERE w.room_id = ? AND NOT {_FOR_KEYS} AND NOT EXISTS"
+        " WHERE w.room_id = ? AND f.missing_event_id >= '$' AND f.missing_event_id < '%' AND NOT EXISTS"
         " (SELECT 1 FROM events e WHERE e.event_id = f.missing_event_id AND e.outlier = 0) LIMIT ?",
         (room_id, limit),
     )
@@ -193,10 +197,104 @@ def for_keys(database: Reads, server: str, after: str, limit: int) -> list[Waiti
     return [WaitingEvent(*row) for row in rows]
 
 
-def servers_wanted(database: Reads) -> list[str]:
-    """The servers for whose keys events wait."""
-    rows = database.read(f"SELECT DISTINCT f.missing_event_id FROM waiting_for f WHERE {_FOR_KEYS}")
-    return [row[0].removeprefix(_KEYS) for row in rows]
+def servers_wanted(database: Reads) -> list[tuple[str, str]]:
+    """The servers for whose keys events wait, each with the one that sent the event that has waited longest."""
+    rows = database.read(
+        "SELECT f.missing_event_id, w.origin, min(w.received_ts) FROM waiting_for f JOIN waiting_events w USING"
+        f" (event_id) WHERE {_FOR_KEYS} GROUP BY f.missing_event_id ORDER BY 3"
+    )
+    return [(mark.removeprefix(_KEYS), origin) for mark, origin, _ in rows]
+
+
+# What was left out ---------------------------------------------------------------------------------------------------
+
+
+class LeftOut(Struct, frozen=True):
+    """An event of a room's state, or one that allows others, which could not be checked when the room was taken in.
+
+    Args:
+        event_id: its id.
+        server: without whose keys.
+        in_state: whether it is of the state.
+        json: the event as it was received.
+    """
+
+    event_id: str
+    server: str
+    in_state: bool
+    json: bytes
+
+
+def put_left_out(tx: Tx, room_id: str, events: Iterable[LeftOut], now_ms: int, most_of_origin: int) -> None:
+    """Keep what was left out of a room when it was taken in, and drop what was left out of it before.
+
+    Args:
+        tx: the unit.
+        room_id: the room.
+        events: what was left out; what waits already for something else is passed over.
+        now_ms: the time, milliseconds since 1970.
+        most_of_origin: how many events of one server may wait; those whose keys are lacking count as theirs.
+    """
+    before = tx.execute(
+        "SELECT w.event_id FROM waiting_events w JOIN waiting_for f USING (event_id)"
+        " WHERE w.room_id = ? AND f.missing_event_id IN (?,?)",
+        (room_id, _LEFT_OUT, _BESIDE),
+    )
+    for (event_id,) in before:
+        remove(tx, event_id)
+    left: dict[str, int] = {}
+    for one in events:
+        if one.server not in left:
+            left[one.server] = most_of_origin - _count(tx, "origin", one.server)
+        if left[one.server] <= 0 or by_id(tx, one.event_id) is not None:
+            continue
+        left[one.server] -= 1
+        tx.execute(
+            "INSERT INTO waiting_events (event_id, room_id, origin, received_ts, json) VALUES (?,?,?,?,?)",
+            (one.event_id, room_id, one.server, now_ms, one.json),
+        )
+        wait_for(tx, one.event_id, (keys_of(one.server), _LEFT_OUT if one.in_state else _BESIDE))
+
+
+def still_left_out(tx: Tx, event_id: str, server: str) -> None:
+    """Let an event that was left out wait for the keys of another server."""
+    tx.execute(
+        f"DELETE FROM waiting_for AS f WHERE f.event_id = ? AND {_FOR_KEYS}",
+        (event_id,),
+    )
+    tx.execute(
+        "INSERT OR IGNORE INTO waiting_for (missing_event_id, event_id) VALUES (?,?)", (keys_of(server), event_id)
+    )
+
+
+def is_left_out(database: Reads, event_id: str) -> bool:
+    """Whether an event waits that was left out of a room."""
+    return bool(
+        database.read(
+            "SELECT 1 FROM waiting_for WHERE event_id = ? AND missing_event_id IN (?,?)", (event_id, _LEFT_OUT, _BESIDE)
+        )
+    )
+
+
+def rooms_without(database: Reads, server: str) -> list[str]:
+    """The ids of the rooms out of which something was left for want of the keys of a server."""
+    rows = database.read(
+        "SELECT DISTINCT w.room_id FROM waiting_for f JOIN waiting_events w USING (event_id)"
+        " JOIN waiting_for m ON m.event_id = w.event_id AND m.missing_event_id IN (?,?) WHERE f.missing_event_id = ?",
+        (_LEFT_OUT, _BESIDE, keys_of(server)),
+    )
+    return [row[0] for row in rows]
+
+
+def left_out(database: Reads, room_id: str, server: str) -> list[LeftOut]:
+    """What was left out of a room for want of the keys of a server."""
+    rows = database.read(
+        "SELECT w.event_id, m.missing_event_id, w.json FROM waiting_for f JOIN waiting_events w USING (event_id)"
+        " JOIN waiting_for m ON m.event_id = w.event_id AND m.missing_event_id IN (?,?)"
+        " WHERE f.missing_event_id = ? AND w.room_id = ?",
+        (_LEFT_OUT, _BESIDE, keys_of(server), room_id),
+    )
+    return [LeftOut(event_id, server, mark == _LEFT_OUT, json) for event_id, mark, json in rows]
 
 
 def drop_older(tx: Tx, before_ts: int, limit: int) -> int:

@@ -137,6 +137,7 @@ class House:
             self.accepting,
             living.identity,
             ring,
+            self.holding,
             lambda room_id: nullcontext(),
         )
         self.backfilling = Backfilling(

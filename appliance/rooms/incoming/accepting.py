@@ -56,7 +56,7 @@ class Accepting:
         signatures: checks who signed.
 
     Attributes:
-        keys_wanted: called with a server for whose keys an event waits.
+        keys_wanted: called with a server for whose keys an event waits, and with the one that sent the event.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Accepting:
         self._holding = holding
         self._signatures = signatures
         self._merging = Merging(appender)
-        self.keys_wanted: list[Callable[[str], None]] = []
+        self.keys_wanted: list[Callable[[str, str], None]] = []
         self._unknown = ("", 0)  # the last event that was found not to be here, and how many batches had ended by then
 
     async def accept(self, room_id: str, pdu: dict[str, Any], origin: str = "") -> Verdict:
@@ -218,7 +218,7 @@ class Accepting:
         """Put down an event that cannot be checked now."""
         await self._holding.hold_for_keys(needs.event, origin, needs.server)
         for listener in self.keys_wanted:
-            listener(needs.server)
+            listener(needs.server, origin)
         return Verdict.WAITING
 
     async def _begin(self, event: Event, origin: str) -> "tuple[Verdict, asyncio.Future[Any] | None]":

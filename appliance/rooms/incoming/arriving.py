@@ -12,6 +12,7 @@ what is here and an event that comes in.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from appliance.rooms.graph.appending import Appender, Draft, Identity
 from appliance.rooms.graph.placing import NewGroup, Placement, changes_between, members_after
 from appliance.rooms.graph.storing import gap_before, new_row
 from appliance.rooms.incoming.accepting import Accepting, Verdict
+from appliance.rooms.incoming.holding import Holding
 from appliance.rooms.incoming.judging import Named, NeedsEvents, State, Unacceptable
 from appliance.rooms.incoming.vetting import ManySignatures, Told, Vetted, Vetting
 from appliance.rooms.room import Room, Rooms
@@ -37,6 +39,8 @@ from appliance.storage.events import EventRow, NewEvent
 from appliance.storage.numbers import Numbers
 from appliance.storage.rooms import RoomRow
 from appliance.storage.state import Slot
+
+log = logging.getLogger("hearth.federation")
 
 SLICE = 500
 """Rows that are made at one go, so that others get their turn: some three milliseconds."""
@@ -71,7 +75,11 @@ class Arriving:
         accepting: judges events in rooms that are here.
         identity: whose users count as being here.
         signatures: checks who signed.
+        holding: keeps what is left out for want of keys.
         kept: keeps a room from being purged meanwhile, and waits until an earlier purge of it is over.
+
+    Attributes:
+        keys_wanted: called as ``Accepting.keys_wanted`` is, for what was left out of a room.
     """
 
     def __init__(
@@ -84,6 +92,7 @@ class Arriving:
         accepting: Accepting,
         identity: Identity,
         signatures: ManySignatures,
+        holding: Holding,
         kept: Callable[[str], AbstractAsyncContextManager[None]],
     ) -> None:
         self._database = database
@@ -95,7 +104,9 @@ class Arriving:
         self._identity = identity
         self._signatures = signatures
         self._vetting = Vetting(signatures)
+        self._holding = holding
         self._kept = kept
+        self.keys_wanted: list[Callable[[str, str], None]] = []
 
     async def arrive(self, told: Told, pdu: dict[str, Any]) -> Room:
         """Take a room in after a join through another server; durable when this returns.
@@ -120,6 +131,10 @@ class Arriving:
                 raise Unacceptable(f"The join is not allowed: {refusal}") from refusal
             while (room := await self._arrived(told, vetted, join)) is None:
                 pass
+        for server in dict.fromkeys(one.server for one in vetted.left_out):
+            log.info("Some of the state of %s waits for the keys of %s.", told.room_id, server)
+            for listener in self.keys_wanted:
+                listener(server, server)
         await self._accepting.look()
         return room
 
@@ -210,7 +225,8 @@ class Arriving:
                 if known is not None and not known.outlier:
                     raise Unacceptable("The join has been used before.")
                 outliers = await self._outliers(room, vetted)
-                committed = self._go_on(room, outliers, join, None if known is None else known.nid)
+                left_out = self._leaving_out(told.room_id, vetted)
+                committed = self._go_on(room, outliers, join, None if known is None else known.nid, left_out)
                 await committed
                 return room
         await self._bridged(told.room_id, vetted, join)
@@ -239,9 +255,21 @@ class Arriving:
         if self._rooms.loaded(told.room_id) is not None or room_rows.by_id(self._database, told.room_id) != known:
             return None
         self._rooms.add(room)
-        first = room_rows.insert if known is None else room_rows.settle_in
-        await self._go_on(room, outliers, join, self._number(join), lambda tx: first(tx, row))
+        insert = room_rows.insert if known is None else room_rows.settle_in
+        left_out = self._leaving_out(told.room_id, vetted)
+
+        def first(tx: Tx) -> None:
+            insert(tx, row)
+            left_out(tx)
+
+        await self._go_on(room, outliers, join, self._number(join), first)
         return room
+
+    def _leaving_out(self, room_id: str, vetted: Vetted) -> Callable[[Tx], None]:
+        """What keeps in the room's unit what was left out of it."""
+        if vetted.left_out:
+            self._holding.leaves_out()
+        return lambda tx: self._holding.leave_out(tx, room_id, vetted.left_out)
 
     def _number(self, join: Event) -> int | None:
         """The number of a join, where it is here already."""

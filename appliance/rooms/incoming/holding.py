@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from appliance.protocol.events import Event
 from appliance.storage import waiting as rows
 from appliance.storage.database import Database, Tx
-from appliance.storage.waiting import WaitingEvent
+from appliance.storage.waiting import LeftOut, WaitingEvent
 
 MOST_OF_ROOM = 1_000
 MOST_OF_ORIGIN = 2_000
 AT_ONCE = 100
 FOR_KEYS_AT_ONCE = 20
+MOST_LEFT_OUT = 500
+"""Of a room, for want of keys."""
 LONGEST_MS = 7 * 24 * 3600 * 1000
 """How long an event waits. What it stands on has been asked for many times by then."""
 
@@ -54,16 +56,40 @@ class Holding:
         mark = rows.keys_of(server)
         if rows.by_id(self._database, event.event_id) is None:
             await self.hold(event, origin, [mark])
-        elif rows.is_unchecked(self._database, event.event_id):
+        elif rows.is_unchecked(self._database, event.event_id) and not rows.is_left_out(self._database, event.event_id):
             await self.wait_for(event.event_id, [mark])
 
     async def waiting_for_keys(self, server: str, after: str) -> list[WaitingEvent]:
         """Some of the events that wait for the keys of a server, in the order of their ids, from one id on."""
         return await self._database.reading(lambda reader: rows.for_keys(reader, server, after, FOR_KEYS_AT_ONCE))
 
-    async def servers_wanted(self) -> list[str]:
-        """The servers for whose keys events wait."""
+    async def servers_wanted(self) -> list[tuple[str, str]]:
+        """The servers for whose keys events wait, each with one that sent such an event."""
         return await self._database.reading(rows.servers_wanted)
+
+    def leave_out(self, tx: Tx, room_id: str, events: Sequence[LeftOut]) -> None:
+        """In the unit that takes a room in: keep what was left out of it for want of keys."""
+        rows.put_left_out(tx, room_id, events[:MOST_LEFT_OUT], self._now_ms(), MOST_OF_ORIGIN)
+
+    def leaves_out(self) -> None:
+        """Before such a unit is submitted: something may be waiting from now on."""
+        self._any = True
+
+    async def left_out(self, room_id: str, server: str) -> list[LeftOut]:
+        """What was left out of a room for want of the keys of a server."""
+        return await self._database.reading(lambda reader: rows.left_out(reader, room_id, server))
+
+    async def rooms_without(self, server: str) -> list[str]:
+        """The ids of the rooms out of which something was left for want of the keys of a server."""
+        return await self._database.reading(lambda reader: rows.rooms_without(reader, server))
+
+    def is_waited_for(self, server: str) -> bool:
+        """Whether anything waits for the keys of a server."""
+        return self._any and rows.is_awaited(self._database, rows.keys_of(server))
+
+    def still_left_out(self, tx: Tx, event_id: str, server: str) -> None:
+        """In a unit: let what was left out wait for the keys of another server."""
+        rows.still_left_out(tx, event_id, server)
 
     def _is_put(self, done: "asyncio.Future[None]") -> None:
         self._on_their_way -= 1

@@ -16,6 +16,7 @@ from appliance.protocol.events import Event, InvalidEvent
 from appliance.protocol.versions import RoomVersion
 from appliance.rooms.incoming.accepting import Signatures
 from appliance.rooms.incoming.judging import Unacceptable, check_vouchers
+from appliance.storage.waiting import LeftOut
 
 SLICE = 50
 """Events that are read or judged at one go, so that others get their turn: some three milliseconds."""
@@ -59,12 +60,14 @@ class Vetted:
             here behind those that it names.
         rejected: the ids of those that are not allowed.
         state: the ids of the state's events by their slots, without those.
+        left_out: what could not be checked for want of keys, and what names it as allowing it.
     """
 
     create: Event
     events: Mapping[str, Event]
     rejected: Collection[str]
     state: Mapping[Slot, str]
+    left_out: Sequence[LeftOut] = ()
 
     def check(self, event: Event) -> None:
         """Judge an event by those that it names as allowing it and by the state; raises ``NotAllowed``."""
@@ -115,13 +118,17 @@ class Vetting:
                 found[event_id] = stored[0]
                 if stored[1]:
                     rejected.add(event_id)
-        await self._drop_unsigned(found, [event for event_id, event in found.items() if event_id not in known])
+        fresh = [event for event_id, event in found.items() if event_id not in known]
+        unchecked = await self._drop_unsigned(found, fresh)
         create = _create(told, found)
         events = await _judged(found, create, rejected, known)
         good = [event for event_id, event in events.items() if event_id in state and event_id not in rejected]
-        return Vetted(create, events, rejected, _state(good))
+        left_out = _left_out(unchecked, [event for event_id, event in found.items() if event_id not in events], state)
+        return Vetted(create, events, rejected, _state(good), left_out)
 
-    async def _drop_unsigned(self, found: dict[str, Event], fresh: Sequence[Event]) -> None:
+    async def _drop_unsigned(self, found: dict[str, Event], fresh: Sequence[Event]) -> list[tuple[Event, str]]:
+        """Drop what is not signed as it must be; answers what cannot be checked now, and for want of whose keys."""
+        unchecked: list[tuple[Event, str]] = []
         for start in range(0, len(fresh), SIGNATURES_AT_ONCE):
             some = fresh[start : start + SIGNATURES_AT_ONCE]
             good = set(await self._signatures.good_among(some))
@@ -130,8 +137,30 @@ class Vetting:
                     await asyncio.sleep(0)
                 if event.event_id not in good:
                     del found[event.event_id]
+                    server = self._signatures.lacking(event)
+                    if server:
+                        unchecked.append((event, server))
                 elif not event.has_valid_content_hash:
                     found[event.event_id] = event.redacted()
+        return unchecked
+
+
+def _left_out(
+    unchecked: Sequence[tuple[Event, str]], others: Sequence[Event], state: Mapping[str, Event]
+) -> list[LeftOut]:
+    """What is left out for want of keys: what cannot be checked, and behind it what names that as allowing it."""
+    found = list(unchecked)
+    named_by: dict[str, list[Event]] = {}
+    for event in others if found else ():
+        for other in event.auth_events:
+            named_by.setdefault(other, []).append(event)
+    seen = {event.event_id for event, _ in found}
+    for event, server in found:  # grows while it is walked
+        for dependent in named_by.get(event.event_id, ()):
+            if dependent.event_id not in seen:
+                seen.add(dependent.event_id)
+                found.append((dependent, server))
+    return [LeftOut(event.event_id, server, event.event_id in state, event.json) for event, server in found]
 
 
 async def _read(told: Told, pdus: Sequence[object]) -> dict[str, Event]:
