@@ -1,5 +1,6 @@
 """What is done at quiet times, put together."""
 
+from appliance.accounts.unused_guests import UnusedGuests
 from appliance.app.clock import now_ms
 from appliance.app.encrypting import Encrypting
 from appliance.app.graph import Graph
@@ -33,6 +34,9 @@ class Upkeep:
         )
         self.housekeeping = Housekeeping(
             *(database, self.purging, now_ms),
-            others=(graph.holding.prune, syncing.connections.prune, encrypting.remote_lists.chase),
+            others=(
+                *(graph.holding.prune, syncing.connections.prune, encrypting.remote_lists.chase),
+                UnusedGuests(database, owning.accounts, now_ms).clear,
+            ),
             originals_ms=lambda: settings.rooms_redacted_days * DAY_MS,
         )

@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from appliance.storage.database import Database, Tx
+from appliance.storage.database import Database, Reads, Tx
 
 
 class Account(Struct, frozen=True, kw_only=True):
@@ -103,6 +103,17 @@ def insert_account(tx: Tx, account: Account) -> None:
             account.erased,
         ),
     )
+
+
+def unused_guests(reads: Reads, before_ms: int, most: int) -> list[str]:
+    """Some of the guests who were made, and last heard of, before a time, milliseconds since 1970."""
+    rows = reads.read(
+        "SELECT a.user_id FROM accounts a WHERE a.guest = 1 AND a.deactivated = 0 AND a.created_ts < ?1 AND NOT EXISTS"
+        " (SELECT 1 FROM devices d WHERE d.user_id = a.user_id AND coalesce(d.last_seen_ts, d.created_ts) >= ?1)"
+        " ORDER BY a.created_ts LIMIT ?2",
+        (before_ms, most),
+    )
+    return [user_id for (user_id,) in rows]
 
 
 def update_password(tx: Tx, user_id: str, password_hash: str) -> bool:

@@ -40,15 +40,16 @@ class Sizes(NamedTuple):
     seen: tuple[int, int]
     local: int
     elsewhere: tuple[int, int]
+    waiting: int
 
 
 FULL = Sizes(
     sends=4000, rounds=40, restarts=5, members=10_000, conflicts=(10, 1000, 9000), events=1000, rooms=100,
-    joined=(10, 1000), seen=(100, 100_000), local=1000, elsewhere=(500, 10_000),
+    joined=(10, 1000), seen=(100, 100_000), local=1000, elsewhere=(500, 10_000), waiting=200,
 )  # fmt: skip
 QUICK = Sizes(
     sends=100, rounds=3, restarts=1, members=30, conflicts=(3, 10, 25), events=20, rooms=3,
-    joined=(2, 4), seen=(10, 50), local=5, elsewhere=(5, 30),
+    joined=(2, 4), seen=(10, 50), local=5, elsewhere=(5, 30), waiting=60,
 )  # fmt: skip
 
 
@@ -127,7 +128,7 @@ async def load(server: Process, sizes: Sizes) -> list[Figure]:
     room = await people[0].create_room()
     await people[0].sync()
     figures.append(Figure("memory after the first sync (RSS)", server.resident, "MiB", 90))
-    people += [await Person.register(server.port, f"person{number}") for number in range(1, 51)]
+    people += [await Person.register(server.port, f"person{number}") for number in range(1, sizes.waiting + 1)]
     for person in people[1:]:
         await person.join(room)
     rooms = [await person.create_room() for person in people[:20]]
@@ -137,7 +138,8 @@ async def load(server: Process, sizes: Sizes) -> list[Figure]:
     figures += await sending(server, "20 senders, a room each", people[:20], rooms, sizes.sends)
     sender = people[0].another()
     figures += await waking(server, "1 waiting sync", sender, room, people[1:2], sizes.rounds)
-    figures += await waking(server, "50 waiting syncs", sender, room, people[1:51], sizes.rounds)
+    for count in (50, sizes.waiting):
+        figures += await waking(server, f"{count} waiting syncs", sender, room, people[1 : count + 1], sizes.rounds)
     figures.append(Figure("memory at the end (RSS)", server.resident, "MiB"))
     for person in [*people, sender]:
         person.close()
@@ -193,10 +195,14 @@ def in_folders_of_their_own(sizes: Sizes) -> list[Figure]:
     return figures
 
 
-def between_servers(sizes: Sizes) -> list[Figure]:
-    """What is measured with two servers, alone."""
+def alone(part: str, sizes: Sizes) -> list[Figure]:
+    """What is measured of one part."""
+    parts: dict[str, Callable[[Path], Coroutine[Any, Any, list[Figure]]]] = {
+        "federation": lambda folder: federation.measure(folder, sizes.elsewhere, sizes.rounds),
+        "syncing": lambda folder: syncing.measure(folder, sizes.joined, sizes.seen, sizes.local),
+    }
     with tempfile.TemporaryDirectory(prefix="hearth-bench-") as folder:
-        return uvloop.run(federation.measure(Path(folder), sizes.elsewhere, sizes.rounds))
+        return uvloop.run(parts[part](Path(folder)))
 
 
 def table(figures: list[Figure]) -> str:
@@ -212,7 +218,7 @@ def table(figures: list[Figure]) -> str:
 def main() -> None:
     """Measure and print; the exit code does not depend on the figures."""
     parser = argparse.ArgumentParser(prog="just bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["federation"], help="only what servers are to each other")
+    parser.add_argument("part", nargs="?", choices=["federation", "syncing"], help="only a part of it")
     parser.add_argument("--quick", action="store_true", help="small sizes: whether it works, not how fast it is")
     parser.add_argument("--json", type=Path, help="a file to keep the figures in")
     options = parser.parse_args()
@@ -220,7 +226,7 @@ def main() -> None:
         f"Python {platform.python_version()}, {os.cpu_count()} cores, load before: {os.getloadavg()[0]:.1f}", flush=True
     )
     sizes = QUICK if options.quick else FULL
-    figures = between_servers(sizes) if options.part else measure(sizes)
+    figures = alone(options.part, sizes) if options.part else measure(sizes)
     print(table(figures))
     if options.json:
         options.json.write_text(json.dumps([figure._asdict() for figure in figures], indent=1) + "\n")

@@ -1,4 +1,5 @@
-"""What syncs cost and what they do not depend on: how many rooms did not change, how old a room is, how many are in it.
+"""What syncs, windows, pages and messages cost, and what that does not depend on: how many rooms did not change, how
+old a room is, how many are in it.
 
 Measured without listeners: what it takes to make the answer.
 """
@@ -19,13 +20,16 @@ from appliance.storage import state as state_rows
 from appliance.storage.database import Tx
 from appliance.storage.events import NewEvent
 from appliance.storage.notifications import Shared, put_notifications
-from appliance.storage.tokens import SyncToken
+from appliance.storage.tokens import ConnectionToken, SyncToken
 from appliance.sync.sections import Options
+from appliance.sync.sliding.service import Answered
+from appliance.sync.sliding.wishes import ListWish, RequiredState, RoomConfig, Wishes
 from tests.bench.figures import Figure
 from tests.federation.house import ALICE, HERE, House, house
 
 BOB = f"@bob:{HERE}"
 MESSAGE = {"msgtype": "m.text", "body": "The kettle is on, and there is cake for everybody who comes in time. " * 3}
+ROOM = RoomConfig(20, RequiredState({"m.room.name": frozenset(("",)), "m.room.member": frozenset()}, lazy=True))
 LAZY = read_filter({"room": {"state": {"lazy_load_members": True}, "timeline": {"limit": 20}}})
 
 
@@ -44,13 +48,13 @@ async def measure(folder: Path, rooms: tuple[int, int], events: tuple[int, int],
         for count in rooms:
             while len(home.living.graph.standings.of(ALICE).joined) < count:
                 await home.room()
-            figures += await _syncs(home, busy, f"{count} rooms")
+            figures += await _costs(home, busy, f"{count} rooms")
     for count in events:
         async with house(folder) as home:
             await _age(home, busy, count)
         async with house(folder) as home:
             await home.living.signs.receipts.read(ALICE, busy.room_id, READ, _last(home, busy))
-            figures += await _syncs(home, busy, f"{count} events")
+            figures += await _costs(home, busy, f"{count} events")
     async with house(folder) as home:
         for count in (2, members):
             room = await home.found(busy.room_id)
@@ -58,6 +62,51 @@ async def measure(folder: Path, rooms: tuple[int, int], events: tuple[int, int],
                 await home.living.acts.membership.join(f"@member{number}:{HERE}", room.room_id)
             figures.append(await _send(home, busy, f"{count} local members"))
     return figures
+
+
+async def _costs(home: House, busy: Room, name: str) -> list[Figure]:
+    """All that is asked for again and again, in one room among others."""
+    return [
+        *await _syncs(home, busy, name),
+        *await _windows(home, busy, name),
+        Figure(f"a page of messages, {name}", await _cpu(lambda: _page(home, busy), 100), "ms", 1),
+        await _send(home, busy, name),
+    ]
+
+
+async def _windows(home: House, busy: Room, name: str) -> list[Figure]:
+    """Sliding sync, with a window of twenty rooms."""
+    begin = (await _window(home)).token
+    await _say(home, busy)
+    end = (await _window(home, begin)).token
+
+    async def first() -> None:
+        assert (await _window(home, connection="first")).rooms
+
+    async def nothing() -> None:
+        assert (await _window(home, end)).empty
+
+    async def one_message() -> None:
+        assert (await _window(home, begin)).rooms.keys() == {busy.room_id}
+
+    return [
+        Figure(f"sliding sync, {name}: first window", await _cpu(first, 20), "ms", 5),
+        Figure(f"sliding sync, {name}: nothing new", await _cpu(nothing, 200), "ms", 0.3),
+        Figure(f"sliding sync, {name}: one message", await _cpu(one_message, 50), "ms", 1),
+    ]
+
+
+async def _window(home: House, token: ConnectionToken | None = None, connection: str = "next") -> Answered:
+    asker, sliding = Asker(ALICE, "DEVICE"), home.living.syncing.sliding
+    wishes = Wishes(connection, {"all": ListWish(ROOM, ((0, 19),))})
+    return await sliding.answer(await sliding.connection(asker, connection, token), asker, token, wishes)
+
+
+async def _page(home: House, room: Room) -> None:
+    page = home.living.reads.timeline.page(
+        room.nid, ALICE, home.living.reads.timeline.point(room.nid, None), 50, backwards=True
+    )
+    home.living.reads.serving.serve(page.events, Asker(ALICE), room.room_id, bundled=True)
 
 
 async def _syncs(home: House, busy: Room, name: str) -> list[Figure]:
