@@ -55,7 +55,7 @@ class Between:
         self.access = RoomAccess(rooms, identity)
         self.outside = OutsideMemberships(database, graph.numbers, graph.standings, now_ms)
         self.outside.changed.append(living.notifier.concern)
-        sight = ServerSight(database, graph.store, graph.visibility)
+        sight = ServerSight(database, graph.store, graph.visibility, owning.accounts.erased)
         self.past = Past(database, self.access, sight, lambda: identity.server_name, now_ms)
         self.templates = Templates(self.access, acts.appender, acts.admitting)
         self.handshakes = Handshakes(database, self.access, accepting, acts.admitting, identity, living.reaching.outbox)

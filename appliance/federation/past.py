@@ -4,7 +4,7 @@ Server-server API, "Backfilling and retrieving missing events", "Retrieving even
 authorisation information".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -30,6 +30,10 @@ class Sight(Protocol):
 
     async def seen_by(self, room: Room, server_name: str, nids: Sequence[int]) -> set[int]:
         """The numbers of those events of a room that a server may see."""
+        ...
+
+    async def emptied_for(self, room: Room, server_name: str, nids: Collection[int]) -> set[int]:
+        """The numbers of those that it may see in their redacted form alone."""
         ...
 
 
@@ -102,7 +106,7 @@ class Past:
         room = await self._access.shared_room(server, room_id)
         if row.nid not in await self._sight.seen_by(room, server, (row.nid,)):
             raise forbidden("Your server may not see this event.")
-        return self._transaction([row.json])
+        return self._transaction(await self._shown(room, [row], server))
 
     async def event_auth(self, server: str, room_id: str, event_id: str) -> bytes:
         """What allows an event, as the body of an answer.
@@ -185,6 +189,7 @@ class Past:
         if not rows:
             return []
         seen = await self._sight.seen_by(room, server, [row.nid for row in rows])
+        seen -= await self._sight.emptied_for(room, server, seen)
         return [
             row.json if row.nid in seen else Event.from_json(room.version, row.json, row.event_id).redacted().json
             for row in rows

@@ -66,7 +66,7 @@ class SpacesForServers:
     async def _allows(self, server: str, facts: Facts) -> bool:
         """Whether a user of a server may be told of a room; what it would be told must be true, too."""
         room = await self._rooms.find(facts.room_id)
-        if room is None or not self._access.is_in(room, self._identity.server_name):
+        if room is None or not facts.federated or not self._access.is_in(room, self._identity.server_name):
             return False
         if facts.world_readable or facts.join_rule == "public" or facts.knockable:
             return True

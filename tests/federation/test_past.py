@@ -120,3 +120,26 @@ def test_what_a_server_may_read(alice: Client, one: HearthProcess, peer: Peer) -
             f"/v1/event_auth/{at}/{seg(shown)}",
         ):
             assert stranger.ask(one, ONE, "GET", path).status_code == 403, path
+
+
+def test_who_was_erased_is_told_emptied_to_servers_that_come_later(
+    alice: Client, one: HearthProcess, peer: Peer
+) -> None:
+    """client-server API, POST /account/deactivate, ``erase``: "any users (or servers) which join the room after the
+    erasure request are served redacted copies"; those that were there may have their copies again."""
+    room_id = alice.create_room(preset="public_chat", room_version="11")
+    gone = Client.register(one.url)
+    gone.join(room_id)
+    peer.join(one, ONE, room_id)
+    said = gone.send(room_id, "forget this")
+    path, auth = "/account/deactivate", {"type": "m.login.password", "password": "wonderland"}
+    auth |= {"identifier": {"type": "m.id.user", "user": gone.user_id}}
+    gone.must("POST", path, {"erase": True, "auth": auth})
+    with Peer(peer.network) as late:
+        late.join(one, ONE, room_id)
+        for who, content in ((peer, {"msgtype": "m.text", "body": "forget this"}), (late, {})):
+            (pdu,) = who.ask(one, ONE, "GET", f"/v1/event/{seg(said)}").json()["pdus"]
+            assert pdu["content"] == content
+            query = f"v={seg(said)}&limit=1"
+            (pdu,) = who.ask(one, ONE, "GET", f"/v1/backfill/{seg(room_id)}?{query}").json()["pdus"]
+            assert pdu["content"] == content

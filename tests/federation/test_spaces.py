@@ -1,7 +1,7 @@
 """Spaces whose rooms are on other servers."""
 
 from tests.federation.test_memberships import enter
-from tests.support.client import Client, seg
+from tests.support.client import Client, seg, unique
 
 
 def child(who: Client, space: str, room: str, via: str) -> None:
@@ -35,3 +35,22 @@ def test_rooms_of_another_server_are_found_through_a_space(alice: Client, bob: C
     assert (summary["name"], summary["num_joined_members"]) == ("Public", 1)
     bob.refused("M_NOT_FOUND", 404, "GET", f"/_matrix/client/v1/room_summary/{seg(private)}", via="one.test")
     bob.refused("M_NOT_FOUND", 404, "GET", f"/_matrix/client/v1/room_summary/{seg(private)}", via="nowhere.test")
+
+
+def test_rooms_for_one_server_alone_are_not_told_to_others(alice: Client, bob: Client) -> None:
+    """m.room.create, ``m.federate``: nobody of another server can come in, so there is nothing for them to find."""
+    alone = {"creation_content": {"m.federate": False}}
+    name = unique("alone")
+    hidden = alice.create_room(preset="public_chat", visibility="public", name=name, **alone)
+    shown = alice.create_room(preset="public_chat", visibility="public", name=name)
+    space = alice.create_room(preset="public_chat", creation_content={"type": "m.space"})
+    for room in (hidden, shown):
+        child(alice, space, room, "one.test")
+    wanted = {"filter": {"generic_search_term": name}}
+    for who, found in ((alice, {hidden, shown}), (bob, {shown})):
+        listed = who.must("POST", "/publicRooms?server=one.test", wanted)["chunk"]
+        assert {room["room_id"] for room in listed} == found
+    above = bob.create_room(preset="public_chat", creation_content={"type": "m.space"})
+    child(bob, above, space, "one.test")
+    told = bob.must("GET", f"/_matrix/client/v1/rooms/{seg(above)}/hierarchy")["rooms"]
+    assert [room["room_id"] for room in told] == [above, space, shown]

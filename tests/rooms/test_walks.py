@@ -43,6 +43,7 @@ class House:
                 canonical_alias=None,
                 avatar_url=None,
                 encryption=None,
+                federated=True,
             )
 
     class _Children:

@@ -101,12 +101,13 @@ def _passed_on(query: Query) -> dict[str, Any]:
     return wanted
 
 
-def wanted_rooms(query: Query) -> Wanted:
-    """Which rooms a query asks for; ``M_INVALID_PARAM`` for a bad token."""
+def wanted_rooms(query: Query, *, elsewhere: bool = False) -> Wanted:
+    """Which rooms people of this server or of another one ask for; ``M_INVALID_PARAM`` for a bad token."""
     search = query.filter or Search()
     return Wanted(
         limit=max(1, min(query.limit or MOST, MOST)),
         since=read_directory(query.since) if query.since else None,
         term=search.generic_search_term or "",
         room_types=None if search.room_types is None else frozenset(search.room_types),
+        elsewhere=elsewhere,
     )

@@ -25,7 +25,7 @@ class PublicRoomsForServersApi(Controller):
         Lists the published rooms.
         """
         query = Query(request.query_int("limit", 0), request.query_text("since"))
-        return answer(await self.directory.page(wanted_rooms(query)))
+        return answer(await self.directory.page(wanted_rooms(query, elsewhere=True)))
 
     @endpoint("POST", LIST, access=Access.SERVER)
     async def some(self, request: Asked) -> ASGIApp:
@@ -33,4 +33,5 @@ class PublicRoomsForServersApi(Controller):
 
         Lists the published rooms that a filter lets through.
         """
-        return answer(await self.directory.page(wanted_rooms(await request.struct(Query, empty=True))))
+        query = await request.struct(Query, empty=True)
+        return answer(await self.directory.page(wanted_rooms(query, elsewhere=True)))

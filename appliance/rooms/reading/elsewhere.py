@@ -4,7 +4,8 @@ A server may see what one of its users may see (server-server API, "Backfilling 
 visibility). What it may not see it is given redacted, or not at all, as the endpoint says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
 
 from appliance.protocol.identifiers import server_of
 from appliance.rooms.reading.around import HISTORY_VISIBILITY
@@ -23,12 +24,16 @@ class ServerSight:
         database: where memberships are.
         store: the events in memory.
         visibility: what the states around events say.
+        erased: those whose messages are hidden from whoever was not in the room then.
     """
 
-    def __init__(self, database: Database, store: EventStore, visibility: Visibility) -> None:
+    def __init__(
+        self, database: Database, store: EventStore, visibility: Visibility, erased: AbstractSet[str] = frozenset()
+    ) -> None:
         self._database = database
         self._store = store
         self._visibility = visibility
+        self._erased = erased
         self._present: tuple[Members, dict[str, bool]] | None = None
 
     def is_in(self, room: Room, server_name: str) -> bool:
@@ -55,6 +60,22 @@ class ServerSight:
             for nid, event in found.items()
             if event.room_nid == room.nid and await self._sees(room, server_name, event)
         }
+
+    async def emptied_for(self, room: Room, server_name: str, nids: Collection[int]) -> set[int]:
+        """The numbers of those events that a server may see in their redacted form alone: they are by somebody who has
+        had themselves erased, and nobody of the server was in the room then (``POST /account/deactivate``, ``erase``).
+        """
+        if not self._erased:
+            return set()
+        found = await self._store.many_clients(nids)
+        around, emptied = self._visibility.around, set[int]()
+        for nid, event in found.items():
+            if event.sender in self._erased:
+                groups = around.groups(nid)
+                then = () if groups is None else await around.of_server(room.nid, groups[0], server_name)
+                if "join" not in then:
+                    emptied.add(nid)
+        return emptied
 
     async def _sees(self, room: Room, server_name: str, event: ClientEvent) -> bool:
         around = self._visibility.around

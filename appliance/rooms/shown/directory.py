@@ -42,16 +42,18 @@ class Wanted(Struct, frozen=True):
         since: where to go on.
         term: what name, topic or alias must contain, in whatever case.
         room_types: the kinds of rooms, None among them for rooms without one; None for all.
+        elsewhere: whether people of another server ask, who cannot come into rooms that are for this server alone.
     """
 
     limit: int = MOST
     since: DirectoryToken | None = None
     term: str = ""
     room_types: frozenset[str | None] | None = None
+    elsewhere: bool = False
 
     def matches(self, facts: Facts) -> bool:
         """Whether a room is one of those; one that everybody has left is none."""
-        if not facts.joined:
+        if not facts.joined or (self.elsewhere and not facts.federated):
             return False
         if self.room_types is not None and facts.room_type not in self.room_types:
             return False

@@ -54,6 +54,7 @@ class Facts(Struct, frozen=True, kw_only=True):
         room_type: what kind of room, such as ``m.space``.
         name, topic, canonical_alias, avatar_url: as the state says, None where it says nothing.
         encryption: the algorithm, None where messages are not encrypted.
+        federated: whether people of other servers may come in at all.
     """
 
     room_id: str
@@ -70,6 +71,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     canonical_alias: str | None
     avatar_url: str | None
     encryption: str | None
+    federated: bool
 
     @property
     def knockable(self) -> bool:
@@ -246,6 +248,7 @@ def _facts(room_id: str, room_nid: int, version: str, joined: int, contents: dic
         canonical_alias=alias if alias is not None and is_room_alias(alias) else None,
         avatar_url=avatar if avatar is not None and avatar.startswith("mxc://") else None,
         encryption=said(ENCRYPTION, "algorithm"),
+        federated=contents.get(CREATE, {}).get("m.federate") is not False,
     )
 
 
