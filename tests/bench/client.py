@@ -6,6 +6,7 @@ from typing import Any, Self, cast
 from urllib.parse import quote
 
 PREFIX = "/_matrix/client/v3"
+PASSWORD = "correct horse battery"
 
 
 class RefusedError(Exception):
@@ -80,8 +81,19 @@ class Person:
     async def register(cls, port: int, username: str) -> Self:
         """Make an account and log it in."""
         person = cls(port)
-        account = {"username": username, "password": "correct horse battery", "auth": {"type": "m.login.dummy"}}
+        account = {"username": username, "password": PASSWORD, "auth": {"type": "m.login.dummy"}}
         made = await person.call("POST", f"{PREFIX}/register", account)
+        person.token, person.user_id = made["access_token"], made["user_id"]
+        return person
+
+    @classmethod
+    async def login(cls, port: int, username: str) -> Self:
+        """Log an account in."""
+        person = cls(port)
+        who = {"type": "m.id.user", "user": username}
+        made = await person.call(
+            "POST", f"{PREFIX}/login", {"type": "m.login.password", "identifier": who, "password": PASSWORD}
+        )
         person.token, person.user_id = made["access_token"], made["user_id"]
         return person
 
