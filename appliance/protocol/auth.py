@@ -102,18 +102,17 @@ def check_auth_events(
     seen: set[Slot] = set()
     for auth_event in auth_events:
         slot = (auth_event.type, auth_event.state_key or "")
-        require(slot not in seen, f"Two of the event's auth events are {slot[0]} of the same state key.")
+        if slot in seen:
+            raise NotAllowed(f"Two of the event's auth events are {slot[0]} of the same state key.")
         seen.add(slot)
-        require(
-            auth_event.is_state and slot in expected,
-            f"One of the event's auth events, a {auth_event.type}, has no business there.",
-        )
-        require(not is_rejected(auth_event.event_id), "One of the event's auth events was rejected.")
-        require(auth_event.room_id == event.room_id, "One of the event's auth events belongs to another room.")
-        require(
-            slot != CREATE or auth_event.event_id == create.event_id,
-            "The event names another create event than its room's.",
-        )
+        if auth_event.state_key is None or slot not in expected:
+            raise NotAllowed(f"One of the event's auth events, a {auth_event.type}, has no business there.")
+        if is_rejected(auth_event.event_id):
+            raise NotAllowed("One of the event's auth events was rejected.")
+        if auth_event.room_id != event.room_id:
+            raise NotAllowed("One of the event's auth events belongs to another room.")
+        if slot == CREATE and auth_event.event_id != create.event_id:
+            raise NotAllowed("The event names another create event than its room's.")
     require(len(set(event.auth_events)) == len(event.auth_events), "The event names an auth event twice.")
     require(version.hash_room_ids or CREATE in seen, "The event's auth events lack the create event.")
 

@@ -2,18 +2,19 @@
 
 import binascii
 
-_TO_URLSAFE = str.maketrans("+/", "-_")
-_FROM_URLSAFE = str.maketrans("-_", "+/")
+# Tables of bytes: those of text are looked up letter by letter.
+_TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
+_FROM_URLSAFE = bytes.maketrans(b"-_", b"+/")
 
 
 def encode(data: bytes) -> str:
     """The standard alphabet, without padding."""
-    return binascii.b2a_base64(data, newline=False).decode().rstrip("=")
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").decode()
 
 
 def encode_urlsafe(data: bytes) -> str:
     """The URL-safe alphabet, without padding."""
-    return encode(data).translate(_TO_URLSAFE)
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_TO_URLSAFE).decode()
 
 
 def decode(text: str) -> bytes:
@@ -22,5 +23,5 @@ def decode(text: str) -> bytes:
     Raises:
         ValueError: for anything else.
     """
-    text = text.translate(_FROM_URLSAFE).rstrip("=")
-    return binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
+    data = text.encode().translate(_FROM_URLSAFE).rstrip(b"=")
+    return binascii.a2b_base64(data + b"=" * (-len(data) % 4), strict_mode=True)
