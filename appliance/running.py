@@ -79,6 +79,7 @@ class Running:
                 hearth.living.acts.departures.settled,
                 hearth.between.stop,
                 hearth.living.reaching.stop,
+                hearth.living.encrypting.inbox.close,
                 hearth.owning.close,
             ],
         )

@@ -61,6 +61,7 @@ class Encrypting:
         owning.sessions.change_listeners.append(devices)
         owning.accounts.deactivating.append(devices.deactivating)
         owning.accounts.deactivated.append(devices.deactivated)
+        self.lists.listeners.append(self.inbox.changed)
         self.lists.listeners.append(self.queries.forget)
         self.lists.listeners.append(lambda user_id: notifier.devices(user_id, company))
         self.lists.signers.append(self.queries.forget)

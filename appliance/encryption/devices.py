@@ -6,7 +6,6 @@ from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.inbox import Inbox
 from appliance.encryption.queries import Queries
 from appliance.storage import cross_signing, key_backups
-from appliance.storage import to_device as messages
 from appliance.storage.database import Database, Tx
 from appliance.storage.device_lists import last_change, note_update
 
@@ -53,16 +52,15 @@ class Devices:
 
     def deleting(self, tx: Tx, user_id: str, device_id: str) -> None:
         """Delete, in the unit that deletes a device, what waits for it and what it signed; the list changes."""
-        messages.delete_of_device(tx, user_id, device_id)
         master = cross_signing.keys_of(tx, user_id).get("master")
         if master is not None:
             json = without_signature(master.json, user_id, f"{ED25519}{device_id}")
             if json is not None:
                 cross_signing.put_key(tx, user_id, "master", master.key_id, json)
-        note_update(tx, user_id, device_id)
+        self._inbox.deleting(tx, user_id, device_id, note_update(tx, user_id, device_id))
 
     def deleted(self, user_id: str, device_id: str) -> None:
         """Publish that a device is gone."""
         self._counts.changed(user_id, device_id)
-        self._inbox.forget(user_id, device_id)
+        self._inbox.deleted(user_id, device_id)
         self.changed(user_id, device_id)

@@ -2,14 +2,24 @@
 
 A message is told to a device again and again until the device comes with a token that was given out with it or after
 it. For devices that never come there is a most: then the oldest messages go.
+
+Most messages are fetched soon. So what was sent lately is kept in memory, and in the database in the order in which it
+was sent (``to_device_sends``): a request to many devices writes one row. What is fetched goes from there without having
+been anywhere else. What is not, goes on to rows of each device (``to_device_messages``), many at a time, once so much
+was sent that it is to be kept in memory no longer. Up to where devices have what was sent lately is noted as long as
+that is in the database, so that none of it comes again after a kill.
 """
 
+import asyncio
 import logging
+import sys
 from asyncio import Future
-from collections.abc import Callable, Iterable
+from collections import OrderedDict, deque
+from collections.abc import Mapping
 
 from appliance.storage import to_device as rows
-from appliance.storage.database import Database, Reads, Tx
+from appliance.storage.database import Database, Tx
+from appliance.storage.devices import device_ids
 from appliance.storage.lru import Lru
 from appliance.storage.to_device import Waiting
 
@@ -17,12 +27,28 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 100
 """Messages in one answer."""
-DEVICES_KEPT = 2_000
+KEPT = 2_000
+"""Devices of which it is known what waits for longer, and users whose devices are known."""
 MOST, MOST_BYTES = 20_000, 64 * 1024 * 1024
-"""Messages of a device that wait, and their bytes: months of a lively life, far more than a device misses that is in
-use."""
+"""Messages of a device that wait for longer, and their bytes: months of a lively life, far more than a device misses
+that is in use."""
+LATELY, LATELY_BYTES = 5_000, 4 * 1024 * 1024
+"""Messages of all devices that are kept in memory, and their bytes."""
+SETTLED_AT_ONCE = 500
+"""Messages that go on to the rows of their devices in one unit, or as many as the first request had."""
+GATHERED = 0.05
+"""Seconds in which what devices acknowledge is gathered before it is written. Whoever comes with the token that
+acknowledged is not told it again in any case; only a kill within them lets older tokens find it again."""
+AGAIN = 5.0
+"""Seconds until it is tried again, where it could not be written."""
 _ROOM = 0.9
 """What is left of the most when the oldest go, so that they do not go one by one."""
+_BESIDE = 150
+"""Bytes that a message takes in memory beside its own."""
+
+Messages = Mapping[str, Mapping[str, bytes]]
+"""User to device to message."""
+_Key = tuple[str, str]
 
 
 class Inbox:
@@ -32,16 +58,38 @@ class Inbox:
         database: where they are.
         most: how many may wait for a device.
         most_bytes: how many bytes.
+        lately: how many may be in memory, of all devices.
+
+    Attributes:
+        deleted_at: the position at which a device was last deleted, perhaps in a unit that was not committed. Set and
+            read in units alone.
     """
 
-    def __init__(self, database: Database, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, database: Database, most: int = MOST, most_bytes: int = MOST_BYTES, lately: int = LATELY
+    ) -> None:
         self._database = database
         self._most = most
         self._most_bytes = most_bytes
-        self._known: Lru[tuple[str, str], Waiting] = Lru(DEVICES_KEPT)
+        self._lately = lately
+        self._known: Lru[_Key, Waiting] = Lru(KEPT)
+        self._devices: Lru[str, frozenset[str]] = Lru(KEPT)
+        self._recent: dict[_Key, deque[tuple[int, bytes]]] = {}
+        self._sends: OrderedDict[int, set[_Key]] = OrderedDict()
+        self._count = self._bytes = self._last = 0
+        self._acked: dict[_Key, int] = {}
+        self._unwritten: dict[_Key, int] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._settling = False
+        self.deleted_at = 0
+        had = rows.marks(database)
+        for position, messages in rows.sends(database):
+            self._take_in(position, messages, had)
+
+    # Reading -----------------------------------------------------------------------------------------------------
 
     def messages(
-        self, user_id: str, device_id: str, after: int, upto: int, limit: int = AT_ONCE, reads: Reads | None = None
+        self, user_id: str, device_id: str, after: int, upto: int, limit: int = AT_ONCE
     ) -> tuple[list[bytes], int]:
         """What a device is told.
 
@@ -51,70 +99,234 @@ class Inbox:
             after: up to which position it was told everything.
             upto: the last position that counts.
             limit: how many messages at most.
-            reads: where to read, if not on the loop.
 
         Returns:
             the messages as JSON, and the position up to which the device is told everything with them.
         """
-        waiting = self._waiting(user_id, device_id)
+        key = user_id, device_id
         # What was acknowledged is gone, even while it is still being deleted.
-        after = max(after, waiting.oldest - 1)
-        if waiting.newest <= after:
-            return [], max(after, upto)
-        found = rows.messages(reads or self._database, user_id, device_id, after, upto, limit + 1)
+        after = max(after, self._acked.get(key, 0))
+        recent = self._recent.get(key)
+        found: list[tuple[int, bytes]] = []
+        if self._waiting(key).newest > after:
+            # What is just going on to those rows may be in both places.
+            before = upto if recent is None else min(upto, recent[0][0] - 1)
+            found = rows.messages(self._database, user_id, device_id, after, before, limit + 1)
+        for one in recent or ():
+            if one[0] > upto or len(found) > limit:
+                break
+            if one[0] > after:
+                found.append(one)
         if len(found) > limit:
             del found[limit:]
             return [message for _, message in found], found[-1][0] if found else after
         return [message for _, message in found], max(after, upto)
 
+    def addressed(self, user_id: str, wanted: Mapping[str, bytes]) -> Mapping[str, bytes]:
+        """Of messages to devices of a local user those for devices that are there, with ``*`` for all not named."""
+        there = self._devices.get(user_id)
+        if there is None:
+            there = frozenset(device_ids(self._database, user_id))
+            self._devices.put(user_id, there)
+        for_all = wanted.get("*")
+        if for_all is not None:
+            return {**dict.fromkeys(there, for_all), **{one: wanted[one] for one in wanted if one in there}}
+        if wanted.keys() <= there:
+            return wanted
+        return {device_id: message for device_id, message in wanted.items() if device_id in there}
+
+    # What happens --------------------------------------------------------------------------------------------------
+
+    def put(self, tx: Tx, messages: Messages, packed: bytes, known: int) -> tuple[int, Messages]:
+        """Let messages wait, in a unit; to be published by ``arrived``.
+
+        Args:
+            tx: the unit.
+            messages: of ``addressed``.
+            packed: the same as they are kept.
+            known: the published position when it was seen which devices are there.
+
+        Returns:
+            the position of the messages, and those of them whose devices are still there.
+        """
+        if self.deleted_at > known:
+            messages = rows.present(tx, messages)
+            packed = rows.packed(messages)
+        position = tx.position()
+        if messages:
+            rows.put_send(tx, position, packed)
+        return position, messages
+
+    def arrived(self, position: int, messages: Messages) -> None:
+        """Messages are being published."""
+        self._take_in(position, messages, {})
+        if self._count > self._lately or self._bytes > LATELY_BYTES:
+            self._settle()
+
     def acknowledge(self, user_id: str, device_id: str, upto: int) -> None:
         """A device has what it was told up to a position: it is deleted, without anybody waiting for that."""
-        waiting = self._waiting(user_id, device_id)
-        if not waiting.count or waiting.oldest > upto:
+        key = user_id, device_id
+        recent = self._recent.get(key)
+        waiting = self._waiting(key)
+        fresh = recent is not None and recent[0][0] <= upto
+        if not fresh and not (waiting.count and waiting.oldest <= upto):
             return
+        if fresh:
+            self._drop(key, upto)
         # Not asked for twice; what is left is counted anew when it is gone.
         waiting.oldest = upto + 1
-        self._write(user_id, device_id, lambda tx: rows.delete_messages(tx, user_id, device_id, upto))
+        self._acked[key] = self._unwritten[key] = upto
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GATHERED, self._write)
 
-    def arrived(self, user_id: str, position: int, devices: Iterable[tuple[str, int]]) -> None:
-        """Messages for devices of a user, (device, size), are being published."""
-        for device_id, size in devices:
-            waiting = self._known.get((user_id, device_id))
-            if waiting is None:
-                # Read from the database, which has it already.
-                waiting = self._waiting(user_id, device_id)
-            else:
-                waiting.oldest = waiting.oldest if waiting.count else position
-                waiting.newest = position
-                waiting.count += 1
-                waiting.size += size
-            if waiting.count > self._most or waiting.size > self._most_bytes:
-                self._trim(user_id, device_id)
+    def changed(self, user_id: str) -> None:
+        """A user's devices are others now, which is being published."""
+        self._devices.drop(user_id)
 
-    def forget(self, user_id: str, device_id: str) -> None:
-        """A device's messages were deleted, or are not known any more."""
-        self._known.drop((user_id, device_id))
+    def deleting(self, tx: Tx, user_id: str, device_id: str, position: int) -> None:
+        """Take note of the unit that deletes a device, and of a position of that; what waits for it is gone already."""
+        self.deleted_at = max(self.deleted_at, position)
+        rows.forget_sent(tx, user_id, device_id)
 
-    def _waiting(self, user_id: str, device_id: str) -> Waiting:
-        known = self._known.get((user_id, device_id))
+    def deleted(self, user_id: str, device_id: str) -> None:
+        """A device is gone, which is being published."""
+        key = user_id, device_id
+        self._drop(key, sys.maxsize)
+        self._known.drop(key)
+        self._devices.drop(user_id)
+        self._acked.pop(key, None)
+        self._unwritten.pop(key, None)
+
+    async def close(self) -> None:
+        """Write what was acknowledged and is not written yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+            await asyncio.wait([self._write()])
+
+    # In memory -----------------------------------------------------------------------------------------------------
+
+    def _take_in(self, position: int, messages: Messages, had: Mapping[_Key, int]) -> None:
+        """Keep messages but for those that devices had, by the positions up to which they had them."""
+        keys = set()
+        recent = self._recent
+        for user_id, own in messages.items():
+            for device_id, message in own.items():
+                key = user_id, device_id
+                if had and had.get(key, 0) >= position:
+                    continue
+                keys.add(key)
+                self._bytes += len(message) + _BESIDE
+                box = recent.get(key)
+                if box is None:
+                    box = recent[key] = deque()
+                box.append((position, message))
+        if keys:
+            self._count += len(keys)
+            self._sends[position] = keys
+        self._last = max(self._last, position)
+
+    def _drop(self, key: _Key, upto: int) -> None:
+        """Forget what was sent to a device lately, up to a position."""
+        box = self._recent.get(key)
+        if box is None:
+            return
+        while box and box[0][0] <= upto:
+            position, message = box.popleft()
+            self._count -= 1
+            self._bytes -= len(message) + _BESIDE
+            keys = self._sends[position]
+            keys.discard(key)
+            if not keys:
+                del self._sends[position]
+        if not box:
+            del self._recent[key]
+
+    def _waiting(self, key: _Key) -> Waiting:
+        known = self._known.get(key)
         if known is None:
-            known = rows.waiting(self._database, user_id, device_id)
-            self._known.put((user_id, device_id), known)
+            known = rows.waiting(self._database, *key)
+            self._known.put(key, known)
         return known
+
+    # In the database -----------------------------------------------------------------------------------------------
+
+    def _write(self) -> "Future[None]":
+        """Write what was acknowledged, and forget what was sent and everybody has."""
+        self._timer = None
+        acks, self._unwritten = self._unwritten, {}
+        first = next(iter(self._sends), self._last + 1)
+        had = [(user_id, device_id, upto) for (user_id, device_id), upto in acks.items()]
+
+        def work(tx: Tx) -> None:
+            rows.delete_messages(tx, had)
+            rows.put_marks(tx, [one for one in had if one[2] >= first])
+            rows.drop_sends(tx, first)
+
+        def published(_: None) -> None:
+            for key, upto in acks.items():
+                self._known.drop(key)
+                if self._acked.get(key) == upto:
+                    del self._acked[key]
+
+        def done(future: "Future[None]") -> None:
+            if future.cancelled() or (error := future.exception()) is None:
+                return
+            log.warning("Messages that devices have had could not be deleted yet: %s", error)
+            self._unwritten = {key: upto for key, upto in acks.items() if key in self._acked} | self._unwritten
+            if self._timer is None and self._unwritten:
+                self._timer = asyncio.get_running_loop().call_later(AGAIN, self._write)
+
+        future = self._database.submit(work, published=published)
+        future.add_done_callback(done)
+        return future
+
+    def _settle(self) -> None:
+        """Let what was sent first of all that is in memory go on to the rows of its devices."""
+        if self._settling:
+            return
+        self._settling = True
+        keys: set[_Key] = set()
+        count = upto = 0
+        for position, each in self._sends.items():
+            upto = position
+            keys |= each
+            count += len(each)
+            if count >= SETTLED_AT_ONCE:
+                break
+        # In the order of the rows.
+        moved = [
+            (position, *key, message)
+            for key in sorted(keys)
+            for position, message in self._recent[key]
+            if position <= upto
+        ]
+
+        def work(tx: Tx) -> None:
+            rows.put_messages(tx, moved)
+            rows.drop_sends(tx, upto + 1)
+
+        def published(_: None) -> None:
+            for key in keys:
+                self._drop(key, upto)
+                self._known.drop(key)
+                waiting = self._waiting(key)
+                if waiting.count > self._most or waiting.size > self._most_bytes:
+                    self._trim(*key)
+
+        def done(future: "Future[None]") -> None:
+            self._settling = False
+            if not future.cancelled() and (error := future.exception()) is not None:
+                log.warning("Messages to devices could not be put away yet: %s", error)
+            elif self._count > self._lately or self._bytes > LATELY_BYTES:
+                self._settle()
+
+        self._database.submit(work, published=published).add_done_callback(done)
 
     def _trim(self, user_id: str, device_id: str) -> None:
         log.warning("Too many messages wait for %s's device %s: the oldest are dropped.", user_id, device_id)
         most, most_bytes = int(self._most * _ROOM), int(self._most_bytes * _ROOM)
-        self._known.drop((user_id, device_id))
-        self._write(user_id, device_id, lambda tx: rows.trim(tx, user_id, device_id, most, most_bytes))
 
-    def _write(self, user_id: str, device_id: str, work: Callable[[Tx], None]) -> None:
         def published(_: None) -> None:
             self._known.drop((user_id, device_id))
 
-        def done(future: "Future[None]") -> None:
-            if not future.cancelled() and (error := future.exception()) is not None:
-                self._known.drop((user_id, device_id))
-                log.warning("Messages that a device has had could not be deleted yet: %s", error)
-
-        self._database.submit(work, published=published).add_done_callback(done)
+        self._database.submit(lambda tx: rows.trim(tx, user_id, device_id, most, most_bytes), published=published)

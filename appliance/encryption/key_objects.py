@@ -5,14 +5,13 @@ to judge who use them; only those of cross-signing are checked here, as the spec
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
-from msgspec import Struct
 
 from appliance.errors import bad_json, invalid_param, too_large
 from appliance.protocol import canonical
-from appliance.protocol.identifiers import MAX_ID_BYTES
+from appliance.protocol.identifiers import fits
 
 MAX_KEYS_BYTES = 65_536
 """The identity keys of a device with their signatures."""
@@ -26,12 +25,12 @@ SIGNED_CURVE25519 = "signed_curve25519"
 _SHAPE = (("user_id", str), ("device_id", str), ("algorithms", list), ("keys", dict), ("signatures", dict))
 
 
-class Prekey(Struct, frozen=True):
+class Prekey(NamedTuple):
     """A one-time or fallback key: its algorithm, its id, and itself as JSON."""
 
     algorithm: str
     key_id: str
-    json: str
+    json: bytes
 
 
 def read_device_keys(value: Any, user_id: str, device_id: str) -> dict[str, Any]:
@@ -78,12 +77,12 @@ def read_prekeys(value: Any, name: str, most: int) -> list[Prekey]:
         raise too_large(f"{name} may hold at most {most} keys.")
     found = []
     for full_id, key in value.items():
-        algorithm, colon, key_id = full_id.partition(":")
-        if not (algorithm and colon and key_id) or len(full_id.encode()) > MAX_ID_BYTES:
+        algorithm, _, key_id = full_id.partition(":")
+        if not (algorithm and key_id and fits(full_id)):
             raise bad_json(f"{name} must have names of the form <algorithm>:<key id>, of at most 255 bytes.")
         if not isinstance(key, str) and not (isinstance(key, dict) and isinstance(key.get("key"), str)):
             raise bad_json(f"{name} must hold keys: strings, or objects with a string named key.")
-        json = encoded(key)
+        json = encoded_bytes(key)
         if len(json) > MAX_PREKEY_BYTES:
             raise too_large(f"A key in {name} may have at most {MAX_PREKEY_BYTES} bytes.")
         found.append(Prekey(algorithm, key_id, json))

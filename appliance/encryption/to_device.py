@@ -24,16 +24,17 @@ MAX_TRANSACTION_BYTES = 255
 
 Messages = Mapping[str, Mapping[str, dict[str, Any]]]
 """User to device (or ``*``) to content."""
-_Arrivals = list[tuple[str, list[tuple[str, int]]]]
-"""(user, (device, size) of each message)."""
 
 
 class _Sent(Struct, frozen=True):
     """What came of a request: the position, what arrived at local users' devices, and the servers for the rest."""
 
     position: int = 0
-    arrivals: _Arrivals = []
+    arrivals: Mapping[str, Mapping[str, bytes]] = {}
     servers: list[str] = []
+
+
+_NOTHING = _Sent()
 
 
 class ToDevice:
@@ -75,18 +76,20 @@ class ToDevice:
         if not fits(type_) or len(transaction_id.encode()) > MAX_TRANSACTION_BYTES:
             raise invalid_param("A type and a transaction id may have at most 255 bytes each.")
         local, others = by_server(read_messages(messages), self._remote.is_local)
-        ready = _ready(user_id, type_, local)
+        known = self._database.position
+        ready = self._ready(user_id, type_, local)
+        packed = rows.packed(ready)
         edus = {server: _edu(user_id, type_, wanted) for server, wanted in others.items()} if self.outgoing else {}
         now_ms = self._now_ms()
 
         def work(tx: Tx) -> _Sent:
             if not rows.begin_transaction(tx, user_id, device_id, type_, transaction_id, now_ms):
-                return _Sent()
-            position = tx.position()
+                return _NOTHING
+            position, kept = self._inbox.put(tx, ready, packed, known)
             for server, edu in edus.items():
                 rows.put_outgoing(tx, server, position, edu)
                 rows.trim_outgoing(tx, server, MOST_OUTGOING)
-            return _Sent(position, _put(tx, position, ready), list(edus))
+            return _Sent(position, kept, list(edus))
 
         await self._database.write(work, published=self._published)
 
@@ -110,22 +113,39 @@ class ToDevice:
         if not fits(type_) or not fits(message_id):
             raise invalid_param("A type and a message id may have at most 255 bytes each.")
         local, _ = by_server(read_messages(content.get("messages")), self._remote.is_local)
-        ready = _ready(sender, type_, local)
+        known = self._database.position
+        ready = self._ready(sender, type_, local)
+        packed = rows.packed(ready)
         now_ms = self._now_ms()
 
         def work(tx: Tx) -> _Sent:
             if not rows.begin_received(tx, origin, message_id, now_ms):
-                return _Sent()
-            position = tx.position()
-            return _Sent(position, _put(tx, position, ready))
+                return _NOTHING
+            return _Sent(*self._inbox.put(tx, ready, packed, known))
 
         await self._database.write(work, published=self._published)
 
+    def _ready(self, sender: str, type_: str, messages: Messages) -> dict[str, Mapping[str, bytes]]:
+        """Messages as sync tells them, for those of the devices that are there."""
+        before = b'{"sender":' + orjson.dumps(sender) + b',"type":' + orjson.dumps(type_) + b',"content":'
+        ready: dict[str, Mapping[str, bytes]] = {}
+        for user_id, own in messages.items():
+            each = {}
+            for device_id, content in own.items():
+                each[device_id] = message = before + encoded_bytes(content) + b"}"
+                if len(message) > MAX_MESSAGE_BYTES:
+                    raise too_large(f"A message to a device may have at most {MAX_MESSAGE_BYTES} bytes.")
+            there = self._inbox.addressed(user_id, each)
+            if there:
+                ready[user_id] = there
+        return ready
+
     def _published(self, sent: _Sent) -> None:
-        for user_id, devices in sent.arrivals:
-            self._inbox.arrived(user_id, sent.position, devices)
+        if sent.arrivals:
+            self._inbox.arrived(sent.position, sent.arrivals)
             for listener in self.arrived:
-                listener(user_id)
+                for user_id in sent.arrivals:
+                    listener(user_id)
         for server in sent.servers:
             for listener in self.outgoing:
                 listener(server)
@@ -145,26 +165,7 @@ def read_messages(value: Any) -> Messages:
     return found
 
 
-def _ready(sender: str, type_: str, messages: Messages) -> dict[str, dict[str, bytes]]:
-    """Messages as sync tells them."""
-    before = b'{"sender":' + orjson.dumps(sender) + b',"type":' + orjson.dumps(type_) + b',"content":'
-    ready: dict[str, dict[str, bytes]] = {}
-    for user_id, own in messages.items():
-        each = ready[user_id] = {}
-        for device_id, content in own.items():
-            each[device_id] = message = before + encoded_bytes(content) + b"}"
-            if len(message) > MAX_MESSAGE_BYTES:
-                raise too_large(f"A message to a device may have at most {MAX_MESSAGE_BYTES} bytes.")
-    return ready
-
-
 def _edu(sender: str, type_: str, messages: Messages) -> str:
     """The content of an ``m.direct_to_device``."""
     message_id = secrets.token_urlsafe(16)
     return encoded({"sender": sender, "type": type_, "message_id": message_id, "messages": messages})
-
-
-def _put(tx: Tx, position: int, ready: Mapping[str, Mapping[str, bytes]]) -> _Arrivals:
-    each = {user_id: rows.spread(tx, user_id, own) for user_id, own in ready.items()}
-    rows.put_messages(tx, position, [(user, device, one) for user, own in each.items() for device, one in own.items()])
-    return [(user_id, [(device, len(one)) for device, one in own.items()]) for user_id, own in each.items() if own]

@@ -98,27 +98,21 @@ def store_keys(
     fallback: list[Prekey],
 ) -> _Done:
     """Store keys that were found good, in a unit; refusals are answered and not raised, since nothing was written."""
-    nid = rows.keyed_device(tx, user_id, device_id)
-    if nid is None:
+    device = rows.keyed_device(tx, user_id, device_id)
+    if device is None:
         return _Done(MatrixError("M_UNKNOWN_TOKEN", "This device is gone: please log in again.", 401))
-    position = None
-    before = rows.find_keys(tx, user_id, device_id)
+    nid, before = device.device_nid, device.json
     known = None if before is None else orjson.loads(before)
     renewed = identity is not None and known is not None and known["keys"] != identity["keys"]
-    held = {} if renewed else rows.one_time_keys(tx, nid)
-    claimed = set() if renewed else rows.claimed_before(tx, nid)
-    added = []
-    for key in one_time:
-        there = held.get((key.algorithm, key.key_id))
-        if there is not None and there != key.json:
-            return _Done(_taken(key, there))
-        if there is None and not (claimed and rows.digest(key.algorithm, key.key_id, key.json) in claimed):
-            added.append((key.algorithm, key.key_id, key.json))
-    if len(held) + len(added) > MOST_ONE_TIME_KEYS:
-        return _Done(too_large(f"A device may have at most {MOST_ONE_TIME_KEYS} one-time keys on the server."))
+    added: dict[str, dict[str, bytes]] = {}
+    if one_time:
+        refusal = _choose(tx, nid, renewed or device.new, one_time, added)
+        if refusal is not None:
+            return _Done(refusal)
     if renewed:
         # What the old identity signed is of no use under the new one.
         rows.drop_prekeys(tx, nid)
+    position = None
     if identity is not None:
         if known is not None and bare(known) == bare(identity):
             identity = with_signatures(known, identity["signatures"])
@@ -126,16 +120,49 @@ def store_keys(
         if json != before:
             rows.put_keys(tx, user_id, device_id, json)
             position = note_update(tx, user_id, device_id)
-    if added:
-        rows.add_one_time_keys(tx, nid, added)
+    for algorithm, keys in added.items():
+        rows.add_pack(tx, nid, algorithm, keys)
     for key in fallback:
-        rows.put_fallback_key(tx, nid, key.algorithm, key.key_id, key.json)
-    return _Done(None, told(*rows.counts(tx, user_id, device_id)), position)
+        rows.put_fallback_key(tx, nid, key.algorithm, key.key_id, key.json.decode())
+    if device.new:
+        left = {algorithm: len(keys) for algorithm, keys in added.items()}, sorted(key.algorithm for key in fallback)
+    else:
+        left = rows.counts(tx, user_id, device_id)
+    return _Done(None, told(*left), position)
 
 
-def _taken(key: Prekey, there: str) -> MatrixError:
+def _choose(
+    tx: Tx, nid: int, first: bool, one_time: list[Prekey], added: dict[str, dict[str, bytes]]
+) -> MatrixError | None:
+    """Find which keys are to be added, by algorithm, where they are the first or others count; or why none may be."""
+    held: dict[tuple[str, str], bytes] = {}
+    given: set[tuple[str, str, bytes]] = set()
+    packs = [] if first else rows.packs(tx, nid)
+    digests = set() if first else rows.claimed_before(tx, nid)
+    for pack in packs:
+        given.update((pack.algorithm, *key) for key in pack.keys[: pack.taken])
+        held.update(((pack.algorithm, key_id), json) for key_id, json in pack.keys[pack.taken :])
+    count = len(held)
+    for algorithm, key_id, json in one_time:
+        there = held.get((algorithm, key_id)) if held else None
+        if there is not None:
+            if there != json:
+                return _taken(algorithm, key_id, there, json)
+        elif not (given and (algorithm, key_id, json) in given) and not (
+            digests and rows.digest(algorithm, key_id, json) in digests
+        ):
+            added.setdefault(algorithm, {})[key_id] = json
+            count += 1
+    if count > MOST_ONE_TIME_KEYS:
+        return too_large(f"A device may have at most {MOST_ONE_TIME_KEYS} one-time keys on the server.")
+    if packs:
+        rows.drop_used(tx, nid, packs)
+    return None
+
+
+def _taken(algorithm: str, key_id: str, there: bytes, json: bytes) -> MatrixError:
     # Clients look for these words: they tell them that their memory of what they uploaded is wrong.
     return MatrixError(
         "M_UNKNOWN",
-        f"One time key {key.algorithm}:{key.key_id} already exists. Old key: {there}; new key: {key.json}",
+        f"One time key {algorithm}:{key_id} already exists. Old key: {there.decode()}; new key: {json.decode()}",
     )

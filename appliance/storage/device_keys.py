@@ -4,15 +4,16 @@ Everything that decides who gets a key happens within a unit, and units run one 
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import orjson
 from msgspec import Struct
 
 from appliance.storage.database import Reads, Tx
 
 CLAIMED_KEPT = 500
-"""Keys of a device that were given out and are still remembered, so that a repeated upload does not bring them back."""
-
+"""Keys of a device that were given out and are still remembered, so that a repeated upload does not bring them back;
+and the rest of their packs."""
 
 _CHUNK = 100
 """Users that one statement asks for."""
@@ -36,20 +37,47 @@ class Claimed(Struct, frozen=True):
     """A key that was given out: its id and itself, as JSON; whether it is a fallback key, which may be given again."""
 
     key_id: str
-    json: str
+    json: bytes | str
     fallback: bool
 
 
-def keyed_device(tx: Tx, user_id: str, device_id: str) -> int | None:
-    """The number under which a device's keys are kept; None where there is no such device."""
+class Keyed(Struct, frozen=True):
+    """A device that has keys: the number under which they are kept, its identity keys, whether it is new here."""
+
+    device_nid: int
+    json: str | None
+    new: bool
+
+
+class Pack(Struct, frozen=True):
+    """One-time keys of one algorithm that were uploaded together.
+
+    Args:
+        pack_nid: its number; packs of a device are given out in the order of these.
+        algorithm: the algorithm.
+        taken: how many, from the beginning, were given out.
+        keys: (key id, key as JSON) of all, in order.
+    """
+
+    pack_nid: int
+    algorithm: str
+    taken: int
+    keys: list[tuple[str, bytes]]
+
+
+def keyed_device(tx: Tx, user_id: str, device_id: str) -> Keyed | None:
+    """A device as one that has keys, which it becomes where it was not; None where there is no such device."""
     rows = tx.execute(
-        "SELECT device_nid FROM keyed_devices WHERE user_id = ? AND device_id = ?", (user_id, device_id)
-    ) or tx.execute(
+        "SELECT device_nid, json FROM keyed_devices WHERE user_id = ? AND device_id = ?", (user_id, device_id)
+    )
+    if rows:
+        return Keyed(rows[0][0], rows[0][1], False)
+    rows = tx.execute(
         "INSERT INTO keyed_devices (user_id, device_id) SELECT user_id, device_id FROM devices"
         " WHERE user_id = ? AND device_id = ? RETURNING device_nid",
         (user_id, device_id),
     )
-    return int(rows[0][0]) if rows else None
+    return Keyed(rows[0][0], None, True) if rows else None
 
 
 # Identity keys ----------------------------------------------------------------------------------------------------
@@ -92,41 +120,70 @@ def put_keys(tx: Tx, user_id: str, device_id: str, json: str) -> None:
 # One-time keys ----------------------------------------------------------------------------------------------------
 
 
-def one_time_keys(reads: Reads, device_nid: int) -> dict[tuple[str, str], str]:
-    """What a device has: (algorithm, key id) to the key as JSON."""
-    rows = reads.read("SELECT algorithm, key_id, json FROM one_time_keys WHERE device_nid = ?", (device_nid,))
-    return {(algorithm, key_id): json for algorithm, key_id, json in rows}
-
-
-def claimed_before(tx: Tx, device_nid: int) -> set[bytes]:
-    """The digests of a device's keys that were given out lately; forgets those before them."""
-    rows = tx.execute(
-        "SELECT claim_nid, digest FROM claimed_keys WHERE device_nid = ? ORDER BY claim_nid DESC", (device_nid,)
-    )
-    if len(rows) > CLAIMED_KEPT:
-        tx.execute(
-            "DELETE FROM claimed_keys WHERE device_nid = ? AND claim_nid <= ?", (device_nid, rows[CLAIMED_KEPT][0])
+def packs(reads: Reads, device_nid: int) -> list[Pack]:
+    """The one-time keys of a device by upload, with those that were given out lately; the oldest first."""
+    return [
+        Pack(pack_nid, algorithm, taken, _unpacked(keys))
+        for pack_nid, algorithm, taken, keys in reads.read(
+            "SELECT pack_nid, algorithm, taken, keys FROM one_time_batches JOIN one_time_packs USING (pack_nid)"
+            " WHERE device_nid = ? ORDER BY pack_nid",
+            (device_nid,),
         )
-    return {digest for _, digest in rows[:CLAIMED_KEPT]}
+    ]
 
 
-def digest(algorithm: str, key_id: str, json: str) -> bytes:
-    """What a key that was given out is known by."""
-    return hashlib.sha256(f"{algorithm}:{key_id}\0{json}".encode()).digest()[:16]
+def drop_used(tx: Tx, device_nid: int, found: Sequence[Pack]) -> None:
+    """Forget packs that were given out whole, but for as many as are remembered."""
+    remembered = 0
+    for pack in reversed(found):
+        if remembered >= CLAIMED_KEPT and pack.taken == len(pack.keys):
+            tx.execute(
+                "DELETE FROM one_time_batches WHERE device_nid = ? AND algorithm = ? AND pack_nid = ?",
+                (device_nid, pack.algorithm, pack.pack_nid),
+            )
+        remembered += pack.taken
 
 
-def add_one_time_keys(tx: Tx, device_nid: int, keys: Iterable[tuple[str, str, str]]) -> None:
-    """Add (algorithm, key id, key as JSON), which come after all that the device has."""
-    ((batch,),) = tx.execute("SELECT ifnull(max(batch), 0) + 1 FROM one_time_keys WHERE device_nid = ?", (device_nid,))
-    tx.execute_many(
-        "INSERT INTO one_time_keys (device_nid, algorithm, batch, key_id, json) VALUES (?,?,?,?,?)",
-        [(device_nid, algorithm, batch, key_id, json) for algorithm, key_id, json in keys],
+def claimed_before(reads: Reads, device_nid: int) -> set[bytes]:
+    """The digests of a device's keys that were given out before they were kept in packs."""
+    return {row[0] for row in reads.read("SELECT digest FROM claimed_keys WHERE device_nid = ?", (device_nid,))}
+
+
+def digest(algorithm: str, key_id: str, json: bytes) -> bytes:
+    """What a key of ``claimed_before`` is known by."""
+    return hashlib.sha256(f"{algorithm}:{key_id}\0".encode() + json).digest()[:16]
+
+
+def add_pack(tx: Tx, device_nid: int, algorithm: str, keys: Mapping[str, bytes]) -> None:
+    """Add keys of one algorithm (key id to JSON), which come after all that the device has."""
+    # In the order of their ids, where somebody counts on it.
+    each = sorted(keys.items())
+    ((pack_nid,),) = tx.execute("INSERT INTO one_time_packs (keys) VALUES (?) RETURNING pack_nid", (_packed(each),))
+    tx.execute(
+        "INSERT INTO one_time_batches (device_nid, algorithm, pack_nid, taken, count) VALUES (?,?,?,0,?)",
+        (device_nid, algorithm, pack_nid, len(each)),
     )
+
+
+def _packed(keys: Sequence[tuple[str, bytes]]) -> bytes:
+    """A line with the ids and the lengths of keys, then these."""
+    return b"\n".join(
+        (orjson.dumps([(key_id, len(json)) for key_id, json in keys]), b"".join([json for _, json in keys]))
+    )
+
+
+def _unpacked(stored: bytes) -> list[tuple[str, bytes]]:
+    head, _, rest = stored.partition(b"\n")
+    found, start = [], 0
+    for key_id, length in orjson.loads(head):
+        found.append((key_id, rest[start : start + length]))
+        start += length
+    return found
 
 
 def drop_prekeys(tx: Tx, device_nid: int) -> None:
     """Drop a device's one-time and fallback keys, and what is remembered of those given out."""
-    for table in ("one_time_keys", "fallback_keys", "claimed_keys"):
+    for table in ("one_time_batches", "fallback_keys", "claimed_keys"):
         tx.execute(f"DELETE FROM {table} WHERE device_nid = ?", (device_nid,))
 
 
@@ -151,25 +208,23 @@ def claim(tx: Tx, wanted: Iterable[tuple[str, str, str]]) -> list[Claimed | None
         what there was for each, in the same order; None where a device has neither.
     """
     found: list[Claimed | None] = []
-    taken: list[tuple[int, str, int, str]] = []
-    digests: list[tuple[int, bytes]] = []
     for user_id, device_id, algorithm in wanted:
         rows = tx.execute(
-            "SELECT device_nid, o.batch, o.key_id, o.json FROM keyed_devices k JOIN one_time_keys o USING (device_nid)"
-            " WHERE k.user_id = ? AND k.device_id = ? AND o.algorithm = ? ORDER BY o.batch, o.key_id LIMIT 1",
+            "SELECT b.device_nid, b.pack_nid, b.taken, p.keys FROM keyed_devices k JOIN one_time_batches b"
+            " USING (device_nid) JOIN one_time_packs p USING (pack_nid) WHERE k.user_id = ? AND k.device_id = ?"
+            " AND b.algorithm = ? AND b.taken < b.count ORDER BY b.pack_nid LIMIT 1",
             (user_id, device_id, algorithm),
         )
-        if rows:
-            device_nid, batch, key_id, json = rows[0]
-            taken.append((device_nid, algorithm, batch, key_id))
-            digests.append((device_nid, digest(algorithm, key_id, json)))
-            found.append(Claimed(key_id, json, False))
-        else:
+        if not rows:
             found.append(_fallback(tx, user_id, device_id, algorithm))
-    tx.execute_many(
-        "DELETE FROM one_time_keys WHERE device_nid = ? AND algorithm = ? AND batch = ? AND key_id = ?", taken
-    )
-    tx.execute_many("INSERT INTO claimed_keys (device_nid, digest) VALUES (?, ?)", digests)
+            continue
+        device_nid, pack_nid, taken, keys = rows[0]
+        tx.execute(
+            "UPDATE one_time_batches SET taken = taken + 1 WHERE device_nid = ? AND algorithm = ? AND pack_nid = ?",
+            (device_nid, algorithm, pack_nid),
+        )
+        key_id, json = _unpacked(keys)[taken]
+        found.append(Claimed(key_id, json, False))
     return found
 
 
@@ -188,8 +243,8 @@ def counts(reads: Reads, user_id: str, device_id: str) -> tuple[dict[str, int], 
     if not nids:
         return {}, []
     numbers = reads.read(
-        "SELECT algorithm, count(*) FROM one_time_keys INDEXED BY one_time_keys_by_id WHERE device_nid = ?"
-        " GROUP BY algorithm",
+        "SELECT algorithm, sum(count - taken) FROM one_time_batches WHERE device_nid = ?"
+        " GROUP BY algorithm HAVING sum(count - taken) > 0",
         nids[0],
     )
     unused = reads.read("SELECT algorithm FROM fallback_keys WHERE device_nid = ? AND used = 0", nids[0])

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from appliance.storage.database import Database, Tx
+from appliance.storage.database import Database, Reads, Tx
 
 
 class Device(Struct, frozen=True):
@@ -57,9 +57,9 @@ def delete_device(tx: Tx, user_id: str, device_id: str) -> bool:
     return bool(rows)
 
 
-def device_ids(tx: Tx, user_id: str) -> list[str]:
-    """The ids of a user's devices, within a unit."""
-    return [row[0] for row in tx.execute("SELECT device_id FROM devices WHERE user_id = ?", (user_id,))]
+def device_ids(reads: Reads, user_id: str) -> list[str]:
+    """The ids of a user's devices."""
+    return [row[0] for row in reads.read("SELECT device_id FROM devices WHERE user_id = ?", (user_id,))]
 
 
 def note_seen(tx: Tx, seen: Iterable[tuple[int, int, str]]) -> None:

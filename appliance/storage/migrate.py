@@ -23,6 +23,7 @@ STEPS: tuple[str, ...] = (
     "m0009_people",
     "m0010_sliding",
     "m0011_plain_members",
+    "m0012_queues",
 )
 """Modules of ``appliance.storage.migrations``, in order. Each has STATEMENTS: SQL, run in one transaction."""
 

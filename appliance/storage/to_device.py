@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+import orjson
 from msgspec import Struct
 
 from appliance.storage.database import Reads, Tx
@@ -9,7 +10,7 @@ from appliance.storage.devices import device_ids
 
 
 class Waiting(Struct):
-    """What waits for a device: positions of the oldest and the newest message, how many they are, and their bytes."""
+    """What waits for a device for longer: positions of the oldest and the newest, how many they are, their bytes."""
 
     oldest: int = 0
     newest: int = 0
@@ -37,21 +38,99 @@ def begin_received(tx: Tx, origin: str, message_id: str, now_ms: int) -> bool:
     return bool(rows)
 
 
-def put_messages(tx: Tx, position: int, messages: Iterable[tuple[str, str, bytes]]) -> None:
-    """Let (user id, device id, message) wait for devices; what is for a device that is not there is passed over."""
+# What was sent lately -----------------------------------------------------------------------------------------------
+
+
+def put_send(tx: Tx, position: int, messages: bytes) -> None:
+    """Keep the messages of one request, as ``packed`` makes them, at its position of the stream."""
+    tx.execute("INSERT INTO to_device_sends (position, messages) VALUES (?, ?)", (position, messages))
+
+
+def sends(reads: Reads) -> list[tuple[int, dict[str, dict[str, bytes]]]]:
+    """(position, user to device to message) of what was sent lately, in order."""
+    return [
+        (position, _unpacked(packed))
+        for position, packed in reads.read("SELECT position, messages FROM to_device_sends ORDER BY position")
+    ]
+
+
+def marks(reads: Reads) -> dict[tuple[str, str], int]:
+    """(user, device) to the position up to which they have, or are not to have, what was sent lately."""
+    return {(row[0], row[1]): row[2] for row in reads.read("SELECT user_id, device_id, upto FROM to_device_marks")}
+
+
+def put_marks(tx: Tx, found: Iterable[tuple[str, str, int]]) -> None:
+    """Note up to where devices have what was sent lately."""
     tx.execute_many(
-        "INSERT INTO to_device_messages (position, user_id, device_id, message)"
-        " SELECT ?, user_id, device_id, ? FROM devices WHERE user_id = ? AND device_id = ?",
-        [(position, message, user_id, device_id) for user_id, device_id, message in messages],
+        "INSERT INTO to_device_marks (user_id, device_id, upto) VALUES (?,?,?)"
+        " ON CONFLICT (user_id, device_id) DO UPDATE SET upto = max(upto, excluded.upto)",
+        found,
     )
 
 
-def spread(tx: Tx, user_id: str, wanted: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The messages to each device of a user, where ``*`` stands for all that are not named."""
-    if "*" not in wanted:
-        return dict(wanted)
-    named = {device_id: message for device_id, message in wanted.items() if device_id != "*"}
-    return {**dict.fromkeys(device_ids(tx, user_id), wanted["*"]), **named}
+def drop_sends(tx: Tx, before: int) -> None:
+    """Forget what was sent before a position, which everybody has or which went on to ``to_device_messages``."""
+    tx.execute("DELETE FROM to_device_sends WHERE position < ?", (before,))
+    tx.execute("DELETE FROM to_device_marks WHERE upto < ?", (before,))
+
+
+def present(reads: Reads, messages: Mapping[str, Mapping[str, bytes]]) -> dict[str, dict[str, bytes]]:
+    """Of messages (user to device to JSON) those for devices that are there."""
+    found: dict[str, dict[str, bytes]] = {}
+    for user_id, own in messages.items():
+        there = set(device_ids(reads, user_id))
+        kept = {device_id: message for device_id, message in own.items() if device_id in there}
+        if kept:
+            found[user_id] = kept
+    return found
+
+
+def packed(messages: Mapping[str, Mapping[str, bytes]]) -> bytes:
+    """Messages (user to device to JSON) as they are kept.
+
+    A line that names users and devices with the length of their messages, then these. A message that is the very one
+    before it has the length 0, and is not repeated.
+    """
+    before = None
+    named, parts = [], []
+    for user_id, own in messages.items():
+        lengths = {}
+        for device_id, message in own.items():
+            if message is before:
+                lengths[device_id] = 0
+            else:
+                lengths[device_id] = len(message)
+                parts.append(message)
+                before = message
+        named.append((user_id, lengths))
+    return b"\n".join((orjson.dumps(named), b"".join(parts)))
+
+
+def _unpacked(stored: bytes) -> dict[str, dict[str, bytes]]:
+    head, _, rest = stored.partition(b"\n")
+    start, message = 0, b""
+    found: dict[str, dict[str, bytes]] = {}
+    for user_id, lengths in orjson.loads(head):
+        own = found[user_id] = {}
+        for device_id, length in lengths.items():
+            if length:
+                message = rest[start : start + length]
+                start += length
+            own[device_id] = message
+    return found
+
+
+# What waits for longer ----------------------------------------------------------------------------------------------
+
+
+def put_messages(tx: Tx, messages: Iterable[tuple[int, str, str, bytes]]) -> None:
+    """Let (position, user id, device id, message) wait for devices that are there and are still to have it."""
+    tx.execute_many(
+        "INSERT INTO to_device_messages (position, user_id, device_id, message)"
+        " SELECT ?1, user_id, device_id, ?4 FROM devices WHERE user_id = ?2 AND device_id = ?3 AND NOT EXISTS"
+        " (SELECT 1 FROM to_device_marks m WHERE m.user_id = ?2 AND m.device_id = ?3 AND m.upto >= ?1)",
+        messages,
+    )
 
 
 def messages(reads: Reads, user_id: str, device_id: str, after: int, upto: int, limit: int) -> list[tuple[int, bytes]]:
@@ -76,12 +155,9 @@ def waiting(reads: Reads, user_id: str, device_id: str) -> Waiting:
     return Waiting(*rows[0])
 
 
-def delete_messages(tx: Tx, user_id: str, device_id: str, upto: int) -> None:
-    """Delete what a device has had, up to a position."""
-    tx.execute(
-        "DELETE FROM to_device_messages WHERE user_id = ? AND device_id = ? AND position <= ?",
-        (user_id, device_id, upto),
-    )
+def delete_messages(tx: Tx, had: Iterable[tuple[str, str, int]]) -> None:
+    """Delete what devices have had: (user id, device id, up to which position)."""
+    tx.execute_many("DELETE FROM to_device_messages WHERE user_id = ? AND device_id = ? AND position <= ?", had)
 
 
 def trim(tx: Tx, user_id: str, device_id: str, most: int, most_bytes: int) -> None:
@@ -95,9 +171,8 @@ def trim(tx: Tx, user_id: str, device_id: str, most: int, most_bytes: int) -> No
     )
 
 
-def delete_of_device(tx: Tx, user_id: str, device_id: str) -> None:
-    """Delete everything about a device that is gone."""
-    tx.execute("DELETE FROM to_device_messages WHERE user_id = ? AND device_id = ?", (user_id, device_id))
+def forget_sent(tx: Tx, user_id: str, device_id: str) -> None:
+    """Forget the requests of a device that is gone; what waits for it goes with its row."""
     tx.execute("DELETE FROM sent_to_device WHERE user_id = ? AND device_id = ?", (user_id, device_id))
 
 

@@ -11,13 +11,15 @@ PRUNED = {kind.name for kind in pruning.KINDS}
 OF_ACCOUNTS = {
     # They go with the account or the device, or there is one of each, or so many at most.
     *("accounts", "profiles", "account_data", "filters", "devices", "sessions", "device_updates", "keyed_devices"),
-    *("one_time_keys", "fallback_keys", "claimed_keys", "cross_signing_keys", "user_signatures", "dehydrated_devices"),
+    *("one_time_batches", "one_time_packs", "fallback_keys", "claimed_keys", "cross_signing_keys", "user_signatures"),
+    *("dehydrated_devices",),
     *("key_backups", "former_push_rules", "untold_profiles", "sliding_connections", "sliding_configs", "sliding_rooms"),
 }
 SETTLED = {
     # They go when what they stand for is done or over.
     *("delayed_events", "login_tokens", "openid_tokens", "purges", "unused_slots", "outbox_lists", "outbox_relays"),
     *("outgoing_to_device", "received_transactions", "waiting_events", "waiting_for", "unread_events"),
+    *("to_device_sends", "to_device_marks"),
 }
 OF_THE_SERVER = {
     # A row or a few, as the owner has it; reports are so many at most.
