@@ -181,6 +181,14 @@ def _unpacked(stored: bytes) -> list[tuple[str, bytes]]:
     return found
 
 
+def _nth(stored: bytes, number: int) -> tuple[str, bytes]:
+    head = stored[: stored.index(b"\n")]
+    named = orjson.loads(head)
+    key_id, length = named[number]
+    start = len(head) + 1 + sum([length for _, length in named[:number]])
+    return key_id, stored[start : start + length]
+
+
 def drop_prekeys(tx: Tx, device_nid: int) -> None:
     """Drop a device's one-time and fallback keys, and what is remembered of those given out."""
     for table in ("one_time_batches", "fallback_keys", "claimed_keys"):
@@ -208,6 +216,7 @@ def claim(tx: Tx, wanted: Iterable[tuple[str, str, str]]) -> list[Claimed | None
         what there was for each, in the same order; None where a device has neither.
     """
     found: list[Claimed | None] = []
+    taken: list[tuple[int, int, str, int]] = []
     for user_id, device_id, algorithm in wanted:
         rows = tx.execute(
             "SELECT b.device_nid, b.pack_nid, b.taken, p.keys FROM keyed_devices k JOIN one_time_batches b"
@@ -218,13 +227,12 @@ def claim(tx: Tx, wanted: Iterable[tuple[str, str, str]]) -> list[Claimed | None
         if not rows:
             found.append(_fallback(tx, user_id, device_id, algorithm))
             continue
-        device_nid, pack_nid, taken, keys = rows[0]
-        tx.execute(
-            "UPDATE one_time_batches SET taken = taken + 1 WHERE device_nid = ? AND algorithm = ? AND pack_nid = ?",
-            (device_nid, algorithm, pack_nid),
-        )
-        key_id, json = _unpacked(keys)[taken]
-        found.append(Claimed(key_id, json, False))
+        device_nid, pack_nid, number, keys = rows[0]
+        taken.append((number + 1, device_nid, algorithm, pack_nid))
+        found.append(Claimed(*_nth(keys, number), False))
+    tx.execute_many(
+        "UPDATE one_time_batches SET taken = ? WHERE device_nid = ? AND algorithm = ? AND pack_nid = ?", taken
+    )
     return found
 
 

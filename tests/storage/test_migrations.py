@@ -17,6 +17,8 @@ from appliance.storage.settings import load_settings
 
 pytestmark = pytest.mark.anyio
 
+GONE = {"one_time_keys"}
+"""Tables whose rows were put elsewhere; ``test_waiting_keys.py`` sees that they are there."""
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("*.sql"))
 
 
@@ -43,7 +45,9 @@ async def test_a_file_of_an_earlier_version_becomes_current(tmp_path: Path, fixt
     fresh = await Database.open(tmp_path / "fresh.db")
     assert schema(database) == schema(fresh)
     after = counts(database.read)
-    assert {name: after[name] for name in before if name in after} == before
+    assert {name: after[name] for name in before if name not in GONE} == {
+        name: count for name, count in before.items() if name not in GONE
+    }
     assert database.position == position > 0
     assert load_settings(database).server_name == "example.org"
     assert database.read("PRAGMA user_version") == [(len(migrate.STEPS),)]

@@ -38,8 +38,9 @@ async def test_no_waiting_message_or_key_is_lost(tmp_path: Path) -> None:
     database = await Database.open(path)
     assert rows.counts(database, ALICE, "D") == ({"curve25519": 1, "signed_curve25519": 4}, [])
     signed, plain = (ALICE, "D", "signed_curve25519"), (ALICE, "D", "curve25519")
-    wanted = [signed, plain, (ALICE, "E", "signed_curve25519"), *[signed] * 4]
-    given = await database.write(lambda tx: rows.claim(tx, wanted))
+    given = []
+    for one in (signed, plain, (ALICE, "E", "signed_curve25519"), *[signed] * 4):
+        given += await database.write(lambda tx, one=one: rows.claim(tx, [one]))  # type: ignore[misc]
     told = [(key.key_id, bytes(key.json).decode()) if key else None for key in given]  # type: ignore[arg-type]
     expected = [KEYS[0], KEYS[4], KEYS[5], KEYS[1], KEYS[2], KEYS[3]]
     assert told == [*((key_id, json) for *_, key_id, json in expected), None]
