@@ -9,11 +9,11 @@ from appliance.federation.keys import PublishedKeys
 from appliance.federation.notary import Notary
 from appliance.federation.overview import Overview
 from appliance.federation.signed import SignedRequests
-from appliance.rooms.graph.resolving import Resolving
 from appliance.rooms.incoming.accepting import Accepting
 from appliance.rooms.incoming.arriving import Arriving
 from appliance.rooms.incoming.completing import Completing
-from appliance.rooms.incoming.judging import Judging
+from appliance.rooms.incoming.intake import Intake
+from appliance.rooms.incoming.settling import Settling
 
 
 class Federating:
@@ -36,37 +36,12 @@ class Federating:
         self.overview = Overview(
             database, settings, reaching.policy, reaching.standing, reaching.outbox.waiting_for, now_ms
         )
-        self.judging = Judging(database, living.graph.numbers, living.graph.store, Resolving(database))
-        self.accepting = Accepting(
-            database,
-            living.graph.numbers,
-            living.graph.rooms,
-            living.graph.store,
-            living.acts.appender,
-            self.judging,
-            living.graph.holding,
-            self.keyring,
+        graph = living.graph
+        self.intake = Intake(
+            database, graph.numbers, graph.rooms, graph.store, living.acts.appender, graph.holding, self.keyring
         )
-        self.completing = Completing(
-            database,
-            living.graph.numbers,
-            living.graph.rooms,
-            living.graph.store,
-            living.acts.appender,
-            living.graph.holding,
-            self.keyring,
-        )
-        self.awaited_keys = AwaitedKeys(living.graph.holding, self.accepting, self.completing, self.keyring)
-        self.arriving = Arriving(
-            database,
-            living.graph.numbers,
-            living.graph.rooms,
-            living.graph.store,
-            living.acts.appender,
-            self.accepting,
-            living.identity,
-            self.keyring,
-            living.graph.holding,
-            living.upkeep.purging.kept,
-        )
+        settling = Settling(self.intake)
+        self.accepting = Accepting(self.intake, settling)
+        self.awaited_keys = AwaitedKeys(graph.holding, self.accepting, Completing(self.intake), self.keyring)
+        self.arriving = Arriving(self.intake, settling, self.accepting, living.identity, living.upkeep.purging.kept)
         self.arriving.keys_wanted.append(self.awaited_keys.want)

@@ -19,7 +19,7 @@ from appliance.protocol.events import Event, InvalidEvent
 from appliance.rooms.graph.appending import Identity
 from appliance.rooms.incoming.accepting import Accepting, NeedsEvents, Unacceptable
 from appliance.rooms.incoming.arriving import Arriving
-from appliance.rooms.incoming.judging import Judging
+from appliance.rooms.incoming.naming import Naming
 from appliance.rooms.room import Room, Rooms
 from appliance.storage import waiting as rows
 from appliance.storage.database import Database, Reader
@@ -57,7 +57,7 @@ class Catching:
         access: which servers are in a room.
         accepting: judges events.
         arriving: sets events upon states that are told.
-        judging: says what an event lacks.
+        naming: says what an event lacks.
         remote: asks other servers.
         telling: asks them for states.
         identity: which server this is.
@@ -70,7 +70,7 @@ class Catching:
         access: RoomAccess,
         accepting: Accepting,
         arriving: Arriving,
-        judging: Judging,
+        naming: Naming,
         remote: Remote,
         telling: Telling,
         identity: Identity,
@@ -80,7 +80,7 @@ class Catching:
         self._access = access
         self._accepting = accepting
         self._arriving = arriving
-        self._judging = judging
+        self._naming = naming
         self._remote = remote
         self._telling = telling
         self._identity = identity
@@ -245,7 +245,7 @@ class Catching:
         waiting, without = await self._database.reading(read)
         held = {one.event_id for one in waiting if one.event_id not in without}
         events = [Event.from_json(room.version, one.json, one.event_id) for one in waiting if one.event_id in held]
-        return [event for event in events if set(self._judging.missing(event)) - held]
+        return [event for event in events if set(self._naming.missing(event)) - held]
 
     async def _tips(self, room: Room) -> list[str]:
         """The ids of the waiting events of a room that no other of them stands on, where they are few: whoever is asked
@@ -303,7 +303,7 @@ class Catching:
     async def _authorise(self, room: Room, events: Sequence[Event]) -> None:
         """Ask for what allows some events, as far as it is not here."""
         for event in events[:MOST_LATEST]:
-            if self._judging.missing(event, as_outlier=True):
+            if self._naming.missing(event, as_outlier=True):
                 await self._chain(room, event)
 
     async def _chain(self, room: Room, event: Event) -> None:
@@ -314,7 +314,7 @@ class Catching:
                 log.info("%s does not say what allows an event of %s: %s", server, room.room_id, problem)
                 continue
             await self._accepting.accept_outliers(room.room_id, pdus)
-            if not self._judging.missing(event, as_outlier=True):
+            if not self._naming.missing(event, as_outlier=True):
                 return
 
     # Where too much is missing -----------------------------------------------------------------------------------

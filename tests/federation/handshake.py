@@ -57,7 +57,7 @@ async def told_upon(resident: House, room: Room, event: Event) -> Told | None:
         return None
     async with room.lock:
         await room.settled()
-        before = await resident.judging.state_before(room, [named[one] for one in event.prev_events])
+        before = await resident.intake.states.before(room, [named[one] for one in event.prev_events])
     auth = [named[one].nid for one in event.auth_events if one in named]
     chain = sorted({*auth, *auth_chain(resident, [*auth, *before.state.values()])})
     return Told(room.version, room.room_id, pdus(room, list(before.state.values())), pdus(room, chain))

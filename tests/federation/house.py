@@ -16,11 +16,13 @@ from appliance.protocol.events import Event, build_event
 from appliance.protocol.signing import SigningKey
 from appliance.protocol.versions import RoomVersion
 from appliance.rooms.acts.presets import CreateRoom
-from appliance.rooms.graph.resolving import Resolving
 from appliance.rooms.incoming.accepting import Accepting, Verdict
 from appliance.rooms.incoming.arriving import Arriving
 from appliance.rooms.incoming.backfilling import Backfilling
-from appliance.rooms.incoming.judging import Judging, Named, State
+from appliance.rooms.incoming.intake import Intake
+from appliance.rooms.incoming.naming import Named
+from appliance.rooms.incoming.settling import Settling
+from appliance.rooms.incoming.states import State
 from appliance.rooms.room import Room
 from appliance.storage.database import Database
 
@@ -105,7 +107,7 @@ class Keyring:
         return {event.event_id for event in events if await self.are_good(event)}
 
 
-class CheckedAccepting(Accepting):
+class CheckedSettling(Settling):
     """Sees, whenever a verdict was found the short way, that the long way leads to the same."""
 
     def _verdict(self, room: Room, event: Event, named: Named, before: State) -> Verdict:
@@ -123,34 +125,15 @@ class House:
         self.living = living
         self.remote = remote
         database, numbers, store = owning.database, living.graph.numbers, living.graph.store
-        self.judging = Judging(database, numbers, store, Resolving(database))
         self.holding = living.graph.holding
-        parts = (database, numbers, living.graph.rooms, store, living.acts.appender, self.judging, self.holding, ring)
-        self.accepting = CheckedAccepting(*parts)
-        self.plain_accepting = lambda: Accepting(*parts)
+        self.intake = Intake(database, numbers, living.graph.rooms, store, living.acts.appender, self.holding, ring)
+        self.settling = CheckedSettling(self.intake)
+        self.accepting = Accepting(self.intake, self.settling)
+        self.plain_accepting = lambda: Accepting(self.intake, Settling(self.intake))
         self.arriving = Arriving(
-            database,
-            numbers,
-            living.graph.rooms,
-            store,
-            living.acts.appender,
-            self.accepting,
-            living.identity,
-            ring,
-            self.holding,
-            lambda room_id: nullcontext(),
+            self.intake, self.settling, self.accepting, living.identity, lambda room_id: nullcontext()
         )
-        self.backfilling = Backfilling(
-            database,
-            numbers,
-            living.graph.rooms,
-            store,
-            living.acts.appender,
-            self.accepting,
-            self.judging,
-            self.holding,
-            ring,
-        )
+        self.backfilling = Backfilling(self.intake, self.accepting)
 
     async def room(self, **wanted: Any) -> Room:
         """A room of Alice's that anybody may join."""

@@ -83,7 +83,7 @@ class Server:
         appender = self.house.living.acts.appender
         appender._now_ms = self.house.living.acts.creation._now_ms = self.house.holding._now_ms = self.clock
         appender._contributors = (*appender._contributors, self)
-        self.house.accepting._merging._clock = lambda: self.clock() / 1000
+        self.house.settling.merging._clock = lambda: self.clock() / 1000
         await self.house.accepting.look()
 
     async def close(self) -> None:

@@ -125,7 +125,7 @@ class Stage:
 
     def ring(self, remote: Remote) -> None:
         """Know a server's key."""
-        self.house.accepting._signatures.know(remote.name, remote.key)  # type: ignore[attr-defined]
+        self.house.intake.signatures.know(remote.name, remote.key)  # type: ignore[attr-defined]
 
     def later(self, seconds: float) -> None:
         """Let time pass for the waits, and try whoever is due."""

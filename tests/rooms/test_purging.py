@@ -7,7 +7,7 @@ import pytest
 
 from appliance.errors import MatrixError
 from appliance.protocol.filters import Filter
-from appliance.rooms.incoming.judging import Unacceptable
+from appliance.rooms.incoming.naming import Unacceptable
 from appliance.rooms.reading.serving import Asker
 from appliance.rooms.room import Room
 from appliance.rooms.upkeep.purging import Purging, RoomInUse

@@ -1,10 +1,7 @@
 """The one way by which an event that was made elsewhere comes into a room.
 
 Server-server API, "Checks performed on receipt of a PDU": its format; its signatures; its hash (a mismatch keeps the
-redacted form); whether the events that it names allow it; whether the state before it does; whether the present state
-does, too. What fails the fourth or the fifth is kept as rejected, what fails the last as soft-failed; neither is shown
-to clients or built upon. A rejected event is no part of any state; a soft-failed one is part of the state after it,
-which counts when somebody elsewhere has built upon it.
+redacted form); then whether it is allowed, which ``settling.py`` finds out.
 
 An event whose parents or auth events are not here waits in the database and is taken up when they come, also after a
 restart (``holding.py``); so does one that cannot be checked, as a server that signed it does not tell its keys now.
@@ -15,25 +12,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from appliance.protocol import hashes
-from appliance.protocol.auth import NotAllowed
 from appliance.protocol.events import Event, InvalidEvent
-from appliance.rooms.graph.appending import Appender, Draft
 from appliance.rooms.graph.endorsing import heard
-from appliance.rooms.graph.merging import Merging
-from appliance.rooms.graph.placing import Placement
-from appliance.rooms.graph.storing import gap_before, new_row, store_groups
-from appliance.rooms.incoming.holding import Holding
-from appliance.rooms.incoming.judging import Judging, Named, NeedsEvents, State, Unacceptable
+from appliance.rooms.incoming.intake import Intake
+from appliance.rooms.incoming.naming import NeedsEvents, Unacceptable
+from appliance.rooms.incoming.settling import Settling
 from appliance.rooms.incoming.verdicts import NeedsKeys, Outcome, Signatures, Verdict, vouchers_first
-from appliance.rooms.room import Room, Rooms
-from appliance.rooms.store import EventStore
-from appliance.storage import events as event_rows
-from appliance.storage import gaps
-from appliance.storage.database import Database, Tx
 from appliance.storage.errors import LaneBroken
-from appliance.storage.events import EventRow
-from appliance.storage.numbers import Numbers
 
 __all__ = ["Accepting", "NeedsEvents", "Signatures", "Unacceptable", "Verdict"]
 
@@ -46,41 +31,18 @@ class Accepting:
     """Takes events in.
 
     Args:
-        database: where they go.
-        numbers: gives row numbers.
-        rooms: the rooms in memory.
-        store: the events in memory.
-        appender: brings accepted events into the database.
-        judging: finds and judges what events name.
-        holding: keeps events that wait.
-        signatures: checks who signed.
+        intake: what that takes.
+        settling: judges and stores what was checked.
 
     Attributes:
         keys_wanted: called with a server for whose keys an event waits, and with the one that sent the event.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        numbers: Numbers,
-        rooms: Rooms,
-        store: EventStore,
-        appender: Appender,
-        judging: Judging,
-        holding: Holding,
-        signatures: Signatures,
-    ) -> None:
-        self._database = database
-        self._numbers = numbers
-        self._rooms = rooms
-        self._store = store
-        self._appender = appender
-        self._judging = judging
-        self._holding = holding
-        self._signatures = signatures
-        self._merging = Merging(appender)
+    def __init__(self, intake: Intake, settling: Settling) -> None:
+        self._intake = intake
+        self._settling = settling
+        self._holding = intake.holding
         self.keys_wanted: list[Callable[[str, str], None]] = []
-        self._unknown = ("", 0)  # the last event that was found not to be here, and how many batches had ended by then
 
     async def accept(self, room_id: str, pdu: dict[str, Any], origin: str = "") -> Verdict:
         """Judge an event and keep it as the verdict says; durable when this returns. Then take up what waited for it.
@@ -142,11 +104,11 @@ class Accepting:
             InvalidEvent: for what breaks the format of the room's version.
             Unacceptable: as ``accept``; ``NeedsEvents`` where what it names as allowing it is not here.
         """
-        room = await self._room(room_id)
-        event = self.read(room, pdu)
-        if self.known(room, event) is not None:
+        room = await self._intake.room(room_id)
+        event = self._intake.read(room, pdu)
+        if self._intake.known(room, event) is not None:
             return Verdict.KNOWN
-        event = await self.checked(event)
+        event = await self._intake.checked(event)
         verdict = await self._take(event, as_outlier=True)
         if verdict is not Verdict.KNOWN:
             await self.take_up(event.event_id)
@@ -165,11 +127,11 @@ class Accepting:
         Raises:
             Unacceptable: for an unknown room.
         """
-        room = await self._room(room_id)
+        room = await self._intake.room(room_id)
         events: dict[str, Event] = {}
         for pdu in pdus:
             with suppress(InvalidEvent, Unacceptable):
-                event = self.read(room, pdu)
+                event = self._intake.read(room, pdu)
                 events.setdefault(event.event_id, event)
         here = 0
         for event in vouchers_first(events):
@@ -188,31 +150,16 @@ class Accepting:
 
     # Steps -------------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def read(room: Room, pdu: object) -> Event:
-        """An event whose format is that of the room's version, and which belongs to the room."""
-        event = Event.from_pdu(room.version, pdu)
-        if event.room_id != room.room_id:
-            raise Unacceptable("The event belongs to another room.")
-        return event
-
-    async def checked(self, event: Event) -> Event:
-        """An event that is signed as it must be; redacted where its hash is not."""
-        if not await self._signatures.are_good(event):
-            server = self._signatures.lacking(event)
-            raise NeedsKeys(event, server) if server else Unacceptable("The event is not signed as it must be.")
-        return event if event.has_valid_content_hash else event.redacted()
-
     async def _new(self, room_id: str, pdu: object) -> Event | None:
         """An event that was checked; None for one that is here already."""
-        room = await self._room(room_id)
-        event = self.read(room, pdu)
-        known = self.known(room, event)
+        room = await self._intake.room(room_id)
+        event = self._intake.read(room, pdu)
+        known = self._intake.known(room, event)
         if known is None:
-            self._unknown = (event.event_id, self._database.deliveries)
+            self._settling.note_unknown(event)
         elif not known.outlier:
             return None
-        return await heard(self._appender.endorsing, room, await self.checked(event))
+        return await heard(self._intake.appender.endorsing, room, await self._intake.checked(event))
 
     async def _wait_for_keys(self, needs: NeedsKeys, origin: str) -> Verdict:
         """Put down an event that cannot be checked now."""
@@ -225,11 +172,11 @@ class Accepting:
         """Judge an event and submit what is to be stored of it, or put it down to wait."""
         while True:
             try:
-                return await self._submit(event)
+                return await self._settling.submit(event)
             except NeedsEvents as needs:
                 await self._holding.hold(event, origin, needs.missing)
                 # What it waits for may have come just before it was put down, and found nobody waiting.
-                if self._judging.missing(event):
+                if self._intake.naming.missing(event):
                     return Verdict.WAITING, None
 
     async def _ended(
@@ -257,7 +204,7 @@ class Accepting:
     async def _take(self, event: Event, *, as_outlier: bool = False) -> Verdict:
         """Judge an event that was checked, and store what is to be stored of it, more than once if need be."""
         for last_try in (False, False, True):
-            verdict, committed = await self._submit(event, as_outlier=as_outlier)
+            verdict, committed = await self._settling.submit(event, as_outlier=as_outlier)
             try:
                 if committed is not None:
                     await committed
@@ -267,158 +214,6 @@ class Accepting:
             else:
                 return verdict
         raise AssertionError("unreachable")
-
-    async def _submit(self, event: Event, *, as_outlier: bool = False) -> "tuple[Verdict, asyncio.Future[Any] | None]":
-        """Judge an event that was checked, and submit what is to be stored of it; there may be nothing to wait for."""
-        while True:
-            room = await self._room(event.room_id)
-            async with room.lock:
-                if self._rooms.loaded(event.room_id) is not room:
-                    continue
-                named = None if as_outlier else self._at_the_end(room, event)
-                if named is not None:
-                    return await self.settle(room, event, None, named, State(room.head.group_nid, room.head.state))
-                # What it names may be on its way into the database, or may fail on it: then the room is read anew.
-                await room.settled()
-                if self._rooms.loaded(event.room_id) is not room:
-                    continue
-                return self._judged_outlier(room, event) if as_outlier else await self._judged(room, event)
-
-    def _at_the_end(self, room: Room, event: Event) -> Named | None:
-        """What an event names, where it goes on from the end of a room as it is in memory and is not here yet."""
-        if room.closed_in_flight or self._store.is_underway(event.event_id):
-            return None
-        named = self._judging.at_the_end(room, event)
-        # What was not here before still is not: nothing has ended since, and what is in flight is known to the store.
-        is_new = self._unknown == (event.event_id, self._database.deliveries)
-        return named if named is not None and (is_new or self.known(room, event) is None) else None
-
-    async def _judged(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
-        known = self.known(room, event)
-        if known is not None and not known.outlier:
-            return Verdict.KNOWN, None
-        named = self._judging.named(room, event)
-        before = await self._judging.state_before(room, named.parents)
-        return await self.settle(room, event, known, named, before)
-
-    async def settle(
-        self, room: Room, event: Event, known: EventRow | None, named: Named, before: State
-    ) -> "tuple[Verdict, asyncio.Future[Any]]":
-        """Judge an event by a state before it, and submit what is to be stored of it; with the room's lock held.
-
-        Args:
-            room: the room, with nothing in flight but what the event stands on.
-            event: the event, which was checked.
-            known: its row, where it is here as an outlier.
-            named: what it names.
-            before: the state before it.
-
-        Returns:
-            the verdict, and a future that ends with the commit.
-        """
-        judging = self._judging
-        nid = self._numbers.event() if known is None else known.nid
-        event = event if known is None else self.form(known, event)
-        self._store.hold(nid, event)
-        verdict = self._verdict(room, event, named, before)
-        # What was rejected as an outlier stays rejected.
-        if verdict is Verdict.REJECTED or (known is not None and known.rejected):
-            place = judging.aside(room, event, nid, named, before, counts=False)
-            return Verdict.REJECTED, self._keep_aside(room, event, place, Verdict.REJECTED)
-        if verdict is Verdict.SOFT_FAILED:
-            place = judging.aside(room, event, nid, named, before, counts=True)
-            return verdict, self._keep_aside(room, event, place, verdict)
-        place = await judging.placed(room, event, nid, named, before)
-        draft = Draft(room, self._appender)
-        draft.put(event, place, gap=gap_before(room.nid, place, named.lacking))
-        came = self._coming(room, event, may_fill=not named.at_the_end)
-        committed = self._appender.commit(draft, came, is_open=True)
-        self._merging.look(room)
-        return verdict, committed
-
-    def _verdict(self, room: Room, event: Event, named: Named, before: State) -> Verdict:
-        """What the events that an event names, the state before it and the current state say of it."""
-        judging = self._judging
-        try:
-            judging.check_vouchers(room, event, named.auth)
-        except NotAllowed:
-            return Verdict.REJECTED
-        # At the end both states hold what it names in all places that matter, and that allows it.
-        if not named.of_the_end and not judging.allows(room, event, before.state):
-            return Verdict.REJECTED
-        current = named.of_the_end or before.state is room.head.state or judging.allows(room, event, room.head.state)
-        wanting = self._appender.endorsing.wants(room, room.head, event)
-        return Verdict.ACCEPTED if current and not wanting else Verdict.SOFT_FAILED
-
-    def _judged_outlier(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
-        if self.known(room, event) is not None:
-            return Verdict.KNOWN, None
-        named = self._judging.named(room, event, as_outlier=True)
-        verdict = Verdict.ACCEPTED
-        try:
-            self._judging.check_vouchers(room, event, named.auth)
-        except NotAllowed:
-            verdict = Verdict.REJECTED
-        auth = named.auth_nids(room)
-        place = Placement(self._numbers.event(), (), auth, event.depth, None, 0, 0, (), room.head, {})
-        row = new_row(room.nid, event, place, rejected=verdict is Verdict.REJECTED, outlier=True)
-        stored = self._rooms.submit(room, lambda tx: event_rows.insert(tx, row, None))
-        return verdict, asyncio.shield(stored)
-
-    def _keep_aside(self, room: Room, event: Event, place: Placement, verdict: Verdict) -> "asyncio.Future[None]":
-        """Keep an event that was not accepted: in the graph, without a place in the timeline."""
-        rejected, soft_failed = verdict is Verdict.REJECTED, verdict is Verdict.SOFT_FAILED
-        row = new_row(room.nid, event, place, rejected=rejected, soft_failed=soft_failed)
-        came = self._coming(room, event)
-
-        def unit(tx: Tx) -> None:
-            event_rows.insert(tx, row, None)
-            store_groups(tx, room.nid, place)
-            if came is not None:
-                came(tx)
-
-        return asyncio.shield(self._rooms.submit(room, unit))
-
-    def _coming(self, room: Room, event: Event, *, may_fill: bool = True) -> Callable[[Tx], None] | None:
-        """What the unit that gives an event its place says to others: it waits no longer, and is missing no longer."""
-        waits = self._holding.may_wait()
-        if not waits and not may_fill:
-            return None
-
-        def came(tx: Tx) -> None:
-            if waits:
-                self._holding.let_go(tx, event.event_id)
-            if may_fill:
-                gaps.fill(tx, room.nid, event.event_id)
-
-        return came
-
-    # What is here ------------------------------------------------------------------------------------------------
-
-    def known(self, room: Room, event: Event) -> EventRow | None:
-        """The stored row of an event. In room versions 1 and 2 servers choose the ids of their events themselves."""
-        known = event_rows.by_id(self._database, event.event_id)
-        if known is not None and known.room_nid != room.nid:
-            raise Unacceptable("Another room has an event of the same id.")
-        return known
-
-    def form(self, known: EventRow, event: Event) -> Event:
-        """The form in which an outlier gets its place: the stored one, unless that was spoilt on its way to us.
-
-        Raises:
-            Unacceptable: where it is another event under the same id.
-        """
-        stored = Event.from_json(event.version, known.json, event.event_id)
-        if hashes.reference_hash(event.version, stored.pdu) != hashes.reference_hash(event.version, event.pdu):
-            raise Unacceptable("The event has the id of another one.")
-        spoilt = not stored.has_valid_content_hash and event.has_valid_content_hash
-        return event if spoilt and not event_rows.redactions_of(self._database, [event.event_id]) else stored
-
-    async def _room(self, room_id: str) -> Room:
-        room = await self._rooms.find(room_id)
-        if room is None:
-            raise Unacceptable("This server is not in that room.")
-        return room
 
     # What waited -------------------------------------------------------------------------------------------------
 
@@ -436,7 +231,7 @@ class Accepting:
         if waiting is None:
             return False
         try:
-            room = await self._room(waiting.room_id)
+            room = await self._intake.room(waiting.room_id)
             verdict = await self._take(Event.from_json(room.version, waiting.json, event_id))
         except NeedsEvents as needs:
             await self._holding.wait_for(event_id, needs.missing)

@@ -22,21 +22,21 @@ from appliance.protocol.auth import NotAllowed
 from appliance.protocol.events import Event
 from appliance.protocol.identifiers import server_of
 from appliance.rooms.acts.creation import EMPTY
-from appliance.rooms.graph.appending import Appender, Draft, Identity
+from appliance.rooms.graph.appending import Draft, Identity
 from appliance.rooms.graph.placing import NewGroup, Placement, changes_between, members_after
 from appliance.rooms.graph.storing import gap_before, new_row
 from appliance.rooms.incoming.accepting import Accepting, Verdict
-from appliance.rooms.incoming.holding import Holding
-from appliance.rooms.incoming.judging import Named, NeedsEvents, State, Unacceptable
-from appliance.rooms.incoming.vetting import ManySignatures, Told, Vetted, Vetting
-from appliance.rooms.room import Room, Rooms
+from appliance.rooms.incoming.intake import Intake
+from appliance.rooms.incoming.naming import Named, NeedsEvents, Unacceptable
+from appliance.rooms.incoming.settling import Settling
+from appliance.rooms.incoming.states import State
+from appliance.rooms.incoming.vetting import Told, Vetted, Vetting
+from appliance.rooms.room import Room
 from appliance.rooms.snapshot import MEMBER, Extremity, Members, Snapshot
-from appliance.rooms.store import EventStore
 from appliance.storage import events as event_rows
 from appliance.storage import rooms as room_rows
-from appliance.storage.database import Database, Reader, Tx
+from appliance.storage.database import Reader, Tx
 from appliance.storage.events import EventRow, NewEvent
-from appliance.storage.numbers import Numbers
 from appliance.storage.rooms import RoomRow
 from appliance.storage.state import Slot
 
@@ -67,15 +67,10 @@ class Arriving:
     """Takes rooms in.
 
     Args:
-        database: where they go.
-        numbers: gives row numbers.
-        rooms: the rooms in memory.
-        store: the events in memory.
-        appender: brings events into the database.
-        accepting: judges events in rooms that are here.
+        intake: what that takes.
+        settling: judges events in rooms that are here.
+        accepting: takes up what waited for them.
         identity: whose users count as being here.
-        signatures: checks who signed.
-        holding: keeps what is left out for want of keys.
         kept: keeps a room from being purged meanwhile, and waits until an earlier purge of it is over.
 
     Attributes:
@@ -84,27 +79,21 @@ class Arriving:
 
     def __init__(
         self,
-        database: Database,
-        numbers: Numbers,
-        rooms: Rooms,
-        store: EventStore,
-        appender: Appender,
+        intake: Intake,
+        settling: Settling,
         accepting: Accepting,
         identity: Identity,
-        signatures: ManySignatures,
-        holding: Holding,
         kept: Callable[[str], AbstractAsyncContextManager[None]],
     ) -> None:
-        self._database = database
-        self._numbers = numbers
-        self._rooms = rooms
-        self._store = store
-        self._appender = appender
+        self._intake = intake
+        self._database = intake.database
+        self._numbers = intake.numbers
+        self._rooms = intake.rooms
+        self._store = intake.store
+        self._settling = settling
         self._accepting = accepting
         self._identity = identity
-        self._signatures = signatures
-        self._vetting = Vetting(signatures)
-        self._holding = holding
+        self._vetting = Vetting(intake.signatures)
         self._kept = kept
         self.keys_wanted: list[Callable[[str, str], None]] = []
 
@@ -149,10 +138,8 @@ class Arriving:
             InvalidEvent: for what breaks the format of the room's version.
             Unacceptable: for an unknown room, bad signatures, or where what was told cannot be believed.
         """
-        room = await self._rooms.find(told.room_id)
-        if room is None:
-            raise Unacceptable("This server is not in that room.")
-        event = await self._accepting.checked(self._accepting.read(room, pdu))
+        room = await self._intake.room(told.room_id)
+        event = await self._intake.checked(self._intake.read(room, pdu))
         verdict = await self._bridged(told.room_id, await self._vet(told), event)
         await self._accepting.take_up(event.event_id)
         return verdict
@@ -165,7 +152,7 @@ class Arriving:
             raise Unacceptable("The event is not a join to that room.")
         if not join.prev_events:
             raise Unacceptable("The join stands on nothing.")
-        if not join.has_valid_content_hash or not await self._signatures.are_good(join):
+        if not join.has_valid_content_hash or not await self._intake.signatures.are_good(join):
             raise Unacceptable("The join is not signed as it must be.")
         return join
 
@@ -221,7 +208,7 @@ class Arriving:
             if self._rooms.loaded(told.room_id) is not room:
                 return None
             if not self._is_lived_in(room):
-                known = self._accepting.known(room, join)
+                known = self._intake.known(room, join)
                 if known is not None and not known.outlier:
                     raise Unacceptable("The join has been used before.")
                 outliers = await self._outliers(room, vetted)
@@ -268,8 +255,8 @@ class Arriving:
     def _leaving_out(self, room_id: str, vetted: Vetted) -> Callable[[Tx], None]:
         """What keeps in the room's unit what was left out of it."""
         if vetted.left_out:
-            self._holding.leaves_out()
-        return lambda tx: self._holding.leave_out(tx, room_id, vetted.left_out)
+            self._intake.holding.leaves_out()
+        return lambda tx: self._intake.holding.leave_out(tx, room_id, vetted.left_out)
 
     def _number(self, join: Event) -> int | None:
         """The number of a join, where it is here already."""
@@ -295,7 +282,7 @@ class Arriving:
         """
         head = room.head
         nid = self._numbers.event() if nid is None else nid
-        draft = Draft(room, self._appender)
+        draft = Draft(room, self._intake.appender)
         with self._store.knowing({**outliers.events, nid: join}):
             changes = changes_between(head.state, outliers.state)
             before = NewGroup(self._numbers.group(), head.group_nid or None, changes)
@@ -310,7 +297,7 @@ class Arriving:
                 first(tx)
             event_rows.insert_outliers(tx, outliers.rows)
 
-        return self._appender.commit(draft, unit)
+        return self._intake.appender.commit(draft, unit)
 
     def _place(
         self, outliers: _Outliers, before: NewGroup, members: Members, join: Event, nid: int, named: Named
@@ -338,9 +325,7 @@ class Arriving:
     async def _bridged(self, room_id: str, vetted: Vetted, event: Event) -> Verdict:
         """Judge an event by a state that was told, in a room that is followed, and store what is to be stored."""
         while True:
-            room = await self._rooms.find(room_id)
-            if room is None:
-                raise Unacceptable("This server is not in that room.")
+            room = await self._intake.room(room_id)
             async with room.lock:
                 await room.settled()
                 if self._rooms.loaded(room_id) is not room:
@@ -352,7 +337,7 @@ class Arriving:
 
     async def _set_upon(self, room: Room, vetted: Vetted, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
         """Store what was told and set an event upon it, with the room's lock held."""
-        known = self._accepting.known(room, event)
+        known = self._intake.known(room, event)
         if known is not None and not known.outlier:
             return Verdict.KNOWN, None
         outliers = await self._outliers(room, vetted)
@@ -365,4 +350,4 @@ class Arriving:
         group = NewGroup(self._numbers.group(), room.head.group_nid or None, changes)
         before = State(group.nid, outliers.state, (group,))
         named = self._named(room, event, list(auth.values()))
-        return await self._accepting.settle(room, event, known, named, before)
+        return await self._settling.settle(room, event, known, named, before)

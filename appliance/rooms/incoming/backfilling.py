@@ -17,24 +17,22 @@ from typing import Any, Protocol
 
 from appliance.protocol.auth import NotAllowed
 from appliance.protocol.events import Event, InvalidEvent
-from appliance.rooms.graph.appending import Appender, Statement
+from appliance.rooms.graph.appending import Statement
 from appliance.rooms.graph.placing import NewGroup, Placement, changes_between
 from appliance.rooms.graph.storing import new_row, store_groups
 from appliance.rooms.incoming.accepting import Accepting
-from appliance.rooms.incoming.holding import Holding
-from appliance.rooms.incoming.judging import Judging, NeedsEvents, State, Unacceptable, new_groups
+from appliance.rooms.incoming.intake import Intake
 from appliance.rooms.incoming.lineage import Lineage, lineage
+from appliance.rooms.incoming.naming import NeedsEvents, Unacceptable
+from appliance.rooms.incoming.states import State, new_groups
 from appliance.rooms.incoming.stating import state_of
-from appliance.rooms.incoming.vetting import ManySignatures
-from appliance.rooms.room import Room, Rooms
+from appliance.rooms.room import Room
 from appliance.rooms.snapshot import Extremity, Step
-from appliance.rooms.store import EventStore
 from appliance.storage import events as event_rows
 from appliance.storage import gaps
 from appliance.storage import state as state_rows
-from appliance.storage.database import Database, Tx
+from appliance.storage.database import Tx
 from appliance.storage.events import EventRow, NewEvent
-from appliance.storage.numbers import Numbers
 from appliance.storage.state import StateMap
 
 MOST = 500
@@ -80,38 +78,21 @@ class Backfilling:
     """Takes in the past.
 
     Args:
-        database: where it goes.
-        numbers: gives row numbers.
-        rooms: the rooms in memory.
-        store: the events in memory.
-        appender: knows who has something to store with an event.
+        intake: what that takes.
         accepting: takes up what waited for it.
-        judging: finds and judges.
-        holding: keeps events that wait.
-        signatures: checks who signed.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        numbers: Numbers,
-        rooms: Rooms,
-        store: EventStore,
-        appender: Appender,
-        accepting: Accepting,
-        judging: Judging,
-        holding: Holding,
-        signatures: ManySignatures,
-    ) -> None:
-        self._database = database
-        self._numbers = numbers
-        self._rooms = rooms
-        self._store = store
-        self._appender = appender
+    def __init__(self, intake: Intake, accepting: Accepting) -> None:
+        self._intake = intake
+        self._database = intake.database
+        self._numbers = intake.numbers
+        self._rooms = intake.rooms
+        self._store = intake.store
+        self._appender = intake.appender
+        self._states = intake.states
+        self._judging = intake.judging
+        self._holding = intake.holding
         self._accepting = accepting
-        self._judging = judging
-        self._holding = holding
-        self._signatures = signatures
 
     async def take_in(self, room_id: str, pdus: Sequence[object], asked: Asked) -> list[str]:
         """Take in what another server answered to the question for the past of a room; durable when this returns.
@@ -127,7 +108,7 @@ class Backfilling:
         Raises:
             Unacceptable: for an unknown room.
         """
-        room = await self._room(room_id)
+        room = await self._intake.room(room_id)
         candidates = await self._signed(room, await self._read(room, pdus))
         found = lineage(self._database, room, candidates)
         if found.unvouched:
@@ -135,7 +116,7 @@ class Backfilling:
             found = lineage(self._database, room, candidates)
         told = await self._told(room, found, asked)
         while True:
-            room = await self._room(room_id)
+            room = await self._intake.room(room_id)
             async with room.lock:
                 await room.settled()
                 if self._rooms.loaded(room_id) is not room:
@@ -167,7 +148,7 @@ class Backfilling:
 
     async def _signed(self, room: Room, events: Mapping[str, Event]) -> dict[str, Event]:
         """Those that are signed as they must be; redacted where their hash is not good."""
-        good = set(await self._signatures.good_among(list(events.values())))
+        good = set(await self._intake.signatures.good_among(list(events.values())))
         found: dict[str, Event] = {}
         for number, (event_id, event) in enumerate(events.items()):
             if number % SLICE == 0:
@@ -207,7 +188,7 @@ class Backfilling:
                 await asyncio.sleep(0)
             known = rows.get(event.event_id)
             try:
-                event = event if known is None else self._accepting.form(known, event)
+                event = event if known is None else self._intake.form(known, event)
             except Unacceptable:
                 continue
             nid = self._numbers.event() if known is None else known.nid
@@ -215,7 +196,7 @@ class Backfilling:
             before = state = await self._before(room, found, event, told, placed, after)
             rejected = self._is_rejected(room, event, rows, before) or (known is not None and bool(known.rejected))
             if before is not None and not rejected:
-                state = self._judging.state_after(event, nid, before)
+                state = self._states.with_event(event, nid, before)
             after[event.event_id] = state
             place = self._place(room, event, nid, orderings[event.event_id], rows, before, state)
             row = new_row(room.nid, event, place, rejected=rejected)
@@ -250,16 +231,16 @@ class Backfilling:
                 return None
         if not event.prev_events:
             return State(0, {})
-        for state in await self._judging.stored(room, groups - states.keys()):
+        for state in await self._states.stored(room, groups - states.keys()):
             states[state.nid] = state
         fresh = {one.place.nid: (one.event, one.place.auth) for one in placed.values()}
-        return await self._judging.resolved(room, list(states.values()), fresh)
+        return await self._states.resolved(room, list(states.values()), fresh)
 
     async def _as_told(self, room: Room, found: Lineage, event: Event, state: StateMap) -> State:
         """A state that was told, stored as what differs from the one above the nearest hole."""
         above = min((one for ones in found.above.values() for one in ones), default=None)
         groups = None if above is None else state_rows.groups_of(self._database, above[1])
-        base = (await self._judging.stored(room, [groups[0] if groups else room.head.group_nid]))[0]
+        base = (await self._states.stored(room, [groups[0] if groups else room.head.group_nid]))[0]
         changes = changes_between(base.state, state)
         if not changes:
             return base
@@ -350,12 +331,6 @@ class Backfilling:
         return Step(
             room.nid, room.room_id, place.nid, one.event, head, head, {}, place.replaces_nid, ordering=place.ordering
         )
-
-    async def _room(self, room_id: str) -> Room:
-        room = await self._rooms.find(room_id)
-        if room is None:
-            raise Unacceptable("This server is not in that room.")
-        return room
 
 
 def _holes(found: Lineage, event: Event, placed: Mapping[str, _Placed]) -> tuple[str, ...]:

@@ -11,21 +11,18 @@ from dataclasses import dataclass
 
 from appliance.protocol.auth import NotAllowed
 from appliance.protocol.events import Event
-from appliance.rooms.graph.appending import Appender, Draft
+from appliance.rooms.graph.appending import Draft
 from appliance.rooms.graph.placing import Placement, members_after
 from appliance.rooms.graph.storing import new_row
-from appliance.rooms.incoming.holding import Holding
+from appliance.rooms.incoming.intake import Intake
 from appliance.rooms.incoming.judging import check_vouchers
 from appliance.rooms.incoming.verdicts import vouchers_first
-from appliance.rooms.incoming.vetting import ManySignatures
-from appliance.rooms.room import Room, Rooms
-from appliance.rooms.store import EventStore
+from appliance.rooms.room import Room
 from appliance.storage import events as event_rows
 from appliance.storage import rooms as room_rows
 from appliance.storage import state as state_rows
-from appliance.storage.database import Database, Tx
+from appliance.storage.database import Tx
 from appliance.storage.events import NewEvent
-from appliance.storage.numbers import Numbers
 from appliance.storage.state import Changes
 from appliance.storage.waiting import LeftOut
 
@@ -51,32 +48,17 @@ class Completing:
     """Takes it in.
 
     Args:
-        database: where it is.
-        numbers: gives row numbers.
-        rooms: the rooms in memory.
-        store: the events in memory.
-        appender: brings events into the database.
-        holding: what waits.
-        signatures: checks who signed.
+        intake: what that takes.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        numbers: Numbers,
-        rooms: Rooms,
-        store: EventStore,
-        appender: Appender,
-        holding: Holding,
-        signatures: ManySignatures,
-    ) -> None:
-        self._database = database
-        self._numbers = numbers
-        self._rooms = rooms
-        self._store = store
-        self._appender = appender
-        self._holding = holding
-        self._signatures = signatures
+    def __init__(self, intake: Intake) -> None:
+        self._database = intake.database
+        self._numbers = intake.numbers
+        self._rooms = intake.rooms
+        self._store = intake.store
+        self._appender = intake.appender
+        self._holding = intake.holding
+        self._signatures = intake.signatures
 
     async def complete(self, room_id: str, server: str) -> list[str]:
         """Take in what was left out of a room for want of the keys of a server, which are here now.

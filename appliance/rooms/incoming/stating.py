@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from appliance.rooms.incoming.judging import NeedsEvents, Unacceptable
+from appliance.rooms.incoming.naming import NeedsEvents, Unacceptable
 from appliance.rooms.room import Room
 from appliance.storage import events as event_rows
 from appliance.storage.database import Database

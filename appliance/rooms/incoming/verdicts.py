@@ -1,11 +1,11 @@
 """What may become of an event that was made elsewhere, who checks signatures, and which of several events is first."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from appliance.protocol.events import Event, InvalidEvent
-from appliance.rooms.incoming.judging import Unacceptable
+from appliance.rooms.incoming.naming import Unacceptable
 
 
 class Verdict(enum.Enum):
@@ -31,6 +31,14 @@ class Signatures(Protocol):
         """The server without whose keys it cannot be said for now whether an event that is not good is bad; "" where
         it is known to be bad.
         """
+        ...
+
+
+class ManySignatures(Signatures, Protocol):
+    """Checks many signatures together: keys are asked for once, and the sums are done off the loop."""
+
+    async def good_among(self, events: Sequence[Event]) -> Collection[str]:
+        """The ids of those of the events of which ``are_good`` would say so."""
         ...
 
 

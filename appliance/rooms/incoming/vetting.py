@@ -8,14 +8,14 @@ of a room; only the create event must be good.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from appliance.protocol import hashes
 from appliance.protocol.auth import NotAllowed, Slot, check_event
 from appliance.protocol.events import Event, InvalidEvent
 from appliance.protocol.versions import RoomVersion
-from appliance.rooms.incoming.accepting import Signatures
-from appliance.rooms.incoming.judging import Unacceptable, check_vouchers
+from appliance.rooms.incoming.judging import check_vouchers
+from appliance.rooms.incoming.naming import Unacceptable
+from appliance.rooms.incoming.verdicts import ManySignatures
 from appliance.storage.waiting import LeftOut
 
 SLICE = 50
@@ -23,14 +23,6 @@ SLICE = 50
 SIGNATURES_AT_ONCE = 500
 
 Known = Callable[[Sequence[str]], Awaitable[Mapping[str, tuple[Event, bool] | None]]]
-
-
-class ManySignatures(Signatures, Protocol):
-    """Checks many signatures together: keys are asked for once, and the sums are done off the loop."""
-
-    async def good_among(self, events: Sequence[Event]) -> Collection[str]:
-        """The ids of those of the events of which ``are_good`` would say so."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
