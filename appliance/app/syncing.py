@@ -20,6 +20,7 @@ from appliance.sync.sliding.connections import Connections
 from appliance.sync.sliding.encryption import EncryptionExtension, ToDeviceExtension
 from appliance.sync.sliding.extensions import AccountDataExtension, Extension, ReceiptsExtension, TypingExtension
 from appliance.sync.sliding.lists import Lists
+from appliance.sync.sliding.order import Orders
 from appliance.sync.sliding.own import OwnData
 from appliance.sync.sliding.rooms import RoomResults
 from appliance.sync.sliding.service import SlidingSync
@@ -65,10 +66,8 @@ class Syncing:
         own = OwnData(database)
         self.connections = Connections(database, now_ms)
         owning.sessions.listeners.append(self.connections)
-        lists = Lists(
-            *(database, graph.standings, self.activity, shown.facts, shown.children, own, graph.store),
-            people.invite_rules,
-        )
+        orders = Orders(graph.standings, self.activity, graph.store, people.invite_rules)
+        lists = Lists(graph.standings, self.activity, orders, shown.facts, shown.children, own)
         results = RoomResults(
             *(graph.store, graph.ends, reads.timeline, reads.serving, self.sections, self.bumps, pushing.counts)
         )
@@ -84,5 +83,5 @@ class Syncing:
             *(database, graph.rooms, self.activity, lists, results, self.connections),
             *(self.stream, self.ephemeral, extensions),
         )
-        people.account_data.changed.extend((self.stream.note, own.note))
+        people.account_data.changed.extend((self.stream.note, own.note, orders.note))
         signs.receipts.changed.append(self.ephemeral.note)

@@ -123,6 +123,7 @@ class RoomFacts:
         store: where events are read.
 
     Attributes:
+        version: another number whenever facts changed, apart from how many people are in a room.
         joined_listeners: told the id of a room whenever another number of people is in it.
     """
 
@@ -131,6 +132,7 @@ class RoomFacts:
         self._rooms = rooms
         self._store = store
         self._facts: Lru[str, Facts] = Lru(FACTS_KEPT)
+        self.version = 0
         self.joined_listeners: list[Callable[[str], None]] = []
 
     def of(self, room_id: str) -> Facts | None:
@@ -144,6 +146,7 @@ class RoomFacts:
 
     def forget(self, room_nid: int, room_id: str) -> None:
         """Drop what is kept of a room that is gone."""
+        self.version += 1
         self._facts.drop(room_id)
 
     def prepare(self, step: Step) -> Statement | None:
@@ -155,6 +158,7 @@ class RoomFacts:
         joined = step.after.members.joined
         # What a redaction empties may be any part of the state.
         if step.event.type == "m.room.redaction" or any((one, "") in step.changes for one in TYPES):
+            self.version += 1
             self._facts.drop(step.room_id)
         elif step.before.members.joined != joined:
             kept = self._facts.get(step.room_id)

@@ -5,36 +5,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from appliance.accounts.invite_rules import InviteRules
 from appliance.rooms.shown.facts import Facts, RoomFacts
 from appliance.rooms.shown.spaces import Children
-from appliance.rooms.standings import Change, History, Standings
-from appliance.rooms.store import EventStore
-from appliance.storage.database import Database
+from appliance.rooms.standings import Standings
 from appliance.sync.activity import Activity
 from appliance.sync.ephemeral import News
+from appliance.sync.sliding.order import MOST_ACTIVE, Candidate, Order, Orders
 from appliance.sync.sliding.own import Own, OwnData
 from appliance.sync.sliding.wishes import Filters, ListWish, RoomConfig, Wishes
 
-STAYING = frozenset(("join", "invite", "knock"))
-MOST_ACTIVE = 200
-"""Rooms with news that are looked through for one of a user's: beyond that, all is looked at."""
-
-
-class Candidate(Struct, frozen=True):
-    """A room that a user has to do with.
-
-    Args:
-        history: their memberships of it.
-        change: the last of them that counts.
-        rank: what it is sorted by: the position of the last thing that happened in it for them.
-        lasting: whether it stays in lists; one that they left themselves is told once more and then no longer.
-    """
-
-    history: History
-    change: Change
-    rank: int
-    lasting: bool = True
+EVERYTHING = Filters()
 
 
 class Relevant(Struct, frozen=True):
@@ -57,35 +37,29 @@ class Lists:
     """Makes lists.
 
     Args:
-        database: the stream.
         standings: who is where.
         activity: when something happened in each room.
+        orders: the rooms of users, in order.
         facts: what rooms show of themselves.
         children: the rooms of spaces.
         own: what users keep about their rooms.
-        store: the events in memory.
-        invitations: which invitations somebody wants to see.
     """
 
     def __init__(
         self,
-        database: Database,
         standings: Standings,
         activity: Activity,
+        orders: Orders,
         facts: RoomFacts,
         children: Children,
         own: OwnData,
-        store: EventStore,
-        invitations: InviteRules,
     ) -> None:
-        self._invitations = invitations
-        self._database = database
+        self._orders = orders
         self._standings = standings
         self._activity = activity
         self._facts = facts
         self._children = children
         self._own = own
-        self._store = store
 
     def stirred(self, user_id: str, since: int, news: News) -> bool:
         """Whether anything may have happened, after a position, in a room that a user has or had to do with."""
@@ -101,57 +75,22 @@ class Lists:
         """How many rooms a user has forgotten."""
         return len(self._standings.of(user_id).forgotten)
 
-    def candidates(self, user_id: str, upto: int, since: int | None, told: Iterable[int]) -> dict[int, Candidate]:
-        """The rooms that may be told of, by number.
+    def order(self, user_id: str, upto: int, since: int | None, told: Mapping[int, object]) -> Order:
+        """The rooms that may be told of; see ``Orders.of``."""
+        return self._orders.of(user_id, upto, since, told)
 
-        Those that the user is in, is invited to, knocks at, or was removed from. One that they left themselves only
-        where the connection told of it, and once.
-
-        Args:
-            user_id: who asks.
-            upto: the position up to which memberships count.
-            since: the position up to which the client knows them; None for nothing.
-            told: the rooms that the connection told of.
-        """
-        user = self._standings.of(user_id)
-        unpublished = user.changed_since(upto)
-        known = set(told)
-        found: dict[int, Candidate] = {}
-        for nid, history in user.histories.items():
-            change = history.at(upto) if nid in unpublished else (history.changes[-1] if history.changes else None)
-            if change is None:
-                continue
-            if change.membership == "join":
-                found[nid] = Candidate(history, change, max(self._activity.since(nid), change.position))
-                continue
-            if change.membership == "invite" and self._invitations.hides_invite(
-                user_id, self._store.event(change.event_nid).sender
-            ):
-                continue
-            lasting = change.membership in STAYING or (
-                nid not in user.forgotten and self._was_removed(user_id, history, change)
-            )
-            if lasting or (nid in known and since is not None and change.position > since):
-                found[nid] = Candidate(history, change, change.position, lasting)
-        return found
-
-    def relevant(
-        self, user_id: str, wishes: Wishes, candidates: Mapping[int, Candidate]
-    ) -> tuple[dict[int, Relevant], dict[str, int]]:
+    def relevant(self, user_id: str, wishes: Wishes, order: Order) -> tuple[dict[int, Relevant], dict[str, int]]:
         """The rooms in the windows of the lists and those that are subscribed to; and how many rooms each list has."""
-        own = self._own.of(user_id)
+        candidates = order.candidates
         rooms: dict[int, tuple[RoomConfig, list[str]]] = {}
         counts: dict[str, int] = {}
-        order = sorted(candidates.items(), key=lambda item: (-item[1].rank, item[0])) if wishes.lists else []
         for name, wish in wishes.lists.items():
-            spaces = wish.filters.spaces
-            inside = None if spaces is None else self._in_spaces(spaces, candidates)
-            members = [nid for nid, one in order if self._passes(wish.filters, one, own, inside)]
+            members = self._members(user_id, wish.filters, order)
             counts[name] = len(members)
             for nid in _window(members, wish):
                 config, names = rooms.get(nid, (wish.config, []))
                 rooms[nid] = config.union(wish.config), [*names, name]
-        subscribed = self._subscribed(wishes, candidates)
+        subscribed = self._subscribed(wishes, order)
         for nid, config in subscribed.items():
             other, names = rooms.get(nid, (config, []))
             rooms[nid] = other.union(config), names
@@ -160,24 +99,28 @@ class Lists:
             for nid, (config, names) in rooms.items()
         }, counts
 
+    def _members(self, user_id: str, filters: Filters, order: Order) -> list[int]:
+        """The rooms of a list, in order."""
+        if filters == EVERYTHING:
+            return order.ranked
+        own = self._own.of(user_id)
+        if filters.spaces is not None:
+            inside = self._in_spaces(filters.spaces, order.candidates)
+            return [nid for nid in order.ranked if self._passes(filters, order.candidates[nid], own, inside)]
+        return order.chosen(filters, (own, self._facts.version), lambda one: self._passes(filters, one, own, None))
+
     def is_direct(self, user_id: str, room_id: str) -> bool:
         """Whether a room is a direct chat of the user's."""
         return room_id in self._own.of(user_id).direct
 
-    def _subscribed(self, wishes: Wishes, candidates: Mapping[int, Candidate]) -> dict[int, RoomConfig]:
-        if not wishes.subscriptions:
-            return {}
-        return {
-            nid: wishes.subscriptions[one.history.room_id]
-            for nid, one in candidates.items()
-            if one.history.room_id in wishes.subscriptions
-        }
-
-    def _was_removed(self, user_id: str, history: History, change: Change) -> bool:
-        """Whether somebody else took the user out of a room that they were in."""
-        if not any(one.membership == "join" for one in history.changes):
-            return False
-        return change.membership == "ban" or self._store.event(change.event_nid).sender != user_id
+    @staticmethod
+    def _subscribed(wishes: Wishes, order: Order) -> dict[int, RoomConfig]:
+        found = {}
+        for room_id, config in wishes.subscriptions.items():
+            history = order.user.by_id(room_id)
+            if history is not None and history.room_nid in order.candidates:
+                found[history.room_nid] = config
+        return found
 
     def _passes(self, filters: Filters, one: Candidate, own: Own, inside: set[str] | None) -> bool:
         """Whether a room belongs to a list; ``inside`` are the rooms of its spaces, None where those do not matter."""

@@ -18,7 +18,7 @@ from appliance.storage.state import Slot, StateMap
 from appliance.storage.tokens import HistoryToken
 from appliance.sync.sections import Sections, Window
 from appliance.sync.sliding.bumps import Bumps
-from appliance.sync.sliding.lists import STAYING
+from appliance.sync.sliding.order import STAYING
 from appliance.sync.sliding.wishes import ANY, RequiredState, RoomConfig
 from appliance.sync.summary import heroes
 

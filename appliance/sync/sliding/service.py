@@ -24,7 +24,8 @@ from appliance.sync.ephemeral import Ephemeral, News
 from appliance.sync.held import NOWHERE, Held
 from appliance.sync.sliding.connections import Connection, Connections, Memory, Rest, unknown_pos
 from appliance.sync.sliding.extensions import OF_ROOMS, Context, Covered, Extension
-from appliance.sync.sliding.lists import STAYING, Candidate, Lists, Relevant
+from appliance.sync.sliding.lists import Lists, Relevant
+from appliance.sync.sliding.order import STAYING, Candidate, Order
 from appliance.sync.sliding.own import DIRECT
 from appliance.sync.sliding.rooms import ALL, RoomResult, RoomResults, Task
 from appliance.sync.sliding.wishes import RoomConfig, Wishes
@@ -62,7 +63,7 @@ class _Moment(Struct, frozen=True):
 
     upto: int
     since: int | None
-    candidates: dict[int, Candidate]
+    order: Order
     relevant: dict[int, Relevant]
     counts: dict[str, int]
     news: News
@@ -155,7 +156,7 @@ class SlidingSync:
             generation = await self._connections.advance(connection, base, memory)
             counted = token is not None and connection.counts == moment.counts
             connection.counts = moment.counts
-            lasting = all(one.lasting for one in moment.candidates.values())
+            lasting = moment.order.lasting
             connection.rest = Rest(generation, wishes, moment.forgotten) if lasting else None
         pos = ConnectionToken(connection.nid, generation, moment.upto, moment.news.boot, moment.news.serial)
         empty = unasked and not results and counted and generation == base
@@ -193,8 +194,8 @@ class SlidingSync:
         while True:
             upto = self._database.position
             since = None if token is None else min(token.position, upto)
-            candidates = self._lists.candidates(asker.user_id, upto, since, before)
-            relevant, counts = self._lists.relevant(asker.user_id, wishes, candidates)
+            order = self._lists.order(asker.user_id, upto, since, before)
+            relevant, counts = self._lists.relevant(asker.user_id, wishes, order)
             news = self._ephemeral.news(None if token is None else token.sync, ALL)
             changed = () if since is None else tuple(self._account_data.between(asker.user_id, since, upto))
             known = {nid: self._known_upto(before.get(nid), one, since, upto) for nid, one in relevant.items()}
@@ -220,7 +221,7 @@ class SlidingSync:
             if nid in held
         }
         forgotten = self._lists.forgotten(asker.user_id)
-        return _Moment(upto, since, candidates, relevant, counts, news, changed, known, forgotten, tasks)
+        return _Moment(upto, since, order, relevant, counts, news, changed, known, forgotten, tasks)
 
     def _known_upto(self, told: Told | None, one: Relevant, since: int | None, upto: int) -> int | None:
         """Up to where the client knows a room; None where it knows nothing, or knew it before it was out of it."""
@@ -357,7 +358,7 @@ class SlidingSync:
             memory[EVERYWHERE] = Told(connection.number(RoomConfig(told=told)))
         behind = {room_id for room_id, _, _ in moment.changed}
         for nid, was in before.items():
-            one = moment.candidates.get(nid)
+            one = moment.order.candidates.get(nid)
             if nid == EVERYWHERE or one is None or nid in moment.relevant:
                 continue
             fell_behind = was.upto is None and moment.since is not None and self._moved(one, moment, behind)
