@@ -96,6 +96,8 @@ class Between:
         signs.typing.said.append(spreading.typing)
         signs.receipts.changed.append(spreading.receipt)
         signs.presence.refreshed.append(spreading.presence)
+        living.neighbours.met.append(spreading.met)
+        living.neighbours.came.append(spreading.came)
         self.chasing = Chasing(living.encrypting.remote_lists.chase)
         self._carry_encryption(owning, living)
         self.inbox = Inbox(

@@ -24,6 +24,7 @@ class Neighbours:
 
     Attributes:
         met: called with a local user who came into a room, and the servers there with which they shared none.
+        came: called with the number of a room and another server, when the first of its users comes into it.
     """
 
     def __init__(self, database: Database, identity: Identity, rooms_of: Callable[[str], Collection[int]]) -> None:
@@ -32,6 +33,7 @@ class Neighbours:
         self._rooms_of = rooms_of
         self._servers: Lru[int, Counter[str]] = Lru(ROOMS_KEPT)
         self.met: list[Callable[[str, Collection[str]], None]] = []
+        self.came: list[Callable[[int, str], None]] = []
 
     def of_room(self, room_nid: int) -> AbstractSet[str]:
         """The servers of those who are in a room, this one included; not to be changed."""
@@ -58,8 +60,12 @@ class Neighbours:
         self._count(step)
         here = self._identity.server_name
         for user_id in step.members_changed:
-            if server_of(user_id) == here and step.after.members.of(user_id) == "join":
+            if step.after.members.of(user_id) != "join":
+                continue
+            if server_of(user_id) == here:
                 self._meet(user_id, step.room_nid)
+            elif self.came and step.before.members.of(user_id) != "join":
+                self._come(server_of(user_id), step.room_nid)
 
     def _meet(self, user_id: str, room_nid: int) -> None:
         """Say which servers a local user has not shared a room with until now."""
@@ -69,6 +75,14 @@ class Neighbours:
                 servers -= self.of_room(other_nid)
         for listener in self.met if servers else ():
             listener(user_id, servers)
+
+    def _come(self, server: str, room_nid: int) -> None:
+        """Say that a server has come into a room, unless more of its users were there already."""
+        self.of_room(room_nid)
+        counted = self._servers.get(room_nid)
+        if counted is not None and counted[server] == 1:
+            for listener in self.came:
+                listener(room_nid, server)
 
     def _count(self, step: Step) -> None:
         found = self._servers.get(step.room_nid)

@@ -14,6 +14,9 @@ from appliance.rooms.snapshot import Snapshot
 log = logging.getLogger("hearth.federation")
 
 POLICY = "m.room.policy"
+POLICY_OF_OLD = "org.matrix.msc4284.policy"
+"""What the event was called before it came into the specification, with its key in another place; rooms that have no
+other go on with it."""
 KEY_ID = "ed25519:policy_server"
 
 
@@ -31,7 +34,9 @@ class Policing:
 
     def wants(self, room: Room, snapshot: Snapshot, event: Event) -> bool:
         """Whether a room, as it is, has a policy server whose word an event lacks."""
-        if (POLICY, "") not in snapshot.state or (event.type == POLICY and event.state_key == ""):
+        if event.type in (POLICY, POLICY_OF_OLD) and event.state_key == "":
+            return False
+        if (POLICY, "") not in snapshot.state and (POLICY_OF_OLD, "") not in snapshot.state:
             return False
         server = self._server(room, snapshot)
         return server is not None and not _is_endorsed(event, *server)
@@ -65,9 +70,12 @@ class Policing:
 
     def _server(self, room: Room, snapshot: Snapshot) -> tuple[str, str] | None:
         """The policy server of a room and its public key, where it has one that takes part."""
-        event = room.state_event(snapshot, POLICY)
-        content = {} if event is None else event.content
-        server, keys = content.get("via"), content.get("public_keys")
+        event, keys = room.state_event(snapshot, POLICY), None
+        if event is not None:
+            keys = event.content.get("public_keys")
+        elif (event := room.state_event(snapshot, POLICY_OF_OLD)) is not None:
+            keys = {"ed25519": event.content.get("public_key")}
+        server = None if event is None else event.content.get("via")
         key = keys.get("ed25519") if isinstance(keys, dict) else None
         if not isinstance(server, str) or not isinstance(key, str):
             return None

@@ -200,8 +200,14 @@ class Remote:
         return await self._client.request(server, "GET", path, query=query)
 
     async def policy_signature(self, server: str, pdu: Json) -> Json:
-        """The signature of a policy server."""
-        return await self._client.request(server, "POST", path_of("policy", "v1", "sign"), content=pdu, timeout=10.0)
+        """The signature of a policy server, at the path of its proposal where it knows no other."""
+        path, old = path_of("policy", "v1", "sign"), path_of("policy", "unstable", "org.matrix.msc4284", "sign")
+        try:
+            return await self._client.request(server, "POST", path, content=pdu, timeout=10.0)
+        except Refused as refusal:
+            if not _is_unknown(refusal):
+                raise
+        return await self._client.request(server, "POST", old, content=pdu, timeout=10.0)
 
 
 def _is_unknown(refusal: Refused) -> bool:

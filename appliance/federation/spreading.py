@@ -1,5 +1,6 @@
 """What users do that is no event, on its way to other servers: typing, public receipts, presence."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
@@ -19,6 +20,14 @@ from appliance.storage.receipts import Receipt
 AGAIN_SECONDS = 20.0
 """How often others are told that somebody goes on to type; they forget it after thirty seconds or sixty."""
 TYPISTS_KEPT = 1000
+INTRODUCED_AFTER = (2.0, 30.0)
+"""Seconds after which a server that is new to somebody is told whether they are there: it passes over what it hears of
+people before it has taken the room in, and nothing says when it has. The second time is for large rooms.
+"""
+MOST_NEW = 1000
+"""Servers that are to be told so at the same time; further ones learn it when something changes."""
+
+Later = Callable[[float, Callable[[], None]], object]
 
 
 class Allows(Protocol):
@@ -36,6 +45,10 @@ class Presences(Protocol):
         """What there is to know of a user, as the content of ``m.presence``."""
         ...
 
+    def there_in(self, room_nid: int) -> list[str]:
+        """The users who are in a room and not offline."""
+        ...
+
 
 class Spreading:
     """Gives signs to the destinations of their rooms.
@@ -48,6 +61,7 @@ class Spreading:
         presence: what users are.
         servers_of_user: the servers that share a room with a user.
         clock: the time in seconds.
+        later: calls something after so many seconds; the loop's own unless said otherwise.
     """
 
     def __init__(
@@ -59,6 +73,7 @@ class Spreading:
         presence: Presences,
         servers_of_user: Callable[[str], Iterable[str]],
         clock: Clock = time.monotonic,
+        later: Later | None = None,
     ) -> None:
         self._outbox = outbox
         self._rooms = rooms
@@ -67,7 +82,10 @@ class Spreading:
         self._presence = presence
         self._servers_of_user = servers_of_user
         self._clock = clock
+        self._later = later
         self._told: Lru[tuple[str, str], float] = Lru(TYPISTS_KEPT)
+        self._new: dict[str, tuple[set[str], set[int]]] = {}
+        """By server, the users who are new to it, and the rooms that it is new in."""
 
     def typing(self, room_id: str, user_id: str, typing: bool) -> None:
         """Somebody types, goes on to type, or types no more."""
@@ -97,14 +115,51 @@ class Spreading:
     def presence(self, users: Sequence[str]) -> None:
         """The presence of users changed, or is to be told again."""
         for user_id in users:
-            push: dict[str, Any] | None = None
-            for server in self._servers_of_user(user_id):
-                destination = self._outbox.to(server)
-                if destination is None or destination.behind:
-                    continue
-                push = push or {"last_active_ago": 0, **self._presence.content(user_id), "user_id": user_id}
-                destination.signs.presence(user_id, push)
-                destination.work()
+            self._tell_presence(user_id, self._servers_of_user(user_id))
+
+    def met(self, user_id: str, servers: Iterable[str]) -> None:
+        """A local user came into a room with servers that knew nothing of them."""
+        for server in servers:
+            self._introduce(server, users=(user_id,))
+
+    def came(self, room_nid: int, server: str) -> None:
+        """A server came into a room, and knows nothing of some who are in it."""
+        self._introduce(server, rooms=(room_nid,))
+
+    def _introduce(self, server: str, *, users: Iterable[str] = (), rooms: Iterable[int] = ()) -> None:
+        if server not in self._new:
+            if len(self._new) >= MOST_NEW:
+                return
+            self._new[server] = set(), set()
+            later = self._later or asyncio.get_running_loop().call_later
+            for seconds in INTRODUCED_AFTER:
+                last = seconds == INTRODUCED_AFTER[-1]
+                later(seconds, lambda last=last: self._tell_new(server, last=last))  # type: ignore[misc]
+        some, places = self._new[server]
+        some.update(users)
+        places.update(rooms)
+
+    def _tell_new(self, server: str, *, last: bool) -> None:
+        """Tell a server who is there of those who are new to it and still share a room with it."""
+        users, rooms = self._new[server]
+        if last:
+            del self._new[server]
+        there = set(users)
+        for room_nid in rooms:
+            there.update(user_id for user_id in self._presence.there_in(room_nid) if self._is_ours(user_id))
+        for user_id in there:
+            if self._presence.content(user_id)["presence"] != "offline" and server in self._servers_of_user(user_id):
+                self._tell_presence(user_id, (server,))
+
+    def _tell_presence(self, user_id: str, servers: Iterable[str]) -> None:
+        push: dict[str, Any] | None = None
+        for server in servers:
+            destination = self._outbox.to(server)
+            if destination is None or destination.behind:
+                continue
+            push = push or {"last_active_ago": 0, **self._presence.content(user_id), "user_id": user_id}
+            destination.signs.presence(user_id, push)
+            destination.work()
 
     def _destinations(self, room: Room) -> Iterable[Destination]:
         here = self._identity.server_name

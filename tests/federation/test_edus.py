@@ -1,20 +1,20 @@
 """What is no event: typing, receipts and presence, to other servers and from them."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from appliance.federation.edus import EduInbox
-from appliance.federation.neighbours import Neighbours
 from appliance.federation.signs import MOST, Signs
 from appliance.federation.spreading import Spreading
 from appliance.rooms.room import Room
 from tests.federation.house import ALICE, ELSEWHERE, MALLORY
 from tests.federation.test_outbox import THIRD, Stage, play, until
 
-BOB = "@bob:here.example"
+BOB, OTHER = "@bob:here.example", f"@other:{ELSEWHERE}"
 
 
 class Access:
@@ -36,7 +36,8 @@ class Signal:
         self.inbox = EduInbox(
             living.graph.rooms, self.access, living.signs.typing, living.signs.receipts, living.signs.presence
         )
-        neighbours = Neighbours(stage.house.owning.database, living.identity, living.signs.company.rooms_of)
+        neighbours = living.neighbours
+        self.due: list[Callable[[], None]] = []
         self.spreading = Spreading(
             *(
                 stage.outbox,
@@ -47,7 +48,10 @@ class Signal:
                 neighbours.of_user,
             ),
             lambda: self.now,
+            lambda seconds, call: self.due.append(call),
         )
+        neighbours.met.append(self.spreading.met)
+        neighbours.came.append(self.spreading.came)
         living.signs.typing.said.append(self.spreading.typing)
         living.signs.receipts.changed.append(self.spreading.receipt)
 
@@ -195,6 +199,40 @@ def test_presence_goes_to_servers_that_share_a_room(tmp_path: Path) -> None:
         assert isinstance(push["last_active_ago"], int)
         await signal.take("m.presence", {"push": [{"user_id": MALLORY, "presence": "online", "last_active_ago": 1}]})
         assert stage.house.living.signs.presence.content(MALLORY)["presence"] == "online"
+
+    play(tmp_path, story)
+
+
+def test_a_server_that_comes_into_a_room_learns_who_is_there(tmp_path: Path) -> None:
+    """Once it can have taken the room in, and once more for a large one; of those alone who are there, and that alone
+    which is new in the room."""
+
+    async def story(stage: Stage) -> None:
+        signal, presence = Signal(stage), stage.house.living.signs.presence
+        presence.put(ALICE, "D", "online", None)
+        await stage.room(ELSEWHERE)
+        early, late = signal.due
+        early()
+        await until(lambda: len(signal.sent()) == 1)
+        room = await stage.room(THIRD)
+        assert len(signal.due) == 4  # two for each server
+        again = await stage.room(ELSEWHERE)
+        assert again.nid != room.nid
+        assert len(signal.due) == 4
+        late()
+        await until(lambda: len(signal.sent()) == 2)
+        for kind, content in signal.sent():
+            assert kind == "m.presence"
+            assert [(push["user_id"], push["presence"]) for push in content["push"]] == [(ALICE, "online")]
+        presence.put(ALICE, "D", "offline", None)
+        signal.due[2]()
+        assert not stage.outbox.to(THIRD).signs  # type: ignore[union-attr]
+        presence.put(ALICE, "D", "online", None)
+        signal.due[3]()
+        await until(lambda: len(signal.sent(THIRD)) == 1)
+        other = stage.house.remote.event(again, "m.room.member", {"membership": "join"}, OTHER, sender=OTHER)
+        await stage.house.accepting.accept(again.room_id, other.pdu)
+        assert len(signal.due) == 4  # one more of a server that is there already
 
     play(tmp_path, story)
 

@@ -25,9 +25,10 @@ class Police:
         self.peer = peer
         self.key = SigningKey.generate()
         self.asked: list[Any] = []
-        peer.answer("POST", SIGN, self._sign)
+        peer.answer("POST", SIGN, self.sign)
 
-    def _sign(self, question: Question) -> tuple[int, Any]:
+    def sign(self, question: Question) -> tuple[int, Any]:
+        """Its answer to the question for its word."""
         self.asked.append(question.body)
         if "bad" in str(question.body["content"]):
             return 400, {"errcode": "M_FORBIDDEN", "error": "Mind your language."}
@@ -103,3 +104,26 @@ def test_what_came_without_its_word_is_not_shown(
     alice.sync_until_text(room.room_id, "asked for")
     assert set(texts(alice, room)) == {"endorsed", "asked for"}
     assert [pdu["content"]["body"] for pdu in police.asked] == ["bad", "bad, and forged", "asked for"]
+
+
+def test_rooms_that_still_name_theirs_as_the_proposal_did(
+    alice: Client, one: HearthProcess, police: Police, room: PeerRoom
+) -> None:
+    """MSC4284 before it was accepted: another type of event, with the key in another place, and another path."""
+    police.peer.answer("POST", SIGN, lambda question: (404, {"errcode": "M_UNRECOGNIZED", "error": "What?"}))
+    police.peer.answer("POST", "/_matrix/policy/unstable/org.matrix.msc4284/sign", police.sign)
+    of_old = {"via": police.peer.name, "public_key": police.key.public_key}
+    alice.set_state(room.room_id, "org.matrix.msc4284.policy", of_old)
+    assert not police.asked  # neither event says itself who is asked about it
+    path = f"/rooms/{seg(room.room_id)}/send/m.room.message/"
+    alice.refused("M_FORBIDDEN", 400, "PUT", path + unique("txn"), {"body": "bad"})  # by the one that is in force
+    alice.set_state(room.room_id, "m.room.policy", {})
+    alice.must("PUT", path + unique("txn"), {"body": "bad"})  # which is nobody now
+    elsewhere = alice.create_room(preset="public_chat", room_version="11")
+    police.peer.join(one, ONE, elsewhere).serve()
+    alice.set_state(elsewhere, "org.matrix.msc4284.policy", of_old)
+    path = f"/rooms/{seg(elsewhere)}/send/m.room.message/"
+    alice.refused("M_FORBIDDEN", 400, "PUT", path + unique("txn"), {"body": "bad"})
+    event = alice.event(elsewhere, alice.must("PUT", path + unique("txn"), {"body": "good"})["event_id"])
+    assert event["content"] == {"body": "good"}
+    assert police.asked[-1]["content"] == {"body": "good"}

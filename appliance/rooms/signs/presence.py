@@ -193,7 +193,7 @@ class Presence:
             if number <= serial:
                 break
             if user_id == asker:
-                found.update(dict.fromkeys(self._there(room_nid)))
+                found.update(dict.fromkeys(self.there_in(room_nid)))
             elif room_nid in self._company.rooms_of(asker) and self._is_there(user_id):
                 found[user_id] = None
         return list(found)
@@ -205,7 +205,10 @@ class Presence:
         there = (user_id for user_id, person in self._people.items() if person.state != "offline")
         return [user_id for user_id in there if self._company.share(asker, user_id)]
 
-    def _there(self, room_nid: int) -> list[str]:
+    def there_in(self, room_nid: int) -> list[str]:
+        """The users who are in a room and not offline."""
+        if not self._settings.presence_enabled:
+            return []
         return [
             user_id
             for user_id, person in self._people.items()
