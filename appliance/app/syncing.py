@@ -20,6 +20,7 @@ from appliance.sync.sliding.connections import Connections
 from appliance.sync.sliding.encryption import EncryptionExtension, ToDeviceExtension
 from appliance.sync.sliding.extensions import AccountDataExtension, Extension, ReceiptsExtension, TypingExtension
 from appliance.sync.sliding.lists import Lists
+from appliance.sync.sliding.moments import Moments
 from appliance.sync.sliding.order import Orders
 from appliance.sync.sliding.own import OwnData
 from appliance.sync.sliding.rooms import RoomResults
@@ -79,9 +80,7 @@ class Syncing:
             "e2ee": EncryptionExtension(encrypting.parts),
             SUBSCRIPTIONS: ThreadSubscriptionsExtension(signs.following),
         }
-        self.sliding = SlidingSync(
-            *(database, graph.rooms, self.activity, lists, results, self.connections),
-            *(self.stream, self.ephemeral, extensions),
-        )
+        moments = Moments(database, graph.rooms, self.activity, lists, self.stream, self.ephemeral)
+        self.sliding = SlidingSync(self.activity, lists, moments, results, self.connections, extensions)
         people.account_data.changed.extend((self.stream.note, own.note, orders.note))
         signs.receipts.changed.append(self.ephemeral.note)

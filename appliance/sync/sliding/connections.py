@@ -19,6 +19,8 @@ from appliance.storage.database import Database, Reads, Tx
 from appliance.storage.lru import Lru
 from appliance.storage.sliding import Told
 from appliance.storage.tokens import ConnectionToken
+from appliance.sync.sliding.lists import Relevant
+from appliance.sync.sliding.order import Order
 from appliance.sync.sliding.wishes import RoomConfig, Wishes
 
 KEPT = 200
@@ -37,16 +39,22 @@ Memory = Mapping[int, Told]
 
 
 class Rest(Struct, frozen=True):
-    """How a connection was left by its last answer, so that the next one can see at once that nothing happened.
+    """How a connection was left by its last answer, so that the next one need not look at what is as it was.
 
     Args:
         generation: of the memory that the answer left.
         wishes: for which it was made.
+        order: the user's rooms.
+        relevant: those that it was about.
+        upto: its position.
         forgotten: how many rooms the user had forgotten then, which has no position in the stream.
     """
 
     generation: int
     wishes: Wishes
+    order: Order
+    relevant: Mapping[int, Relevant]
+    upto: int
     forgotten: int
 
 
@@ -162,10 +170,10 @@ class Connections:
             the number of the generation, for the token.
         """
         before = connection.generations[base]
+        if memory == before and connection.nid:
+            return base
         changes: dict[int, Told | None] = {nid: told for nid, told in memory.items() if before.get(nid) != told}
         changes.update((nid, None) for nid in before if nid not in memory)
-        if not changes and connection.nid:
-            return base
         latest = connection.latest + 1
         gone: list[int] = []
         if len(connection.configs) > MOST_CONFIGS:

@@ -32,6 +32,10 @@ class Relevant(Struct, frozen=True):
     lists: tuple[str, ...]
     subscribed: bool
 
+    def is_wanted_as(self, other: "Relevant") -> bool:
+        """Whether the same is wanted of it as of another one, for the same wishes."""
+        return self.lists == other.lists and self.subscribed == other.subscribed
+
 
 class Lists:
     """Makes lists.
@@ -61,15 +65,28 @@ class Lists:
         self._children = children
         self._own = own
 
-    def stirred(self, user_id: str, since: int, news: News) -> bool:
-        """Whether anything may have happened, after a position, in a room that a user has or had to do with."""
+    def stirred(self, user_id: str, since: int, news: News, touched: Iterable[str]) -> frozenset[int] | None:
+        """The rooms that a user has or had to do with in which something happened after a position.
+
+        Args:
+            user_id: the user.
+            since: the position.
+            news: receipts and typing.
+            touched: the ids of rooms with which something else happened.
+
+        Returns:
+            their numbers; None where they are too many to tell, or where the user came or went.
+        """
         user = self._standings.of(user_id)
-        if user.changed_since(since):
-            return True
-        active = self._activity.changed_since(since, MOST_ACTIVE)
-        if active is None or any(nid in user.histories for nid in active):
-            return True
-        return any(user.by_id(room_id) is not None for rooms in (news.read, news.typing) for room_id in rooms)
+        active = None if user.changed_since(since) else self._activity.changed_since(since, MOST_ACTIVE)
+        if active is None:
+            return None
+        found = {nid for nid in active if nid in user.histories}
+        for room_id in (*news.read, *news.typing, *touched):
+            history = user.by_id(room_id)
+            if history is not None:
+                found.add(history.room_nid)
+        return frozenset(found)
 
     def forgotten(self, user_id: str) -> int:
         """How many rooms a user has forgotten."""
