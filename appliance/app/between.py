@@ -173,6 +173,7 @@ class Between:
         await self.catching.stop()
         await self.digging.stop()
         await self.chasing.stop()
+        await self.inbox.stop()
 
     async def _look(self) -> None:
         try:

@@ -3,6 +3,10 @@
 Each event is judged on its own; a bad one harms no other. Rooms are worked on at the same time, each in the order in
 which its events came. An answer comes within some seconds: what could not be looked at by then is kept in the database
 and looked at later, also after a restart. So is what waits for events that are not here (``catching.py``).
+
+An answer is kept for whoever sends a transaction again. Where a kill may lose it without harm, as a second time all of
+the transaction would be known or come to the same, it is written a little later together with others: that saves every
+other commit.
 """
 
 import asyncio
@@ -37,6 +41,10 @@ MOST_UNREAD = 1_000
 KEPT_MS = 24 * 3600 * 1000
 """How long an answer is kept for those who send a transaction again."""
 SLICE = 200
+NOTED_SECONDS, MOST_NOTED = 1.0, 100
+"""After which answers that may be lost are written, and how many wait for it at most."""
+REPEATABLE = frozenset({"m.typing", "m.presence", "m.receipt"})
+"""EDUs that may come twice."""
 
 
 class Edus(Protocol):
@@ -105,6 +113,9 @@ class Inbox:
         self._by_origin: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._working: set[asyncio.Task[None]] = set()
+        self._noted: dict[tuple[str, str], tuple[int, bytes]] = {}
+        """Answers that are not written yet, each with its time."""
+        self._noting: asyncio.TimerHandle | None = None
 
     async def receive(self, origin: str, transaction_id: str, transaction: dict[str, Any]) -> bytes:
         """Take a transaction; the same one again is answered as it was.
@@ -124,7 +135,8 @@ class Inbox:
         key = (origin, transaction_id)
         running = self._answering.get(key)
         if running is None:
-            kept = rows.answer(self._database, origin, transaction_id)
+            noted = self._noted.get(key)
+            kept = rows.answer(self._database, origin, transaction_id) if noted is None else noted[1]
             if kept is not None:
                 return kept
             pdus, edus = _parts(transaction)
@@ -148,6 +160,11 @@ class Inbox:
         """Forget old answers, a few at a time; answers how many those were."""
         before = self._now_ms() - KEPT_MS
         return await self._database.write(lambda tx: rows.drop_answers(tx, before, SLICE))
+
+    async def stop(self) -> None:
+        """Write what is not written yet."""
+        if self._noted:
+            await self._write_noted()
 
     async def settled(self) -> None:
         """Wait until all that was taken has been looked at."""
@@ -186,6 +203,9 @@ class Inbox:
         left = [came for listed in by_room.values() for came in listed if came.event.event_id not in verdicts]
         answer = orjson.dumps({"pdus": {**{came.event.event_id: {} for came in left}, **verdicts}})
         now = self._now_ms()
+        if not left and all(edu.get("edu_type") in REPEATABLE for edu in edus):
+            self._note((origin, transaction_id), now, answer)
+            return answer
         unread = [
             UnreadEvent(one.event.event_id, one.event.room_id, origin, now, canonical.encode(one.pdu)) for one in left
         ]
@@ -201,6 +221,36 @@ class Inbox:
             if one.event.event_id in verdicts:
                 await self._done(one.event.event_id)
         return answer
+
+    def _note(self, key: tuple[str, str], now: int, answer: bytes) -> None:
+        """Keep an answer, for the moment in memory."""
+        self._noted[key] = (now, answer)
+        if len(self._noted) >= MOST_NOTED:
+            self._write_noted()
+        elif self._noting is None:
+            self._noting = asyncio.get_running_loop().call_later(NOTED_SECONDS, self._write_noted)
+
+    def _write_noted(self) -> "asyncio.Future[None]":
+        """Write the answers that are not written yet."""
+        if self._noting is not None:
+            self._noting.cancel()
+            self._noting = None
+        noted = dict(self._noted)
+
+        def unit(tx: Tx) -> None:
+            for (origin, transaction_id), (received_ts, answer) in noted.items():
+                rows.keep_answer(tx, origin, transaction_id, received_ts, answer)
+
+        def written(done: "asyncio.Future[None]") -> None:
+            for key, one in noted.items():
+                if self._noted.get(key) is one:
+                    del self._noted[key]
+            if not done.cancelled() and (error := done.exception()) is not None:
+                log.warning("What some servers were answered could not be noted: %s", error)
+
+        future = self._database.submit(unit)
+        future.add_done_callback(written)
+        return future
 
     async def _sort(
         self, origin: str, pdu: Any, verdicts: dict[str, dict[str, Any]], by_room: dict[str, list[Came]]
