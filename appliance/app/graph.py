@@ -41,3 +41,4 @@ class Graph:
         self.relations.changed.append(self.aggregations.forget)
         self.redactions = Redactions(database, self.rooms, self.store, identity, now_ms)
         self.redactions.emptied.extend((self.relations.emptied, self.index.emptied))
+        self.redactions.came_late.append(self.ends.forget)

@@ -350,6 +350,28 @@ def note_redaction(tx: Tx, target_event_id: str, redaction_nid: int, applied: bo
     )
 
 
+def arrive_late(tx: Tx, nid: int, timestamp: int) -> None:
+    """Let an event that nobody was shown until now arrive at this moment, so that syncs tell it; its place in the
+    history stays. It is judged by the states around it from now on, not by the room's at its position. One of the past
+    stays where it is.
+
+    Args:
+        tx: the unit.
+        nid: the event.
+        timestamp: its ``origin_server_ts``.
+    """
+    ((room_nid, before),) = tx.execute("SELECT room_nid, position FROM events WHERE event_nid = ?", (nid,))
+    if before is None or before < 0:
+        return
+    now = tx.position()
+    tx.execute("UPDATE events SET position = ?, apart = 1 WHERE event_nid = ?", (now, nid))
+    tx.execute("UPDATE gaps SET position = ? WHERE room_nid = ? AND event_nid = ?", (now, room_nid, nid))
+    tx.execute(
+        "UPDATE event_times SET position = ? WHERE room_nid = ? AND timestamp = ? AND position = ?",
+        (now, room_nid, timestamp, before),
+    )
+
+
 def was_carried_out(database: Reads, redaction_nid: int) -> bool:
     """Whether a redaction was applied to its target."""
     return bool(database.read("SELECT 1 FROM redactions WHERE redaction_nid = ? AND applied = 1", (redaction_nid,)))

@@ -78,12 +78,17 @@ async def test_a_redaction_waits_for_its_target(home: House, version: str) -> No
     assert not await is_found(home, room, early.event_id)
 
     await take(home, room, target)
-    shown, _ = await timeline(home, room, token)
+    shown, token = await timeline(home, room, token)
+    assert list(shown) == [target.event_id, early.event_id]
     first, _ = await timeline(home, room)
     for seen in (shown, first):
         assert seen[target.event_id]["content"] == {}
         assert seen[target.event_id]["unsigned"]["redacted_because"]["event_id"] == early.event_id
     assert {early.event_id, target.event_id} <= first.keys() & pages(home, room)
+    assert (await timeline(home, room, token))[0] == {}
+    times = "SELECT e.event_id FROM event_times t JOIN events e ON e.position = t.position WHERE t.timestamp = ?"
+    assert (early.event_id,) in home.owning.database.read(times, (early.origin_server_ts,))
+
     assert await is_found(home, room, early.event_id)
     assert unread(home, room) == read
     reads = home.living.reads
@@ -93,6 +98,32 @@ async def test_a_redaction_waits_for_its_target(home: House, version: str) -> No
     assert found.hits == []
     assert b"a secret" not in b"".join(row[0] for row in home.owning.database.read("SELECT json FROM events"))
     assert home.owning.database.read("SELECT 1 FROM redacted_originals WHERE json LIKE '%a secret%'") == []
+
+
+@in_house
+async def test_redactions_that_wait_for_one_target_come_behind_it(home: House) -> None:
+    """All that may take it are told, once, whoever they are of."""
+    room = await home.with_mallory(room_version="12")
+    target = home.remote.event(room, "m.room.message", text("a secret"))
+    early = [redaction_of(home, room, target.event_id) for _ in range(2)]
+    for one in early:
+        await take(home, room, one)
+    mine = await home.living.acts.appender.append(
+        room.room_id, lambda draft: draft.add("m.room.redaction", ALICE, {"redacts": target.event_id})
+    )
+    _, token = await timeline(home, room)
+    before = {one.event_id for one in early}
+    await take(home, room, target)
+    shown, after = await timeline(home, room, token)
+    assert next(iter(shown)) == target.event_id
+    assert shown.keys() == before | {target.event_id, mine.event_id}
+    last = await home.living.acts.appender.append(
+        room.room_id, lambda draft: draft.add("m.room.message", ALICE, text("and on"))
+    )
+    assert (await timeline(home, room, after))[0].keys() == {last.event_id}
+    home.living.graph.ends.forget(room.nid, room.room_id)
+    assert (await timeline(home, room, token))[0].keys() == shown.keys() | {last.event_id}
+    assert pages(home, room) >= shown.keys()
 
 
 @in_house

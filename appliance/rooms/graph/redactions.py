@@ -2,11 +2,12 @@
 
 From room version 3 on the right to redact is judged when it is applied and not by the authorisation rules
 (``protocol.auth.redaction_applies``). A redaction that comes before its target waits, and is judged when that comes:
-until then nobody is shown it, and the target is emptied before anybody hears of it. It is judged by the power levels
-that it names itself as allowing it, which are the same on every server whenever it arrives.
+until then nobody is shown it, and the target is emptied before anybody hears of it. Then it arrives behind its target,
+as it is to be sent to clients once it applies. It is judged by the power levels that it names itself as allowing it,
+which are the same on every server whenever it arrives.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from appliance.protocol import canonical
 from appliance.protocol.auth import redaction_applies
@@ -15,6 +16,7 @@ from appliance.protocol.identifiers import server_of
 from appliance.protocol.power import PowerLevels
 from appliance.protocol.redaction import redact
 from appliance.rooms.graph.appending import Identity, Statement
+from appliance.rooms.graph.times import LATEST
 from appliance.rooms.room import Rooms
 from appliance.rooms.snapshot import REDACTION, Step
 from appliance.rooms.store import EventStore
@@ -37,6 +39,8 @@ class Redactions:
     Attributes:
         emptied: asked for further statements where an event is emptied: given the step, the number of what is redacted,
             and that as it was.
+        came_late: called with the number and the id of a room once redactions arrived that had waited, after whoever is
+            told of the target before this.
     """
 
     def __init__(
@@ -47,26 +51,38 @@ class Redactions:
         self._store = store
         self._identity = identity
         self._now_ms = now_ms
-        self._applied: dict[int, tuple[int, int]] = {}
+        self._applied: dict[int, tuple[int, ...]] = {}
         # Whether any redaction may wait for its target, which mostly none does; not known before it is asked.
         self._any_waits: bool | None = None
         self.emptied: list[Callable[[Step, int, Event], Statement | None]] = []
+        self.came_late: list[Callable[[int, str], None]] = []
 
     def prepare(self, step: Step) -> Statement | None:
         """Store the emptied form of a redaction's target; of an event that was redacted before it came, its own."""
         event = step.event
         if event.type == REDACTION and event.redacts is not None:
             return self._carry_out(step, event.redacts)
-        if server_of(event.sender) != self._identity.server_name:
-            return self._catch_up(step)
-        return None
+        if server_of(event.sender) == self._identity.server_name:
+            return None
+        early = self._early(event)
+        if not early:
+            return None
+        emptied = self._emptied(step, step.nid, event, [nid for nid, _ in early])
+
+        def statement(tx: Tx, position: int) -> None:
+            emptied(tx, position)
+            for nid, redaction in early:
+                rows.arrive_late(tx, nid, min(redaction.origin_server_ts, LATEST))
+
+        return statement
 
     def prepare_past(self, step: Step) -> Statement | None:
         """The same for an event of the past; there our own may have been redacted before they came back, too."""
         event = step.event
         if event.type == REDACTION and event.redacts is not None:
             return self._carry_out(step, event.redacts)
-        return self._catch_up(step)
+        early = self._early(event)
+        return self._emptied(step, step.nid, event, [nid for nid, _ in early]) if early else None
 
     def published(self, step: Step, position: int) -> None:
         """Forget what was kept of an original, and of a redaction that is shown from now on, or is not to be shown."""
@@ -77,6 +93,9 @@ class Redactions:
             return
         for nid in applied:
             self._store.forget(nid)
+        if step.event.type != REDACTION:
+            for listener in self.came_late:
+                listener(step.room_nid, step.room_id)
         room = self._rooms.loaded(step.room_id)
         if room is not None:
             room.forget_parsed()
@@ -93,7 +112,7 @@ class Redactions:
         row, target = found
         if row.room_nid != step.room_nid or not self._applies(step.event, target):
             return None
-        return self._emptied(step, row.nid, target, step.nid)
+        return self._emptied(step, row.nid, target, [step.nid])
 
     def form(self, event: Event) -> Event:
         """An event of another server's that is about to be stored, in the form in which it is: emptied where it was
@@ -101,23 +120,20 @@ class Redactions:
         """
         if event.type == REDACTION or server_of(event.sender) == self._identity.server_name:
             return event
-        return event if self._early(event) is None else event.redacted()
+        return event.redacted() if self._early(event) else event
 
-    def _catch_up(self, step: Step) -> Statement | None:
-        redaction_nid = self._early(step.event)
-        return None if redaction_nid is None else self._emptied(step, step.nid, step.event, redaction_nid)
-
-    def _early(self, event: Event) -> int | None:
-        """The number of the redaction that came before its target and is carried out on it."""
+    def _early(self, event: Event) -> list[tuple[int, Event]]:
+        """The redactions, by their numbers, that came before their target and are carried out on it."""
         if self._any_waits is None:
             self._any_waits = rows.does_any_redaction_wait(self._database)
         if not self._any_waits:
-            return None
-        for redaction_nid in rows.pending_redactions(self._database, event.event_id):
-            redaction = self._store.event(redaction_nid)
-            if redaction.room_id == event.room_id and self._applies(redaction, event):
-                return redaction_nid
-        return None
+            return []
+        waiting = [(nid, self._store.event(nid)) for nid in rows.pending_redactions(self._database, event.event_id)]
+        return [
+            (nid, redaction)
+            for nid, redaction in waiting
+            if redaction.room_id == event.room_id and self._applies(redaction, event)
+        ]
 
     def _applies(self, redaction: Event, target: Event) -> bool:
         """Whether a redaction may be carried out."""
@@ -128,16 +144,17 @@ class Redactions:
         levels = next((one for one in named if (one.type, one.state_key) == POWER_LEVELS), None)
         return redaction_applies(redaction, target, PowerLevels(room.version, levels, room.create))
 
-    def _emptied(self, step: Step, target_nid: int, target: Event, redaction_nid: int) -> Statement:
+    def _emptied(self, step: Step, target_nid: int, target: Event, redactions: Sequence[int]) -> Statement:
         emptied = canonical.encode(redact(target.version, target.pdu))
         now_ms = self._now_ms()
-        self._applied[step.nid] = (target_nid, redaction_nid)
+        self._applied[step.nid] = (target_nid, *redactions)
         others = [found for ask in self.emptied if (found := ask(step, target_nid, target)) is not None]
 
         def statement(tx: Tx, position: int) -> None:
             rows.keep_original(tx, target_nid, now_ms)
             rows.replace_json(tx, target_nid, emptied)
-            rows.note_redaction(tx, target.event_id, redaction_nid, applied=True)
+            for redaction_nid in redactions:
+                rows.note_redaction(tx, target.event_id, redaction_nid, applied=True)
             for other in others:
                 other(tx, position)
 
