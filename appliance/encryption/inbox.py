@@ -131,8 +131,9 @@ class Inbox:
         for_all = wanted.get("*")
         if for_all is not None:
             return {**dict.fromkeys(there, for_all), **{one: wanted[one] for one in wanted if one in there}}
-        if wanted.keys() <= there:
-            return wanted
+        if len(wanted) == 1:
+            for device_id in wanted:
+                return wanted if device_id in there else {}
         return {device_id: message for device_id, message in wanted.items() if device_id in there}
 
     # What happens --------------------------------------------------------------------------------------------------
@@ -209,19 +210,21 @@ class Inbox:
         """Keep messages but for those that devices had, by the positions up to which they had them."""
         keys = set()
         recent = self._recent
+        size = 0
         for user_id, own in messages.items():
             for device_id, message in own.items():
                 key = user_id, device_id
                 if had and had.get(key, 0) >= position:
                     continue
                 keys.add(key)
-                self._bytes += len(message) + _BESIDE
+                size += len(message)
                 box = recent.get(key)
                 if box is None:
                     box = recent[key] = deque()
                 box.append((position, message))
         if keys:
             self._count += len(keys)
+            self._bytes += size + _BESIDE * len(keys)
             self._sends[position] = keys
         self._last = max(self._last, position)
 
@@ -230,14 +233,17 @@ class Inbox:
         box = self._recent.get(key)
         if box is None:
             return
+        sends, count, size = self._sends, len(box), 0
         while box and box[0][0] <= upto:
             position, message = box.popleft()
-            self._count -= 1
-            self._bytes -= len(message) + _BESIDE
-            keys = self._sends[position]
+            size += len(message)
+            keys = sends[position]
             keys.discard(key)
             if not keys:
-                del self._sends[position]
+                del sends[position]
+        count -= len(box)
+        self._count -= count
+        self._bytes -= size + _BESIDE * count
         if not box:
             del self._recent[key]
 

@@ -5,9 +5,10 @@ to judge who use them; only those of cross-signing are checked here, as the spec
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from appliance.errors import bad_json, invalid_param, too_large
 from appliance.protocol import canonical
@@ -19,13 +20,15 @@ MAX_PREKEY_BYTES = 4_096
 """One one-time or fallback key."""
 MOST_ONE_TIME_KEYS = 1_000
 """One-time keys of a device: clients keep fifty to a hundred."""
+SHORT = 63
+"""Characters that are surely no more bytes than an identifier may have."""
 MOST_ALGORITHMS = 20
 """Fallback keys of a device: one for each algorithm."""
 SIGNED_CURVE25519 = "signed_curve25519"
 _SHAPE = (("user_id", str), ("device_id", str), ("algorithms", list), ("keys", dict), ("signatures", dict))
 
 
-class Prekey(NamedTuple):
+class Prekey(Struct, frozen=True):
     """A one-time or fallback key: its algorithm, its id, and itself as JSON."""
 
     algorithm: str
@@ -78,9 +81,9 @@ def read_prekeys(value: Any, name: str, most: int) -> list[Prekey]:
     found = []
     for full_id, key in value.items():
         algorithm, _, key_id = full_id.partition(":")
-        if not (algorithm and key_id and fits(full_id)):
+        if not (algorithm and key_id) or (len(full_id) > SHORT and not fits(full_id)):
             raise bad_json(f"{name} must have names of the form <algorithm>:<key id>, of at most 255 bytes.")
-        if not isinstance(key, str) and not (isinstance(key, dict) and isinstance(key.get("key"), str)):
+        if not isinstance(key.get("key") if isinstance(key, dict) else key, str):
             raise bad_json(f"{name} must hold keys: strings, or objects with a string named key.")
         json = encoded_bytes(key)
         if len(json) > MAX_PREKEY_BYTES:

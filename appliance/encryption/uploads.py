@@ -143,7 +143,8 @@ def _choose(
         given.update((pack.algorithm, *key) for key in pack.keys[: pack.taken])
         held.update(((pack.algorithm, key_id), json) for key_id, json in pack.keys[pack.taken :])
     count = len(held)
-    for algorithm, key_id, json in one_time:
+    for key in one_time:
+        algorithm, key_id, json = key.algorithm, key.key_id, key.json
         there = held.get((algorithm, key_id)) if held else None
         if there is not None:
             if there != json:

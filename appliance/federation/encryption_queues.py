@@ -92,7 +92,7 @@ class ListUpdates:
 
     def changed(self, user_id: str) -> None:
         """A user's list changed, and that is being published (a listener of ``DeviceLists``)."""
-        if self._is_local(user_id):
+        if self._is_local(user_id) and self._servers_of(user_id):
             self._note(user_id, rows.last_change(self._database, user_id) - 1)
 
     def met(self, user_id: str, servers: Collection[str]) -> None:
