@@ -16,6 +16,10 @@ LEFT = Answer(b"{}", 499)
 """What a handler returns whose client has left: nobody reads it, so it costs nothing to make."""
 
 _WATCH = "hearth_watch"
+WATCH_AFTER_S = 1.0
+"""How long a request waits before it is watched whether its client has left: most waits end before, and to watch costs
+as much as all the rest of waiting.
+"""
 
 
 class Ended(enum.Enum):
@@ -72,7 +76,9 @@ class Waiting:
             return Ended.STOPPING
         loop = asyncio.get_running_loop()
         end: asyncio.Future[Ended] = loop.create_future()
-        gone = _watch(cast("dict[str, Any]", request.scope), request.receive)
+        scope = cast("dict[str, Any]", request.scope)
+        gone: asyncio.Task[None] | None = None
+        timer: asyncio.TimerHandle | None = None
         waiter = loop.create_task(woken.wait()) if isinstance(woken, asyncio.Event) else woken
 
         def on_woken(_: object) -> None:
@@ -81,16 +87,29 @@ class Waiting:
         def on_gone(_: object) -> None:
             _finish(end, Ended.LEFT)
 
-        timer = loop.call_later(seconds, _finish, end, Ended.TIMEOUT)
+        def watch() -> None:
+            nonlocal gone, timer
+            timer = loop.call_at(deadline, _finish, end, Ended.TIMEOUT)
+            gone = _watch(scope, request.receive)
+            gone.add_done_callback(on_gone)
+
+        deadline = loop.time() + seconds
+        if _WATCH in scope:
+            watch()
+        elif seconds <= WATCH_AFTER_S:
+            timer = loop.call_at(deadline, _finish, end, Ended.TIMEOUT)
+        else:
+            timer = loop.call_later(WATCH_AFTER_S, watch)
         waiter.add_done_callback(on_woken)
-        gone.add_done_callback(on_gone)
         self._ends[end] = asker
         try:
             return await end
         finally:
             self._ends.pop(end, None)
-            timer.cancel()
-            gone.remove_done_callback(on_gone)
+            if timer is not None:
+                timer.cancel()
+            if gone is not None:
+                gone.remove_done_callback(on_gone)
             waiter.remove_done_callback(on_woken)
             if waiter is not woken:
                 waiter.cancel()
