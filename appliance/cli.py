@@ -154,6 +154,20 @@ def user_deactivate(data: Path, username: str, erase: bool, yes: bool) -> None:
     _show_account(_command(data, "user_deactivate", username=username, erase=erase), "is ended for ever")
 
 
+@user.command("allow-key-reset")
+@DATA
+@click.argument("username")
+@click.option("--minutes", default=10, show_default=True, help="For how long that is allowed.")
+@click.option("--undo", is_flag=True, help="Take it back.")
+def user_allow_key_reset(data: Path, username: str, minutes: int, undo: bool) -> None:
+    """Let an account replace the keys of its identity once without its password."""
+    result = _command(data, "user_allow_key_reset", username=username, minutes=None if undo else minutes)
+    until_ts = result.get("until_ts")
+    allowed = f"may replace the keys of its identity once, until {_moment(until_ts)}" if until_ts else ""
+    what = allowed or "must prove again whose it is before it replaces the keys of its identity"
+    _show_account(result, what)
+
+
 @main.group()
 def federation() -> None:
     """Other servers."""

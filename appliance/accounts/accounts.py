@@ -10,7 +10,7 @@ from appliance.accounts.sessions import Sessions, locked_out
 from appliance.errors import MatrixError, not_found
 from appliance.protocol.identifiers import is_new_localpart, is_user_id
 from appliance.settings import Settings
-from appliance.storage import accounts, registration_tokens
+from appliance.storage import accounts, cross_signing, registration_tokens
 from appliance.storage.accounts import Account
 from appliance.storage.database import Database, Tx
 
@@ -246,6 +246,16 @@ class Accounts:
 
         if not await self._database.write(work, published=published):
             raise not_found("There is no such user on this server.")
+
+    async def allow_key_reset(self, user_id: str, lasting_ms: int | None) -> int | None:
+        """Let a user replace their cross-signing keys once without a proof, for a while; None takes that back.
+
+        Returns:
+            until when, milliseconds since 1970.
+        """
+        until_ts = None if lasting_ms is None else self._clock() + lasting_ms
+        await self._database.write(lambda tx: cross_signing.allow_reset(tx, user_id, until_ts))
+        return until_ts
 
     # Ending ----------------------------------------------------------------------------------------------------------
 

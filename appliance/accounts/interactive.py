@@ -122,6 +122,11 @@ class Interactive:
             raise _unknown_session()
         return Proof(session.body, session.user_id, session.registration_token)
 
+    def has_password(self, user_id: str) -> bool:
+        """Whether a user can prove by password who they are."""
+        account = self._accounts.get(user_id)
+        return account is not None and account.password_hash is not None
+
     def fallback(self, session_id: str, stage: str) -> str | None:
         """Whether a stage of a session can be gone through on a page: what hinders that, or None.
 

@@ -49,7 +49,7 @@ class Encrypting:
         self.queries = Queries(database, self.remote.is_local, self.remote_lists)
         self.local_lists = LocalLists(database, self.queries)
         self.uploads = Uploads(database, self.lists, self.counts)
-        self.cross_signing = CrossSigning(database, self.lists)
+        self.cross_signing = CrossSigning(database, self.lists, now_ms)
         self.signatures = Signatures(database, self.lists)
         self.claims = Claims(database, self.counts, self.remote)
         self.to_device = ToDevice(database, self.inbox, self.remote, now_ms)

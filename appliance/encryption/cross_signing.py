@@ -1,6 +1,6 @@
 """Cross-signing keys of local users (client-server API, "Cross-signing"): uploading and replacing them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -45,14 +45,18 @@ class CrossSigning:
     Args:
         database: where they are kept.
         lists: told of changes.
+        now_ms: the time, milliseconds since 1970.
     """
 
-    def __init__(self, database: Database, lists: DeviceLists) -> None:
+    def __init__(self, database: Database, lists: DeviceLists, now_ms: Callable[[], int]) -> None:
         self._database = database
         self._lists = lists
+        self._now_ms = now_ms
 
     async def upload(self, user_id: str, given: Mapping[str, Given], *, proved: bool) -> bool:
         """Keep keys; all of them, or none.
+
+        Where the owner allowed it a moment ago, keys are replaced without a proof, once.
 
         Args:
             user_id: whose they are.
@@ -71,7 +75,8 @@ class CrossSigning:
             if done.position is not None:
                 self._lists.changed(user_id, done.position)
 
-        done = await self._database.write(lambda tx: _store(tx, user_id, given, proved), published=published)
+        now_ms = self._now_ms()
+        done = await self._database.write(lambda tx: _store(tx, user_id, given, proved, now_ms), published=published)
         if done.refusal is not None:
             raise done.refusal
         return not done.unproved
@@ -131,19 +136,22 @@ def _is_there(there: Mapping[str, rows.CrossSigningKey], usage: str, given: Give
     return usage in there and bare(orjson.loads(there[usage].json)) == bare(given.key)
 
 
-def _store(tx: Tx, user_id: str, given: Mapping[str, Given], proved: bool) -> _Done:
+def _store(tx: Tx, user_id: str, given: Mapping[str, Given], proved: bool, now_ms: int) -> _Done:
     there = rows.keys_of(tx, user_id)
     new = {usage: key for usage, key in given.items() if not _is_there(there, usage, key)}
     if "master" not in there and "master" not in given:
         return _Done(missing_param("There is no master key: it must be uploaded before others, or with them."))
     if not new:
         return _Done()
-    if not proved and _needs_proof(there, given):
+    allowed = not proved and _needs_proof(there, given)
+    if allowed and not rows.may_reset(tx, user_id, now_ms):
         return _Done(unproved=True)
     master_id = given["master"].key_id if "master" in given else there["master"].key_id
     refusal = _judge(tx, user_id, new, master_id)
     if refusal is not None:
         return _Done(refusal)
+    if allowed:
+        rows.allow_reset(tx, user_id, None)
     replaced = set(new)
     if "master" in new:
         # What the old master key signed means nothing under another.

@@ -16,6 +16,8 @@ SYLLABLES = "bdfghjkmnprstvz", "aeiou"
 """What made-up passwords are spelled with: easy to read aloud and to type on a phone."""
 GROUPS, GROUP = 5, 2
 """Five groups of two syllables: (15 · 5) ** 10, that is 62 bits."""
+RESET_MINUTES, MOST_RESET_MINUTES = 10, 24 * 60
+"""For how long new cross-signing keys are allowed, if nothing else is said, and at most."""
 MARKS = ("admin", "guest", "locked", "suspended", "deactivated")
 """What a list of accounts says of each beside its name."""
 
@@ -37,6 +39,9 @@ class People(Protocol):
 
     async def deactivate(self, user_id: str, *, erase: bool = False) -> None:
         """End an account for ever."""
+
+    async def allow_key_reset(self, user_id: str, lasting_ms: int | None) -> int | None:
+        """Let a user replace their cross-signing keys once without a proof; answers until when."""
 
 
 class AccountCommands:
@@ -63,6 +68,7 @@ class AccountCommands:
             "user_reset_password": self.user_reset_password,
             "user_restrict": self.user_restrict,
             "user_deactivate": self.user_deactivate,
+            "user_allow_key_reset": self.user_allow_key_reset,
         }
 
     async def user_add(self, username: str, password: str | None = None, admin: bool = False) -> dict[str, Any]:
@@ -147,6 +153,25 @@ class AccountCommands:
             )
         await self._accounts.deactivate(user_id, erase=erase)
         return {"user_id": user_id}
+
+    async def user_allow_key_reset(self, username: str, minutes: int | None = RESET_MINUTES) -> dict[str, Any]:
+        """Let an account replace its cross-signing keys once without proving by password whose it is.
+
+        Whoever has no password, or does not know it, can do so in no other way. It is for the owner to be sure that it
+        is that person who asks.
+
+        Args:
+            username: the localpart, or the whole user id.
+            minutes: for how long that is allowed; None takes it back.
+
+        Returns:
+            ``user_id``, and ``until_ts``, milliseconds since 1970, or None.
+        """
+        if minutes is not None and not 1 <= minutes <= MOST_RESET_MINUTES:
+            raise OwnerError(f"A new identity can be allowed for 1 to {MOST_RESET_MINUTES} minutes.")
+        user_id = await self._known(username)
+        lasting_ms = None if minutes is None else minutes * 60_000
+        return {"user_id": user_id, "until_ts": await self._accounts.allow_key_reset(user_id, lasting_ms)}
 
     async def _known(self, username: str) -> str:
         """The user id of an account that is in use."""

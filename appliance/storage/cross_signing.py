@@ -71,8 +71,22 @@ def put_signature(
     )
 
 
+def allow_reset(tx: Tx, user_id: str, until_ts: int | None) -> None:
+    """Let a user replace their keys without a proof, once, until a time; None takes that back."""
+    if until_ts is None:
+        tx.execute("DELETE FROM key_reset_allowances WHERE user_id = ?", (user_id,))
+    else:
+        tx.execute("INSERT OR REPLACE INTO key_reset_allowances (user_id, until_ts) VALUES (?, ?)", (user_id, until_ts))
+
+
+def may_reset(reads: Reads, user_id: str, now_ms: int) -> bool:
+    """Whether a user may replace their keys without a proof."""
+    return bool(reads.read("SELECT 1 FROM key_reset_allowances WHERE user_id = ? AND until_ts > ?", (user_id, now_ms)))
+
+
 def delete_of_user(tx: Tx, user_id: str) -> None:
     """Delete a user's keys, and what they signed of others."""
+    allow_reset(tx, user_id, None)
     tx.execute("DELETE FROM cross_signing_keys WHERE user_id = ?", (user_id,))
     tx.execute("DELETE FROM user_signatures WHERE signer = ?", (user_id,))
 

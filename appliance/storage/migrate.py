@@ -24,6 +24,7 @@ STEPS: tuple[str, ...] = (
     "m0010_sliding",
     "m0011_plain_members",
     "m0012_queues",
+    "m0013_allowances",
 )
 """Modules of ``appliance.storage.migrations``, in order. Each has STATEMENTS: SQL, run in one transaction."""
 

@@ -63,6 +63,7 @@ def order(monkeypatch: pytest.MonkeyPatch) -> Order:
             "user_reset_password",
             "user_restrict",
             "user_deactivate",
+            "user_allow_key_reset",
         )
         servers = ("federation_list", "federation_retry", "federation_block", "federation_allow")
         with DataFolder(data):  # as the real one: fails where the command line still holds the lock
@@ -209,6 +210,16 @@ def test_accounts_are_restricted_and_ended(order: Order, data: Path) -> None:
     assert (order.name, order.arguments) == ("user_deactivate", {"username": "bob", "erase": False})
     hearth("user", "deactivate", "bob", "--erase", "--yes", "--data", data)
     assert order.arguments == {"username": "bob", "erase": True}
+
+
+def test_a_new_identity_is_allowed(order: Order, data: Path) -> None:
+    order.result = {"user_id": "@bob:home.example", "until_ts": 60_000}
+    told = hearth("user", "allow-key-reset", "bob", "--minutes", "3", "--data", data)
+    assert "@bob:home.example may replace the keys of its identity once, until " in told.output
+    assert (order.name, order.arguments) == ("user_allow_key_reset", {"username": "bob", "minutes": 3})
+    order.result = {"user_id": "@bob:home.example", "until_ts": None}
+    assert "must prove again" in hearth("user", "allow-key-reset", "bob", "--undo", "--data", data).output
+    assert order.arguments == {"username": "bob", "minutes": None}
 
 
 def test_claim_code(order: Order, data: Path) -> None:

@@ -68,6 +68,9 @@ class FakeAccounts:
         self.known[user_id] = msgspec.structs.replace(self.known[user_id], deactivated=True)
         self.erased = erase
 
+    async def allow_key_reset(self, user_id: str, lasting_ms: int | None) -> int | None:
+        return lasting_ms
+
     async def list(self) -> list[Account]:
         return list(self.known.values())
 
@@ -194,6 +197,18 @@ def test_accounts_are_suspended_and_locked_and_let_in_again() -> None:
             assert {name for name in MARKS if alice[name]} == ({mark} if value else set())
     with pytest.raises(OwnerError, match="no account @bob:home"):
         house.order("user_restrict", username="bob", locked=True)
+
+
+def test_a_new_identity_is_allowed_for_some_minutes() -> None:
+    house = House(running=False)
+    for minutes, until in (({}, 600_000), ({"minutes": 1}, 60_000), ({"minutes": None}, None)):
+        told = house.order("user_allow_key_reset", username="alice", **minutes)
+        assert told == {"user_id": "@alice:home.example", "until_ts": until}
+    for minutes in (0, 1441):
+        with pytest.raises(OwnerError, match="1 to 1440 minutes"):
+            house.order("user_allow_key_reset", username="alice", minutes=minutes)
+    with pytest.raises(OwnerError, match="no account @bob:home"):
+        house.order("user_allow_key_reset", username="bob")
 
 
 def test_an_account_is_ended_for_ever_by_a_running_server_only() -> None:
