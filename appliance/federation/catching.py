@@ -219,12 +219,11 @@ class Catching:
         stuck = await self._database.reading(lambda reader: rows.unchecked_of_room(reader, room.room_id))
         for _ in range(MOST_LEVELS if stuck else 1):
             # Whoever pushed an event can say what it stands on: one of which nobody does is not built upon. What it
-            # stands on may be here, without the state around it.
-            roots = [
-                one
-                for one in await self._roots(room, stuck)
-                if one.event_id in fetched or not (fetched | stuck).isdisjoint(one.prev_events)
-            ][:MOST_BRIDGES]
+            # stands on may be here, without the state around it; but not wait itself, since that comes first.
+            roots, held = await self._roots_and_held(room, stuck)
+            ground = (fetched - held) | stuck
+            roots = [one for one in roots if one.event_id in fetched or not ground.isdisjoint(one.prev_events)]
+            del roots[MOST_BRIDGES:]
             failed = [event.event_id for event in roots if not await self._bridge(room, event)]
             if not failed:
                 break
@@ -237,6 +236,10 @@ class Catching:
             room: the room.
             stuck: the ids of what has none; unless said, of what waits for keys.
         """
+        return (await self._roots_and_held(room, stuck))[0]
+
+    async def _roots_and_held(self, room: Room, stuck: Collection[str] | None) -> tuple[list[Event], set[str]]:
+        """Those, and the ids of all that waits with a prospect of coming."""
 
         def read(reader: Reader) -> tuple[list[WaitingEvent], Collection[str]]:
             without = rows.unchecked_of_room(reader, room.room_id) if stuck is None else stuck
@@ -245,7 +248,7 @@ class Catching:
         waiting, without = await self._database.reading(read)
         held = {one.event_id for one in waiting if one.event_id not in without}
         events = [Event.from_json(room.version, one.json, one.event_id) for one in waiting if one.event_id in held]
-        return [event for event in events if set(self._naming.missing(event)) - held]
+        return [event for event in events if set(self._naming.missing(event)) - held], held
 
     async def _tips(self, room: Room) -> list[str]:
         """The ids of the waiting events of a room that no other of them stands on, where they are few: whoever is asked
