@@ -219,3 +219,88 @@ def test_after_leaving_nothing_more(alice: Client, bob: Client) -> None:
         assert "after" not in str(bob.sync())
         bob.since = None
         assert "after" not in str(bob.sync(filter=LONG))
+
+
+@pytest.mark.parametrize(
+    ("setting", "away", "back"),
+    [
+        ("world_readable", "before invited joined left", "before invited joined left back"),
+        ("shared", "before invited joined", "before invited joined left back"),
+        ("invited", "invited joined", "invited joined back"),
+        ("joined", "joined", "joined back"),
+    ],
+)
+def test_relations_are_those_of_events_that_one_may_see(
+    alice: Client, bob: Client, setting: str, away: str, back: str
+) -> None:
+    """Whoever may see an event is told of those of its children that they may see, and of no others."""
+    room = room_with(alice, "world_readable")
+    root = alice.send(room, "the root")
+    alice.set_state(room, "m.room.history_visibility", {"history_visibility": setting})
+    said: dict[str, str] = {}
+
+    def say(word: str) -> None:
+        relation = {"rel_type": "m.thread", "event_id": root}
+        content = {"msgtype": "m.text", "body": word, "m.relates_to": relation}
+        answer = alice.must("PUT", f"/rooms/{seg(room)}/send/m.room.message/{word}", content)
+        said[answer["event_id"]] = word
+
+    def listed(client: Client) -> str:
+        found = []
+        for kind in ("", "/m.thread", "/m.thread/m.room.message"):
+            path = f"/_matrix/client/v1/rooms/{seg(room)}/relations/{seg(root)}{kind}"
+            chunk = client.must("GET", path, dir="f", limit=50)["chunk"]
+            found.append(" ".join(said[event["event_id"]] for event in chunk))
+        assert found == [found[0]] * 3
+        return found[0]
+
+    say("before")
+    alice.invite(room, bob)
+    say("invited")
+    bob.join(room)
+    say("joined")
+    bob.leave(room)
+    say("left")
+    assert listed(bob) == away
+    bob.join(room)
+    say("back")
+    assert listed(bob) == back
+    assert listed(alice) == "before invited joined left back"
+
+
+@pytest.mark.parametrize("setting", ["shared", "joined"])
+def test_who_left_gets_state_and_members_as_they_were(alice: Client, bob: Client, carol: Client, setting: str) -> None:
+    """State, single pieces of it, and members stay as they were when one left, at whatever point one asks for."""
+    room = room_with(alice, setting)
+    alice.set_state(room, "m.room.name", {"name": "first"})
+    early = alice.sync()["next_batch"]
+    bob.join(room)
+    alice.set_state(room, "m.room.topic", {"topic": "then"})
+    bob.leave(room)
+    alice.set_state(room, "m.room.name", {"name": "later"})
+    alice.set_state(room, "m.room.topic", {"topic": "later"})
+    alice.set_state(room, "org.example.later", {})
+    carol.join(room)
+    late = carol.sync()["next_batch"]
+
+    def members(client: Client, **query: str) -> Json:
+        chunk = client.must("GET", f"/rooms/{seg(room)}/members", **query)["chunk"]
+        return {event["state_key"]: event["content"]["membership"] for event in chunk}
+
+    as_left = {alice.user_id: "join", bob.user_id: "leave"}
+    held = {event["type"]: event["content"] for event in bob.must("GET", f"/rooms/{seg(room)}/state")}
+    assert held["m.room.name"] == {"name": "first"}
+    assert held["m.room.topic"] == {"topic": "then"}
+    assert "org.example.later" not in held
+    assert bob.state(room, "m.room.topic") == {"topic": "then"}
+    bob.refused("M_NOT_FOUND", 404, "GET", f"/rooms/{seg(room)}/state/org.example.later")
+    bob.refused("M_NOT_FOUND", 404, "GET", f"/rooms/{seg(room)}/state/m.room.member/{seg(carol.user_id)}")
+    assert members(bob) == members(bob, at=late) == as_left
+    assert members(bob, membership="leave") == {bob.user_id: "leave"}
+    assert members(bob, not_membership="leave") == members(bob, at=early) == {alice.user_id: "join"}
+    bob.refused("M_FORBIDDEN", 403, "GET", f"/rooms/{seg(room)}/joined_members")
+    now = {**as_left, carol.user_id: "join"}
+    assert members(alice) == members(alice, at=late) == now
+    bob.join(room)
+    assert members(bob) == {**now, bob.user_id: "join"}
+    assert bob.state(room, "m.room.topic") == {"topic": "later"}
