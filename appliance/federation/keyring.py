@@ -27,7 +27,7 @@ from appliance.settings import Settings
 from appliance.storage.database import Database
 from appliance.storage.keys import SigningKeys
 from appliance.storage.lru import Lru
-from appliance.storage.server_keys import KeyDocument, ServerKey, document_of, keep_keys, keys_of
+from appliance.storage.server_keys import KEYS_KEPT, KeyDocument, ServerKey, document_of, keep_keys, keys_of
 
 log = logging.getLogger("hearth.federation.keys")
 
@@ -344,7 +344,11 @@ class Keyring:
         json = orjson.dumps(key_documents.without_others(document, server))
         kept = KeyDocument(server, now, until, json)
         await self._database.write(lambda tx: keep_keys(tx, server, keys, kept))
-        self._known.put(server, {**before, **{key.key_id: key for key in keys}})
+        learnt = {**before, **{key.key_id: key for key in keys}}
+        if len(learnt) > KEYS_KEPT:  # some are gone
+            self._known.drop(server)
+        else:
+            self._known.put(server, learnt)
         for listener in self.learned:
             listener(server)
 

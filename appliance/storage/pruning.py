@@ -3,9 +3,8 @@
 What is not pruned, and why: ``state_changes`` and ``membership_changes`` answer what a room's state and a member's
 right to see were at any position, however old: for a client that comes back after a year, for who left and may still
 read what was before, for every event of the history. They are some thirty bytes beside a kilobyte for the event, and
-go with their room (``purge.py``). ``notifications`` are as few bytes for an event that notifies somebody: what is
-unread for whoever was away for a year, and the list of notifications. ``receipts`` and ``account_data`` hold the last
-word on each matter alone. ``events`` are the history itself.
+go with their room (``purge.py``). ``receipts`` and ``account_data`` hold the last word on each matter alone. ``events``
+are the history itself.
 """
 
 from typing import Any
@@ -123,6 +122,31 @@ SERVER_KEY_DOCUMENTS = Kind(
     "SELECT server_name, fetched_ts FROM server_key_documents WHERE valid_until_ts < ? LIMIT ?",
     "DELETE FROM server_key_documents WHERE server_name = ? AND fetched_ts = ?",
 )
+SERVER_KEYS = Kind(
+    # Of a server whose users were never in a room that is here, and which has told no keys for a year: a name that came
+    # with a request once, or went with its rooms. Whoever needs them again has us ask for them again.
+    "server_keys",
+    365 * DAY_MS,
+    "SELECT server_name, key_id FROM server_keys WHERE server_name IN (SELECT server_name FROM server_keys"
+    " GROUP BY server_name HAVING MAX(valid_until_ts) < ?1"
+    " AND server_name NOT IN (SELECT substr(user_id, instr(user_id, ':') + 1) FROM memberships)) LIMIT ?2",
+    "DELETE FROM server_keys WHERE server_name = ? AND key_id = ?",
+)
+NOTIFICATIONS_KEPT = 10_000
+"""Events of a room that notify those who have the same rules: the latest count, what stands out stays besides. Nobody
+reads as many; whoever was away for so long is told that there are very many. What is said to single users only, mostly
+that they are not notified, is taken off that, and goes with the room.
+"""
+NOTIFICATIONS = Kind(
+    "notifications",
+    0,
+    "SELECT n.room_nid, n.rules, n.position FROM (SELECT room_nid, rules FROM notifications GROUP BY room_nid, rules"
+    f" HAVING COUNT(*) > {NOTIFICATIONS_KEPT}) many JOIN notifications n USING (room_nid, rules)"
+    " WHERE ?1 AND n.highlight = 0 AND n.position <= (SELECT last.position FROM notifications last"
+    " WHERE last.room_nid = many.room_nid AND last.rules = many.rules"
+    f" ORDER BY last.position DESC LIMIT 1 OFFSET {NOTIFICATIONS_KEPT}) LIMIT ?2",
+    "DELETE FROM notifications WHERE room_nid = ? AND rules = ? AND position = ?",
+)
 KINDS = (
     TRANSACTION_IDS,
     REFRESH_TOKENS,
@@ -134,6 +158,8 @@ KINDS = (
     RECEIVED_TO_DEVICE,
     BACKED_UP_KEYS,
     SERVER_KEY_DOCUMENTS,
+    SERVER_KEYS,
+    NOTIFICATIONS,
 )
 
 

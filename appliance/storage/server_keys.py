@@ -6,6 +6,11 @@ from msgspec import Struct
 
 from appliance.storage.database import Reads, Tx
 
+KEYS_KEPT = 200
+"""Keys of one server: those that were good last. A list names fifty at most, and most servers have two in ten years;
+who has more new ones every hour makes their own old events impossible to check, and nobody else's.
+"""
+
 
 class ServerKey(Struct, frozen=True):
     """A key of another server.
@@ -57,7 +62,9 @@ def document_of(reads: Reads, server_name: str) -> KeyDocument | None:
 
 
 def keep_keys(tx: Tx, server_name: str, keys: Collection[ServerKey], document: KeyDocument | None) -> None:
-    """Keep what was learnt of a server's keys; keys that are named no more stay, as they signed old events."""
+    """Keep what was learnt of a server's keys; keys that are named no more stay, as they signed old events, unless they
+    become too many.
+    """
     for key in keys:
         tx.execute(
             "INSERT INTO server_keys VALUES (?, ?, ?, ?, ?) ON CONFLICT (server_name, key_id) DO UPDATE SET"
@@ -65,6 +72,11 @@ def keep_keys(tx: Tx, server_name: str, keys: Collection[ServerKey], document: K
             " expired_ts = excluded.expired_ts",
             (server_name, key.key_id, key.public_key, key.valid_until_ts, key.expired_ts),
         )
+    tx.execute(
+        "DELETE FROM server_keys WHERE server_name = ?1 AND key_id IN (SELECT key_id FROM server_keys"
+        " WHERE server_name = ?1 ORDER BY valid_until_ts DESC, key_id LIMIT -1 OFFSET ?2)",
+        (server_name, KEYS_KEPT),
+    )
     if document is not None:
         tx.execute(
             "INSERT INTO server_key_documents VALUES (?, ?, ?, ?) ON CONFLICT (server_name) DO UPDATE SET"

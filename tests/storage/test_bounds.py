@@ -27,7 +27,7 @@ OF_THE_SERVER = {
     *("number_floors", "outbox_mark", "search_marks"),
 }
 OF_OTHER_SERVERS = {
-    # One for each server, or for each user of theirs with whom somebody here shares a room.
+    # One for each server, or for each user of theirs with whom somebody here shares a room; so many keys of a server.
     *("server_keys", "destinations", "remote_devices", "remote_device_lists"),
 }
 OF_ROOMS = purge.TABLES | {"slots", "room_bumps"}

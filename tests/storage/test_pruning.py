@@ -2,9 +2,10 @@
 
 import pytest
 
-from appliance.storage import pruning, transaction_ids
+from appliance.storage import memberships, pruning, server_keys, transaction_ids
 from appliance.storage.database import Database, Tx
 from appliance.storage.pruning import DAY_MS, Kind
+from appliance.storage.server_keys import ServerKey
 from tests.storage.furnished import ALICE, BOB, accounts
 
 pytestmark = pytest.mark.anyio
@@ -170,6 +171,48 @@ async def test_empty_pages_are_given_back_a_few_at_a_time(database: Database) ->
     size = database.path.stat().st_size
     await database.close()
     assert database.path.stat().st_size < size
+
+
+async def test_keys_of_servers_that_were_never_in_a_room_go_a_year_after_their_end(database: Database) -> None:
+    now, year = 1000 * DAY_MS, 365 * DAY_MS
+    keys = [
+        ("gone.example", "ed25519:a", now - year - 1), ("gone.example", "ed25519:b", now - 2 * year),
+        ("late.example", "ed25519:a", now - year), ("here.example", "ed25519:a", now - 2 * year),
+        ("new.example", "ed25519:old", now - 2 * year), ("new.example", "ed25519:new", now),
+    ]  # fmt: skip
+
+    def fill(tx: Tx) -> None:
+        tx.execute_many("INSERT INTO server_keys VALUES (?, ?, 'AAAA', ?, NULL)", keys)
+        memberships.put(tx, 1, "@ann:with:colons", "leave", None, 1, "@ann:with:colons", 1)
+        memberships.put(tx, 1, "@ann:here.example", "leave", None, 1, "@ann:here.example", 2)
+
+    await database.write(fill)
+    gone = await pruning.find(database, pruning.SERVER_KEYS, now)
+    assert sorted(gone) == [("gone.example", "ed25519:a"), ("gone.example", "ed25519:b")]
+    await database.write(lambda tx: pruning.drop(tx, pruning.SERVER_KEYS, gone))
+    assert database.read("SELECT COUNT(*) FROM server_keys") == [(4,)]
+    assert await pruning.find(database, pruning.SERVER_KEYS, now) == []
+
+
+async def test_so_many_keys_of_a_server_are_kept(database: Database) -> None:
+    for start in range(0, server_keys.KEYS_KEPT + 50, 50):
+        keys = [ServerKey(f"ed25519:{number}", "AAAA", number, None) for number in range(start, start + 50)]
+        await database.write(lambda tx, keys=keys: server_keys.keep_keys(tx, "many.example", keys, None))  # type: ignore[misc]
+        await database.write(lambda tx, keys=keys: server_keys.keep_keys(tx, "few.example", keys[:1], None))  # type: ignore[misc]
+    found = server_keys.keys_of(database, "many.example")
+    assert sorted(key.valid_until_ts for key in found) == [*range(50, server_keys.KEYS_KEPT + 50)]
+    assert len(server_keys.keys_of(database, "few.example")) == 5
+
+
+async def test_of_what_notifies_the_latest_and_what_stands_out_stay(database: Database) -> None:
+    most = pruning.NOTIFICATIONS_KEPT
+    rows = [(1, 0, place, "", place, ALICE, place == 3, "[]") for place in range(1, most + 11)]
+    rows += [(1, 7, place, "", place, ALICE, 0, "[]") for place in range(1, 20)]
+    await database.write(lambda tx: tx.execute_many("INSERT INTO notifications VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows))
+    assert await prune(database, pruning.NOTIFICATIONS) == 9
+    kept = database.read("SELECT position FROM notifications WHERE rules = 0 ORDER BY 1")
+    assert kept == [(3,), *((place,) for place in range(11, most + 11))]
+    assert database.read("SELECT COUNT(*) FROM notifications WHERE rules = 7") == [(19,)]
 
 
 async def test_what_servers_said_of_their_keys_goes_a_month_after_its_end(database: Database) -> None:
