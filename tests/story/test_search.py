@@ -66,7 +66,7 @@ def test_what_is_around(alice: Client, bob: Client) -> None:
     around = {"before_limit": 2, "after_limit": 2, "include_profile": True}
     found = search(alice, "Message 4", order_by="recent", rooms=[room], filter={"limit": 1}, event_context=around)
     assert found["count"] == 1
-    assert "next_batch" in found
+    assert "next_batch" not in found
     context = found["results"][0]["context"]
     assert [body(event) for event in context["events_before"]] == ["Message number 3", "Message number 2"]
     assert [body(event) for event in context["events_after"]] == ["Message number 5", "Message number 6"]
@@ -86,9 +86,8 @@ def test_in_pages(alice: Client) -> None:
     assert (ids(first), first["count"]) == (sent[:9:-1], 20)
     second = search(alice, "tea", order_by="recent", rooms=[room], token=first["next_batch"])
     assert ids(second) == sent[9::-1]
-    third = search(alice, "tea", order_by="recent", rooms=[room], token=second["next_batch"])
-    assert (third["results"], third["count"]) == ([], 20)
-    assert "next_batch" not in third
+    assert second["count"] == 20
+    assert "next_batch" not in second
     found: list[str] = []
     ranks: list[float] = []
     token = ""
@@ -115,8 +114,11 @@ def test_only_what_one_may_see(alice: Client, bob: Client) -> None:
     before = alice.send(room, f"{word} before")
     assert search(bob, word)["results"] == []
     bob.join(room)
+    # Not even that there is something.
+    assert search(bob, word)["count"] == 0
     seen = alice.send(room, f"{word} seen")
     assert ids(search(bob, word)) == [seen]
+    assert (search(bob, word)["count"], search(alice, word)["count"]) == (1, 2)
     assert set(ids(search(alice, word))) == {before, seen}
     assert search(bob, word, rooms=["!nowhere:x"])["results"] == []
     assert search(bob, word, filter={"not_rooms": [room]})["results"] == []

@@ -25,6 +25,8 @@ AT_A_TIME, MOST_ROUNDS = 100, 10
 """Matches that are looked at in one go, and how often."""
 MOST_RANKED = 5_000
 """Matches among which the best are found, the latest; and up to which all are counted."""
+COUNTED = 200
+"""Matches, the latest, that are looked at to say about how many of all of them the asker may see."""
 MOST_PREDECESSORS = 20
 
 
@@ -117,7 +119,7 @@ class Searching:
         if asked is None or not rooms:
             return NOTHING
         found = await self._best(asked, start) if sought.best_first else None
-        count = await self._database.reading(lambda reader: rows.count(reader, asked, MOST_RANKED))
+        count = await self._count(user_id, asked, rooms, sought.rule, start.sender)
         hits: dict[int, Hit] = {}
         below, offset = start.below, start.offset
         for _ in range(MOST_ROUNDS):
@@ -130,10 +132,10 @@ class Searching:
                 below, offset = position, offset + 1
                 if position in seen:
                     hits.setdefault(seen[position].event.nid, seen[position])
-                if len(hits) == sought.limit:
-                    return Found(list(hits.values()), count, self._after(start, sought, below, offset))
                 if place == len(chunk) - 1 and len(chunk) < AT_A_TIME:
                     return Found(list(hits.values()), count, None)
+                if len(hits) == sought.limit:
+                    return Found(list(hits.values()), count, self._after(start, sought, below, offset))
             if not chunk:
                 return Found(list(hits.values()), count, None)
         return Found(list(hits.values()), count, self._after(start, sought, below, offset))
@@ -144,8 +146,21 @@ class Searching:
             return SearchToken(start.below, offset, start.room_nid, start.sender)
         return SearchToken(below, 0, start.room_nid, start.sender)
 
-    async def _latest(self, asked: str, below: int) -> list[tuple[int, float]]:
-        return await self._database.reading(lambda reader: rows.find(reader, asked, below, AT_A_TIME))
+    async def _count(self, user_id: str, asked: str, rooms: dict[int, str], rule: RoomEventRule, sender: str) -> int:
+        """About how many results there are. What the asker may not see must not count: the number alone would say which
+        words were said.
+        """
+        latest = await self._latest(asked, self._database.position + 1, COUNTED)
+        if not latest:
+            return 0
+        seen = {hit.event.nid for hit in self._seen(user_id, latest, rooms, rule, sender).values()}
+        if len(latest) < COUNTED:
+            return len(seen)
+        matches = await self._database.reading(lambda reader: rows.count(reader, asked, MOST_RANKED))
+        return matches * len(seen) // len(latest)
+
+    async def _latest(self, asked: str, below: int, most: int = AT_A_TIME) -> list[tuple[int, float]]:
+        return await self._database.reading(lambda reader: rows.find(reader, asked, below, most))
 
     async def _best(self, asked: str, start: SearchToken) -> list[tuple[int, float]]:
         found = await self._database.reading(lambda reader: rows.find(reader, asked, start.below, MOST_RANKED))
