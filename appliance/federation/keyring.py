@@ -169,9 +169,8 @@ class Keyring:
         need = Need(server_name, frozenset((key_id,)), now)
         if not self._has(need) and not self._contacts.get(server_name):
             self._contacts.put(server_name, True, CONTACT_WAIT)
-            if self._resting.get(server_name):
-                # It says that it is there: it may well tell its keys by now.
-                self._resting.drop(server_name)
+            # It says that it is there, and perhaps that it has another key: it may well tell that by now.
+            self._resting.drop(server_name)
         await self.fetch([need])
         key = self.known(server_name).get(key_id)
         return key.public_key if key is not None and key.expired_ts is None and key.valid_until_ts >= now else None

@@ -220,6 +220,24 @@ def test_a_server_that_says_that_it_is_there_is_asked_again(tmp_path: Path) -> N
     play(tmp_path, story)
 
 
+def test_a_key_that_is_newer_than_what_was_told_is_asked_for_at_once(tmp_path: Path) -> None:
+    """Or else a server whose owner replaced its key is not let in, and leaves us alone for ever longer."""
+
+    async def story(world: World) -> None:
+        old = world.add(Remote("a.test"))
+        assert await world.keyring.current_key("a.test", old.key.key_id) == old.key.public_key
+        world.seconds += CONTACT_WAIT
+        new = world.add(Remote("a.test"))
+        assert await world.keyring.current_key("a.test", new.key.key_id) == new.key.public_key
+        assert world.asked == ["a.test", "a.test"]
+        # Whoever names keys that there are not makes us ask no more often than now and then.
+        for number in range(5):
+            assert await world.keyring.current_key("a.test", f"ed25519:{number}") is None
+        assert len([one for one in world.asked if one == "a.test"]) == 2
+
+    play(tmp_path, story)
+
+
 def test_what_is_known_to_be_badly_signed_lacks_no_key(tmp_path: Path) -> None:
     async def story(world: World) -> None:
         remote, silent = world.add(Remote("a.test")), Remote("silent.test")
