@@ -55,8 +55,10 @@ class Watch(Protocol):
         """Called before a request; raises ``Unreachable`` where it is not to be sent now."""
         ...
 
-    def after(self, destination: str, failure: str) -> None:
-        """Called after one, with what went wrong in plain words, or "" where the server answered."""
+    def after(self, destination: str, failure: str, rest_ms: int = 0) -> None:
+        """Called after one, with what went wrong in plain words, or "" where the server answered; ``rest_ms`` is how
+        long it asks to be left alone, if it does.
+        """
         ...
 
 
@@ -222,7 +224,8 @@ class FederationClient:
                 watch.after(destination, error.sentence)
             raise
         except Refused as error:
-            watch.after(destination, f"It answered {error.status}: {error.error}" if error.is_fault else "")
+            words = f"It answered {error.status}: {error.error}" if error.is_fault else ""
+            watch.after(destination, words, int((error.retry_after or 0) * 1000))
             raise
         else:
             watch.after(destination, "")

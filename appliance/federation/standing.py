@@ -19,6 +19,8 @@ LADDER_MS = (
     *(HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 12 * HOUR),
 )
 """How long a server is left alone after one failure, two, and so on."""
+MOST_REST_MS = HOUR
+"""For how long a server is left alone because it asks for that (``Retry-After``)."""
 SUCCESS_KEPT_MS = HOUR
 """How old what is kept of a last success may become."""
 FORGOTTEN_MS, IDLE_MS = HOUR, 90 * 24 * HOUR
@@ -75,24 +77,32 @@ class Standing:
         if row is not None and row.failures and row.retry_ts > self._now_ms():
             raise Unreachable(f"It does not answer, so it is left alone for a while: {row.last_error}", local=True)
 
-    def after(self, destination: str, failure: str) -> None:
-        """Take note of how asking a server went: what went wrong, or "" where it answered."""
+    def after(self, destination: str, failure: str, rest_ms: int = 0) -> None:
+        """Take note of how asking a server went: what went wrong, or "" where it answered; and for how long it asks to
+        be left alone.
+        """
         if failure:
-            self.note_failure(destination, failure)
+            self.note_failure(destination, failure, rest_ms)
         else:
             self.note_success(destination)
 
     # What happens --------------------------------------------------------------------------------------------------
 
-    def note_failure(self, server: str, words: str) -> None:
-        """A server did not answer, or not as it must. Further failures of the same time do not count."""
+    def note_failure(self, server: str, words: str, rest_ms: int = 0) -> None:
+        """A server did not answer, or not as it must. Further failures of the same time do not count.
+
+        Args:
+            server: the server.
+            words: what went wrong.
+            rest_ms: for how long it asks to be left alone, which it is, up to an hour.
+        """
         now = self._now_ms()
         row = self.row(server)
         if row.failures and row.retry_ts > now:
             return
         row.failures += 1
         row.failing_since_ts = row.failing_since_ts or now
-        row.retry_ts = now + wait_ms(row.failures, self._spread())
+        row.retry_ts = now + max(wait_ms(row.failures, self._spread()), min(rest_ms, MOST_REST_MS))
         row.last_error = words[:MAX_WORDS]
         self.keep(row)
 

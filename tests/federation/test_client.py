@@ -294,13 +294,15 @@ def test_a_server_that_is_left_alone_is_asked_only_by_who_cannot_wait(tmp_path: 
     async def story(lab: Lab) -> None:
         server = await lab.server("a.test")
         told: list[str] = []
+        rests: list[int] = []
 
         class Watch:
             def before(self, destination: str) -> None:
                 raise Unreachable("It is left alone.", local=True)
 
-            def after(self, destination: str, failure: str) -> None:
+            def after(self, destination: str, failure: str, rest_ms: int = 0) -> None:
                 told.append(failure)
+                rests.append(rest_ms)
 
         lab.client.watch = Watch()
         assert await failed(lab, server) == "It is left alone."
@@ -318,5 +320,9 @@ def test_a_server_that_is_left_alone_is_asked_only_by_who_cannot_wait(tmp_path: 
         server.deed = says(b"{}")
         assert await ask(lab, server, signed=False) == {}
         assert len(told) == 4
+        server.deed = says(b'{"errcode":"M_LIMIT_EXCEEDED","error":"Wait.","retry_after_ms":90000}', "429 Slow")
+        with pytest.raises(Refused):
+            await ask(lab, server, urgent=True)
+        assert rests == [0, 0, 0, 0, 90_000]
 
     run(tmp_path, story)

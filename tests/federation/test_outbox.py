@@ -285,6 +285,18 @@ def test_waits_grow_and_a_contact_ends_them(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_a_server_is_left_alone_for_as_long_as_it_asks(tmp_path: Path) -> None:
+    """``Retry-After``: longer than it would be, if it wants that, but not for ever, and never shorter."""
+
+    async def story(stage: Stage) -> None:
+        standing = stage.standing
+        for name, rest, left in (("a.test", 90_000, 90), ("b.test", 1, 5), ("c.test", 10**12, 3600)):
+            standing.after(name, "It answered 429: Wait.", rest)
+            assert standing.wait_ms(name) == left * 1000
+
+    play(tmp_path, story)
+
+
 def test_a_server_that_refuses_is_tried_again_too(tmp_path: Path) -> None:
     async def story(stage: Stage) -> None:
         peers, room = stage.peers, await stage.room(ELSEWHERE)
