@@ -100,7 +100,7 @@ class Making:
         parents = head.extremities[:MAX_PARENTS]
         slots = auth_event_slots(room.version, type=MEMBER, sender=sender, state_key=state_key, content=content)
         auth = [head.state[slot] for slot in slots if slot in head.state]
-        event = self._appender.build(room, parents, auth, MEMBER, sender, content, state_key)
+        event = self._appender.builder.build(room, parents, auth, MEMBER, sender, content, state_key)
         Draft(room, self._appender).judge(event)
         return event
 

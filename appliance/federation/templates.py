@@ -75,7 +75,7 @@ class Templates:
         parents = head.extremities[:MAX_PARENTS]
         slots = auth_event_slots(room.version, type=MEMBER, sender=user_id, state_key=user_id, content=content)
         auth = [head.state[slot] for slot in slots if slot in head.state]
-        event = self._appender.build(room, parents, auth, MEMBER, user_id, content, user_id)
+        event = self._appender.builder.build(room, parents, auth, MEMBER, user_id, content, user_id)
         Draft(room, self._appender).judge(event)
         own = ("hashes", "signatures", "event_id")
         template = {key: value for key, value in event.pdu.items() if key not in own}

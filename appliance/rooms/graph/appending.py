@@ -8,13 +8,13 @@ ids, redactions) is a contributor's part of that unit; none of it can be lost by
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from appliance.errors import MatrixError, bad_json, forbidden, too_large
+from appliance.errors import MatrixError, forbidden
 from appliance.protocol.auth import NotAllowed, auth_event_slots, check_event
 from appliance.protocol.client_form import client_bytes
-from appliance.protocol.events import Event, EventTooLarge, InvalidEvent, build_event
-from appliance.protocol.signing import SigningKey
+from appliance.protocol.events import Event
+from appliance.rooms.graph.building import Builder, Identity
 from appliance.rooms.graph.contributing import Contributor, PastContributor, Statement
 from appliance.rooms.graph.endorsing import MOST_TIMES, Endorsing, NeedsEndorsement, NobodyEndorses, endorsed_form
 from appliance.rooms.graph.placing import Placement, on_top
@@ -32,21 +32,6 @@ from appliance.storage.state import Changes
 __all__ = ["Appender", "Beside", "Contributor", "Draft", "Identity", "PastContributor", "Pending", "Statement"]
 
 T = TypeVar("T")
-MAX_DEPTH = 2**53 - 1
-
-
-class Identity(Protocol):
-    """As whom this server speaks."""
-
-    @property
-    def server_name(self) -> str:
-        """The server's name."""
-        ...
-
-    @property
-    def key(self) -> SigningKey:
-        """The key that signs at present."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +100,7 @@ class Draft:
             self.room.version, type=event_type, sender=sender, state_key=state_key, content=content
         )
         auth = tuple(self.snapshot.state[slot] for slot in slots if slot in self.snapshot.state)
-        event = self._appender.build(self.room, parents, auth, event_type, sender, content, state_key, redacts)
+        event = self._appender.builder.build(self.room, parents, auth, event_type, sender, content, state_key, redacts)
         self.judge(event)
         event = endorsed_form(self._appender.endorsing, self.room, self.snapshot, event, self._endorsed)
         self.put_on_top(event, parents, auth, transaction)
@@ -194,6 +179,7 @@ class Appender:
         contributors: who adds to an event's unit, in this order.
 
     Attributes:
+        builder: builds our own events.
         endorsing: asks the policy servers of rooms.
         form: gives the form in which an event is stored: emptied where it was redacted before it came.
     """
@@ -208,10 +194,10 @@ class Appender:
         contributors: Sequence[Contributor],
     ) -> None:
         self.numbers = numbers
+        self.builder = Builder(store, identity, now_ms)
         self._rooms = rooms
         self._store = store
         self._identity = identity
-        self._now_ms = now_ms
         self._contributors = contributors
         self.endorsing: Endorsing = NobodyEndorses()
         self.form: Callable[[Event], Event] = lambda event: event
@@ -307,39 +293,6 @@ class Appender:
             self._rooms.follow(beside.draft.room, future)
         future.add_done_callback(lambda done: self._settle([one for _, one in pending], done))
         return asyncio.shield(future)
-
-    def build(
-        self,
-        room: Room,
-        parents: Sequence[Extremity],
-        auth: Sequence[int],
-        event_type: str,
-        sender: str,
-        content: dict[str, Any],
-        state_key: str | None,
-        redacts: str | None = None,
-    ) -> Event:
-        """Build and sign an event; raises ``M_TOO_LARGE`` or ``M_BAD_JSON`` for what cannot be one."""
-        try:
-            return build_event(
-                room.version,
-                room_id=room.room_id,
-                type=event_type,
-                sender=sender,
-                content=content,
-                state_key=state_key,
-                depth=min(MAX_DEPTH, 1 + max((parent.ordering for parent in parents), default=0)),
-                prev_events=[parent.event_id for parent in parents],
-                auth_events=[self._store.event(nid).event_id for nid in auth],
-                origin_server_ts=self._now_ms(),
-                redacts=redacts,
-                server_name=self._identity.server_name,
-                key=self._identity.key,
-            )
-        except EventTooLarge as error:
-            raise too_large(str(error)) from error
-        except InvalidEvent as error:
-            raise bad_json(str(error)) from error
 
     def pend(
         self,
