@@ -16,6 +16,7 @@ import sys
 from asyncio import Future
 from collections import OrderedDict, deque
 from collections.abc import Mapping
+from itertools import dropwhile, islice, takewhile
 
 from appliance.storage import to_device as rows
 from appliance.storage.database import Database, Tx
@@ -112,11 +113,9 @@ class Inbox:
             # What is just going on to those rows may be in both places.
             before = upto if recent is None else min(upto, recent[0][0] - 1)
             found = rows.messages(self._database, user_id, device_id, after, before, limit + 1)
-        for one in recent or ():
-            if one[0] > upto or len(found) > limit:
-                break
-            if one[0] > after:
-                found.append(one)
+        if recent is not None:
+            fresh = dropwhile(lambda one: one[0] <= after, recent)
+            found += islice(takewhile(lambda one: one[0] <= upto, fresh), limit + 1 - len(found))
         if len(found) > limit:
             del found[limit:]
             return [message for _, message in found], found[-1][0] if found else after
@@ -303,8 +302,7 @@ class Inbox:
         moved = [
             (position, *key, message)
             for key in sorted(keys)
-            for position, message in self._recent[key]
-            if position <= upto
+            for position, message in takewhile(lambda one: one[0] <= upto, self._recent[key])
         ]
 
         def work(tx: Tx) -> None:

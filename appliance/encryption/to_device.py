@@ -129,12 +129,17 @@ class ToDevice:
         """Messages as sync tells them, for those of the devices that are there."""
         before = b'{"sender":' + orjson.dumps(sender) + b',"type":' + orjson.dumps(type_) + b',"content":'
         ready: dict[str, Mapping[str, bytes]] = {}
+        encode = orjson.dumps
         for user_id, own in messages.items():
             each = {}
             for device_id, content in own.items():
-                each[device_id] = message = before + encoded_bytes(content) + b"}"
+                try:
+                    message = before + encode(content) + b"}"
+                except TypeError:
+                    message = before + encoded_bytes(content) + b"}"
                 if len(message) > MAX_MESSAGE_BYTES:
                     raise too_large(f"A message to a device may have at most {MAX_MESSAGE_BYTES} bytes.")
+                each[device_id] = message
             there = self._inbox.addressed(user_id, each)
             if there:
                 ready[user_id] = there
