@@ -112,7 +112,7 @@ class Between:
             now_ms,
         )
         living.upkeep.housekeeping.others.extend((self.inbox.prune, living.reaching.standing.prune))
-        acts.appender.endorsing = Policing(self.access, self.remote)
+        acts.appender.endorsing = Policing(self.access, self.remote, owning.settings)
         self.elsewhere = ThroughOthers(
             database,
             rooms,

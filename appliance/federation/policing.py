@@ -10,6 +10,7 @@ from appliance.protocol import canonical, hashes, signing
 from appliance.protocol.events import Event
 from appliance.rooms.room import Room
 from appliance.rooms.snapshot import Snapshot
+from appliance.settings import Settings
 
 log = logging.getLogger("hearth.federation")
 
@@ -26,11 +27,13 @@ class Policing:
     Args:
         access: which servers are in a room.
         remote: asks other servers.
+        settings: this server's name, and whether there is a policy server at it; read at use.
     """
 
-    def __init__(self, access: RoomAccess, remote: Remote) -> None:
+    def __init__(self, access: RoomAccess, remote: Remote, settings: Settings) -> None:
         self._access = access
         self._remote = remote
+        self._settings = settings
 
     def wants(self, room: Room, snapshot: Snapshot, event: Event) -> bool:
         """Whether a room, as it is, has a policy server whose word an event lacks."""
@@ -78,6 +81,9 @@ class Policing:
         server = None if event is None else event.content.get("via")
         key = keys.get("ed25519") if isinstance(keys, dict) else None
         if not isinstance(server, str) or not isinstance(key, str):
+            return None
+        if server == self._settings.server_name and not self._settings.policy_server_key:
+            # Nobody would ever answer here, and nobody could say anything in the room any more.
             return None
         return (server, key) if server in self._access.servers(room, snapshot) else None
 

@@ -127,3 +127,10 @@ def test_rooms_that_still_name_theirs_as_the_proposal_did(
     event = alice.event(elsewhere, alice.must("PUT", path + unique("txn"), {"body": "good"})["event_id"])
     assert event["content"] == {"body": "good"}
     assert police.asked[-1]["content"] == {"body": "good"}
+
+
+def test_a_room_that_names_this_server_can_be_spoken_in(alice: Client, police: Police, room: PeerRoom) -> None:
+    """There is no policy server here unless the owner says so."""
+    alice.set_state(room.room_id, "m.room.policy", {"via": ONE, "public_keys": {"ed25519": police.key.public_key}})
+    alice.send(room.room_id, "heard")
+    assert texts(alice, room) == ["heard"]
