@@ -59,6 +59,11 @@ class Moment(Struct, frozen=True):
     tasks: dict[int, Task]
 
     @property
+    def still(self) -> bool:
+        """Whether nothing happened: then the connection remembers all as it is."""
+        return self.stirred is not None and not self.stirred and not self.looked and not self.changed
+
+    @property
     def rest(self) -> tuple[Order, Mapping[int, Relevant], int, int]:
         """What the next one can go on from."""
         return self.order, self.relevant, self.upto, self.forgotten

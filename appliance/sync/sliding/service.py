@@ -115,6 +115,9 @@ class SlidingSync:
                     await asyncio.sleep(0)
                 results[task.history.room_id] = await self._results.of(task, asker)
             parts, unasked = await self._parts(self._context(connection, before, asker, token, moment, results), wishes)
+            if moment.still and token is not None:
+                pos = ConnectionToken(connection.nid, base, moment.upto, moment.news.boot, moment.news.serial)
+                return Answered(pos, moment.counts, {}, parts, unasked, _gives_no_messages(parts))
             memory = remember(connection, before, wishes, moment, results, self._activity)
             generation = await self._connections.advance(connection, base, memory)
             counted = token is not None and connection.counts == moment.counts
