@@ -64,10 +64,12 @@ class Following:
 
     async def answer(self, one: Follower) -> ASGIApp:
         """Answer at once or as soon as there is something to tell, at the latest when the time is over."""
+        if not one.wait_ms:
+            return answer((await one.make()).body())
         now, user_id = asyncio.get_running_loop().time, one.request.requester.user_id
         deadline = now() + one.wait_ms / 1000
         # Where nothing happened since the last answer, there is no need to look.
-        woken = self._marks.take(one.key, one.asked) if one.asked is not None and one.wait_ms else None
+        woken = self._marks.take(one.key, one.asked) if one.asked is not None else None
         made: Made | None = None
         while True:
             looks = woken is None
