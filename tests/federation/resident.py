@@ -81,7 +81,7 @@ class Server:
             house(self.folder, remote, name=self.name, ring=self.world.ring, key=key)
         )
         appender = self.house.living.acts.appender
-        appender._now_ms = self.house.living.acts.creation._now_ms = self.house.holding._now_ms = self.clock
+        appender.builder._now_ms = self.house.living.acts.creation._now_ms = self.house.holding._now_ms = self.clock
         appender._contributors = (*appender._contributors, self)
         self.house.settling.merging._clock = lambda: self.clock() / 1000
         await self.house.accepting.look()
