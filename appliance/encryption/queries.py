@@ -18,10 +18,12 @@ from appliance.storage import device_keys as rows
 from appliance.storage.accounts import find_account
 from appliance.storage.cross_signing import CrossSigningKey
 from appliance.storage.database import Database
-from appliance.storage.lru import Lru
+from appliance.storage.lru import SizedLru
 
-USERS_KEPT = 5_000
-SIGNERS_KEPT = 300
+KEYS_BYTES, SIGNATURES_BYTES = 12 * 1024 * 1024, 2 * 1024 * 1024
+"""Bytes of users' keys, and of their signatures of others, that are kept ready: of some thousands."""
+BESIDE = 800
+"""Bytes that an entry takes beside its own, roughly."""
 
 Wanted = Mapping[str, Sequence[str]]
 """User to the devices that are asked for; none for all of them."""
@@ -90,14 +92,21 @@ class Queries:
         database: where they are.
         is_local: whether a user belongs to this server.
         elsewhere: knows those of other servers.
+        keys_bytes: how much may be kept ready.
     """
 
-    def __init__(self, database: Database, is_local: Callable[[str], bool], elsewhere: Elsewhere) -> None:
+    def __init__(
+        self,
+        database: Database,
+        is_local: Callable[[str], bool],
+        elsewhere: Elsewhere,
+        keys_bytes: int = KEYS_BYTES,
+    ) -> None:
         self._database = database
         self._is_local = is_local
         self._elsewhere = elsewhere
-        self._known: Lru[str, UserKeys] = Lru(USERS_KEPT)
-        self._signatures: Lru[str, Signatures] = Lru(SIGNERS_KEPT)
+        self._known: SizedLru[str, UserKeys] = SizedLru(keys_bytes)
+        self._signatures: SizedLru[str, Signatures] = SizedLru(SIGNATURES_BYTES)
 
     def forget(self, user_id: str) -> None:
         """Something of what is served of a user changed; called as that is published."""
@@ -183,7 +192,8 @@ class Queries:
             known = {}
             for target, target_key, key_id, signature in cross_rows.signatures_by(self._database, asker):
                 known.setdefault((target, target_key), {})[f"{asker} {key_id}"] = signature
-            self._signatures.put(asker, known)
+            size = sum(len(name) + len(by) for each in known.values() for name, by in each.items())
+            self._signatures.put(asker, known, size + BESIDE * (len(known) + 1))
         return known
 
     def _read(self, user_ids: Sequence[str]) -> dict[str, UserKeys]:
@@ -194,7 +204,7 @@ class Queries:
         keys = cross_rows.keys_of_many(self._database, user_ids)
         found = {user_id: _served(user_id, devices.get(user_id, ()), keys.get(user_id, {})) for user_id in user_ids}
         for user_id, known in found.items():
-            self._known.put(user_id, known)
+            self._known.put(user_id, known, _size(known))
         return found
 
 
@@ -211,6 +221,12 @@ def _served(user_id: str, devices: Sequence[rows.DeviceKeys], keys: Mapping[str,
         each.get("self_signing"),
         each.get("user_signing"),
     )
+
+
+def _size(keys: UserKeys) -> int:
+    """About how many bytes the keys of a user take in memory."""
+    others = (keys.master, keys.named_master, keys.named_self_signing, keys.named_user_signing)
+    return 2 * len(keys.named_devices) + sum(len(one) for one in others if one is not None) + BESIDE
 
 
 def _with_name(device: rows.DeviceKeys) -> bytes:

@@ -105,6 +105,19 @@ class SizedLru(Generic[K, V]):
         self._entries.move_to_end(key)
         return found[0]
 
+    def look(self, keys: Iterable[K]) -> tuple[dict[K, V], list[K]]:
+        """Many entries, which do not count as used by that, and the keys of those that are not kept."""
+        entries = self._entries
+        found: dict[K, V] = {}
+        missing: list[K] = []
+        for key in keys:
+            entry = entries.get(key)
+            if entry is None:
+                missing.append(key)
+            else:
+                found[key] = entry[0]
+        return found, missing
+
     def put(self, key: K, value: V, size: int) -> None:
         """Keep an entry of so many bytes, if it is not too large."""
         self.drop(key)
