@@ -79,6 +79,22 @@ def test_an_invitation_is_shown_and_taken(alice: Client, bob: Client, version: s
     assert alice.member(room, bob)["membership"] == "join"
 
 
+def test_who_cannot_be_invited_to_a_new_room(alice: Client, bob: Client) -> None:
+    """POST /createRoom: 403 ``M_INVITE_BLOCKED`` also where another server says so; the others are invited all the
+    same. Nobody of another server is invited into a room that they cannot come into."""
+    carol = Client.register(bob.url)
+    config = f"/user/{seg(bob.user_id)}/account_data/m.invite_permission_config"
+    bob.must("PUT", config, {"default_action": "block"})
+    wanted = {"invite": [bob.user_id, carol.user_id], "name": unique("new")}
+    alice.refused("M_INVITE_BLOCKED", 403, "POST", "/createRoom", wanted)
+    carol.sync_until(lambda sync: wanted["name"] in str(sync.get("rooms", {}).get("invite", {})))
+    assert "invite" not in bob.sync().get("rooms", {})
+    before = alice.must("GET", "/joined_rooms")
+    alone = {"invite": [carol.user_id], "creation_content": {"m.federate": False}}
+    alice.refused("M_FORBIDDEN", 403, "POST", "/createRoom", alone)
+    assert alice.must("GET", "/joined_rooms") == before
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_invitation_is_rejected(alice: Client, bob: Client, version: str) -> None:
     room = alice.create_room(preset="private_chat", room_version=version)

@@ -103,7 +103,8 @@ class Creation:
 
         Raises:
             MatrixError: ``M_UNSUPPORTED_ROOM_VERSION``, ``M_ROOM_IN_USE`` for a taken alias, ``M_INVALID_ROOM_STATE``
-                where the events asked for do not allow one another, ``M_INVALID_PARAM``, ``M_BAD_JSON``.
+                where the events asked for do not allow one another, ``M_INVALID_PARAM``, ``M_BAD_JSON``,
+                ``M_FORBIDDEN``, ``M_INVITE_BLOCKED``.
         """
         wanted = self._settings.rooms_default_version if request.room_version is None else request.room_version
         version = VERSIONS.get(wanted)
@@ -240,14 +241,25 @@ class Creation:
         return {**content, "is_direct": True} if request.is_direct else content
 
     async def _invite_others(self, creator: str, room_id: str, request: CreateRoom) -> None:
-        """Invite people of other servers into a room that has just been made; it stands, whatever they answer."""
-        here = self._identity.server_name
+        """Invite people of other servers into a room that has just been made; it stands, whatever they answer.
+
+        Raises:
+            MatrixError: ``M_INVITE_BLOCKED`` where somebody does not want to be invited, ``M_UNSUPPORTED_ROOM_VERSION``
+                where their server does not know the version; after all have been tried.
+        """
+        here, refusal = self._identity.server_name, None
         others = [user_id for user_id in dict.fromkeys(request.invite) if server_of(user_id) != here]
         for user_id in others:
             try:
                 await self.elsewhere.invite(creator, room_id, user_id, self._invitation(user_id, request))
             except MatrixError as problem:
                 log.warning("%s is not invited to the new room %s: %s", user_id, room_id, problem.message)
+                if problem.errcode == "M_INVITE_BLOCKED":
+                    refusal = problem
+                elif problem.errcode == "M_INCOMPATIBLE_ROOM_VERSION":
+                    refusal = MatrixError("M_UNSUPPORTED_ROOM_VERSION", f"For {user_id}: {problem.message}", 400)
+        if refusal is not None:
+            raise refusal
 
     def _alias(self, request: CreateRoom) -> str | None:
         if request.room_alias_name is None:
@@ -264,7 +276,10 @@ class Creation:
             raise forbidden("Invitations by e-mail or telephone number need an identity server, which Hearth has not.")
         if len(request.invite) > MOST_INVITES:
             raise invalid_param(f"At most {MOST_INVITES} people can be invited at once.")
+        alone, here = request.creation_content.get("m.federate") is False, self._identity.server_name
         for user_id in request.invite:
+            if alone and is_user_id(user_id) and server_of(user_id) != here:
+                raise forbidden(f"This room is to be for people of this server only, which {user_id} is not.")
             check_invitee(user_id, self._identity, self._people, self.elsewhere)
             self._people.check_invitation(user_id, creator)
 
