@@ -1,7 +1,7 @@
 """Names to addresses, and services to hosts (SRV), with a memory of both kinds of answer.
 
 Addresses are the system's to find (``/etc/hosts`` counts), unless a setting names a DNS server. Services are asked of
-DNS. dnspython is loaded at the first question that needs it.
+DNS (``dns_questions.py``).
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from appliance.federation.dns_questions import Failed, Record, ask, servers_of_system
 from appliance.federation.failures import Unreachable
 from appliance.federation.memory import Once, TimedCache
 from appliance.settings import Settings
@@ -60,7 +61,6 @@ class Resolver:
         self._addresses: TimedCache[tuple[str, str], tuple[str, ...]] = TimedCache(KEPT)
         self._services: TimedCache[tuple[str, str], tuple[Service, ...]] = TimedCache(KEPT)
         self._asking: Once[tuple[str, str, str], Any] = Once()
-        self._resolver: tuple[str, Any] | None = None
 
     async def addresses(self, host: str) -> Sequence[str]:
         """The addresses of a host, in the order in which to try them.
@@ -103,20 +103,18 @@ class Resolver:
         server, host = key
         try:
             found, seconds = await (self._of_dns(host) if server else _of_system(host))
-        except _Failed:
+        except Failed:
             found, seconds = (), FAILED
         self._addresses.put(key, found, seconds)
         return found
 
     async def _of_dns(self, host: str) -> tuple[tuple[str, ...], float]:
         """The addresses that the DNS server of the settings knows."""
-        outcomes: list[Any] = await asyncio.gather(
-            self._ask(host, "AAAA"), self._ask(host, "A"), return_exceptions=True
-        )
+        outcomes = await asyncio.gather(self._ask(host, "AAAA"), self._ask(host, "A"), return_exceptions=True)
         answers = [answer for answer in outcomes if isinstance(answer, tuple)]
         if not answers:
-            raise _Failed
-        found = _mixed([str(record.address) for answer in answers for record in answer[0]])
+            raise Failed(f"Nobody answers what {host} is.")
+        found = _mixed([record.host for answer in answers for record in answer[0]])
         if not found:
             return (), (FAILED if len(answers) < 2 else NEGATIVE)
         return found, min(seconds for records, seconds in answers if records)
@@ -126,58 +124,32 @@ class Resolver:
     async def _find_services(self, key: tuple[str, str]) -> tuple[Service, ...]:
         try:
             records, seconds = await self._ask(key[1], "SRV")
-        except _Failed:
+        except Failed:
             records, seconds = (), FAILED
         found = tuple(
-            Service(host, record.port, record.priority, record.weight)
-            for record in list(records)[:MOST_SERVICES]
-            if (host := record.target.to_text(omit_final_dot=True).lower()) not in (".", "") and record.port
+            Service(record.host, record.port, record.priority, record.weight)
+            for record in records[:MOST_SERVICES]
+            if record.host and record.port
         )
         self._services.put(key, found, seconds)
         return found
 
     # DNS ---------------------------------------------------------------------------------------------------------
 
-    async def _ask(self, name: str, kind: str) -> tuple[tuple[Any, ...], float]:
+    async def _ask(self, name: str, kind: str) -> tuple[Sequence[Record], float]:
         """The records of a kind and for how many seconds they are good; none where there are none.
 
         Raises:
-            _Failed: where DNS gave no answer.
+            Failed: where DNS gave no answer.
         """
-        import dns.exception
-        import dns.resolver
-
+        host, _, port = self._settings.federation_resolver.rpartition(":")
+        servers = [(host.strip("[]"), int(port))] if host else servers_of_system()
         try:
-            answer = await self._dns().resolve(name, kind, search=False, raise_on_no_answer=False, lifetime=PATIENCE)
-        except dns.resolver.NXDOMAIN:
-            return (), NEGATIVE
-        except (dns.exception.DNSException, OSError, ValueError) as error:
-            raise _Failed from error
-        if answer.rrset is None:
-            return (), NEGATIVE
-        return tuple(answer.rrset), max(SHORTEST, min(LONGEST, float(answer.rrset.ttl)))
-
-    def _dns(self) -> Any:
-        """dnspython's resolver, made anew when the setting has changed."""
-        import dns.asyncresolver
-        import dns.exception
-
-        server = self._settings.federation_resolver
-        if self._resolver is None or self._resolver[0] != server:
-            try:
-                resolver = dns.asyncresolver.Resolver(configure=not server)
-            except dns.exception.DNSException as error:  # no /etc/resolv.conf
-                raise _Failed from error
-            if server:
-                host, _, port = server.rpartition(":")
-                resolver.nameservers = [host.strip("[]")]
-                resolver.port = int(port)
-            self._resolver = (server, resolver)
-        return self._resolver[1]
-
-
-class _Failed(Exception):  # noqa: N818
-    """DNS gave no answer."""
+            async with asyncio.timeout(PATIENCE):
+                found = await ask(servers, name, kind)
+        except TimeoutError as error:
+            raise Failed(f"Nobody answers what {name} is.") from error
+        return found.records, max(SHORTEST, min(LONGEST, found.seconds)) if found.records else NEGATIVE
 
 
 async def _of_system(host: str) -> tuple[tuple[str, ...], float]:
@@ -189,9 +161,9 @@ async def _of_system(host: str) -> tuple[tuple[str, ...], float]:
     except socket.gaierror as error:
         if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)):
             return (), UNKNOWN
-        raise _Failed from error
+        raise Failed(str(error)) from error
     except (OSError, UnicodeError) as error:  # TimeoutError too
-        raise _Failed from error
+        raise Failed(str(error)) from error
     return _mixed([str(address[0]) for *_, address in found]), SYSTEMS
 
 
