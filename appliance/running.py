@@ -48,6 +48,7 @@ class Running:
             hearth.owning.claim.renew()
         await hearth.living.reaching.start()
         await self._agree()
+        hearth.living.reaching.release()
         hearth.certificates.on_change.append(lambda _: self._changed.set())
         setup.on_reach.append(self._changed.set)
         setup.on_finished.append(self._changed.set)

@@ -29,8 +29,12 @@ class Reaching:
         self.outbox = Outbox(database, store, identity, self.policy, self.client, self.standing, now_ms)
 
     async def start(self) -> None:
-        """Go on with what was to be sent; before anything else happens."""
-        await self.outbox.start()
+        """Take in what was to be sent, before anything else happens; it is sent when ``release`` is called."""
+        await self.outbox.start(held=True)
+
+    def release(self) -> None:
+        """Go on with what was to be sent: others can reach us by now."""
+        self.outbox.release()
 
     async def stop(self) -> None:
         """Send no more, and let go of the connections."""

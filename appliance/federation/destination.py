@@ -76,6 +76,7 @@ class Needs(Struct, frozen=True):
         now_ms: the time, milliseconds since 1970.
         moved: called when something has left the memory, so that the mark may move.
         transaction_id: makes ids.
+        may_send: whether anything is to be sent yet.
     """
 
     database: Database
@@ -87,6 +88,7 @@ class Needs(Struct, frozen=True):
     now_ms: Callable[[], int]
     moved: Callable[[], None]
     transaction_id: Callable[[], str]
+    may_send: Callable[[], bool]
 
 
 class _Load(Struct, frozen=True):
@@ -163,7 +165,7 @@ class Destination:
         """See whether there is something to send, unless that is going on or the server is left alone."""
         if self._task is not None:
             self._again = True
-        elif self._timer is None and not self.stopped:
+        elif self._timer is None and not self.stopped and self._needs.may_send():
             self._again = False
             self._task = asyncio.get_running_loop().create_task(self._work(), name=f"to {self.server}")
             self._task.add_done_callback(self._ended)

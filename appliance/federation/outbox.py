@@ -75,7 +75,7 @@ class Outbox:
         self._marked = rows.mark(database)
         self._distributed = self._marked
         self._timer: asyncio.TimerHandle | None = None
-        self._running = False
+        self._running = self._held = False
         boot, counter = secrets.token_hex(6), iter(range(1, 2**62))
         self._needs = Needs(
             database,
@@ -87,6 +87,7 @@ class Outbox:
             now_ms,
             self._moved,
             lambda: f"{boot}{next(counter)}",
+            lambda: not self._held,
         )
         standing.recovered.append(self.wake)
 
@@ -184,9 +185,14 @@ class Outbox:
 
     # Start and stop ------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Go on where the server stopped or was killed: send again what came after the mark."""
-        self._running = True
+    async def start(self, *, held: bool = False) -> None:
+        """Go on where the server stopped or was killed: send again what came after the mark.
+
+        Args:
+            held: whether to send nothing before ``release``. A server that hears of us knows that we are back and
+                calls, and would leave us alone for a while if nobody answered there yet.
+        """
+        self._running, self._held = True, held
         for row in self._standing.behind():
             destination = Destination(row.server_name, self._needs, behind=True)
             self._destinations[row.server_name] = destination
@@ -207,6 +213,12 @@ class Outbox:
         for queue in self.queues:
             for server in queue.servers():
                 self.look(server)
+
+    def release(self) -> None:
+        """Send what waits: others can reach us."""
+        self._held = False
+        for destination in list(self._destinations.values()):
+            destination.work()
 
     async def stop(self) -> None:
         """Send no more, and move the mark."""

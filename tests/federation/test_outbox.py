@@ -150,6 +150,7 @@ def play(tmp_path: Path, story: Callable[[Stage], Any], peers: Peers | None = No
             stage = Stage(found, peers or Peers())
             if start:
                 await stage.reaching.start()
+                stage.reaching.release()
             await story(stage)
             await stage.reaching.stop()
 
@@ -177,6 +178,25 @@ def test_events_go_to_the_servers_in_the_room_in_order(tmp_path: Path, monkeypat
         assert len(written) == 1, written  # the message itself
 
     play(tmp_path, story)
+
+
+def test_nobody_hears_of_us_before_we_can_be_reached(tmp_path: Path) -> None:
+    """Else they call, nobody answers, and they leave us alone for a while."""
+
+    async def story(stage: Stage) -> None:
+        await stage.reaching.start()
+        room = await stage.room(ELSEWHERE)
+        for text in ("one", "two"):
+            await stage.say(room, text)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        stage.outbox.wake(ELSEWHERE)
+        await stage.house.owning.database.write(lambda tx: None)
+        assert not stage.peers.ids
+        stage.reaching.release()
+        await until(lambda: stage.peers.texts() == ["one", "two"])
+
+    play(tmp_path, story, start=False)
 
 
 def test_who_is_removed_hears_of_it_and_nothing_after_it(tmp_path: Path) -> None:
@@ -330,6 +350,7 @@ def test_what_was_not_sent_before_a_kill_is_sent_after_it_and_only_to_whom_it_wa
         async with house(tmp_path) as found:
             stage = Stage(found, peers)
             await stage.reaching.start()
+            stage.reaching.release()
             await before(stage)
 
     asyncio.run(killed())
