@@ -44,14 +44,15 @@ class _Recent:
 class _Tail:
     """The end of a room's history, the earliest first; ``whole`` where nothing came before."""
 
-    __slots__ = ("points", "whole")
+    __slots__ = ("newest", "points", "whole")
 
     def __init__(self, points: list[Point], whole: bool) -> None:
         self.points = points
         self.whole = whole
+        self.newest = max((position for _, position, _ in points), default=0)
 
     def add(self, point: Point) -> None:
-        points = self.points
+        points, self.newest = self.points, max(self.newest, point[1])
         if not points or point > points[-1]:
             points.append(point)
         elif self.whole or point > points[0]:
@@ -90,6 +91,12 @@ class Ends:
         if most > KEPT:
             return None
         tail = self._tail(room_nid)
+        points = tail.points
+        if upto >= tail.newest and points and points[-1][:2] <= (ordering, position):
+            # All of it counts, which is what mostly is asked.
+            if len(points) >= most or tail.whole:
+                return [nid for _, _, nid in reversed(points[-most:])]
+            return None
         found: list[int] = []
         for point in reversed(tail.points):
             if point[1] <= upto and (point[0] < ordering or (point[0] == ordering and point[1] <= position)):
