@@ -273,7 +273,9 @@ def _server_line(server: dict[str, Any]) -> str:
         parts.append(f"since {_moment(server['failing_since_ts'])} ({server['last_error']})")
         parts.append(f"tried again {_moment(server['retry_ts'])}" if server["retry_ts"] else "tried again now")
     if server["waiting"]:
-        parts.append(f"waiting: {server['waiting']}")
+        parts.append(f"rooms it lacks something of: {server['waiting']}")
+    if server["messages"]:
+        parts.append(f"messages between devices that wait: {server['messages']}")
     if server["last_success_ts"]:
         parts.append(f"last answered {_moment(server['last_success_ts'])}")
     return f"{server['server']}  " + ", ".join(parts)

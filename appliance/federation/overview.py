@@ -8,6 +8,7 @@ from appliance.settings import Settings
 from appliance.storage.database import Database
 from appliance.storage.destinations import DestinationRow
 from appliance.storage.settings import save_settings
+from appliance.storage.to_device import outgoing_counts
 
 
 class Standings(Protocol):
@@ -56,9 +57,11 @@ class Overview:
         Returns:
             for each ``server``; ``state``: fine, catching up, failing or blocked; ``last_success_ts``,
             ``failing_since_ts`` and ``retry_ts`` (milliseconds since 1970, 0 for never), ``last_error`` in plain
-            words, and ``waiting``: in how many rooms it lacks something.
+            words, ``waiting``: in how many rooms it lacks something, and ``messages``: how many messages between
+            devices wait for it.
         """
-        return [self._told(row) for row in self._standings.all_rows()]
+        messages = outgoing_counts(self._database)
+        return [self._told(row, messages.get(row.server_name, 0)) for row in self._standings.all_rows()]
 
     def retry(self, server: str = "") -> list[str]:
         """Try a server again now, or all that do not answer; which those are."""
@@ -89,7 +92,7 @@ class Overview:
             if row.failures and matches([glob], row.server_name):
                 self._standings.retry(row.server_name)
 
-    def _told(self, row: DestinationRow) -> dict[str, Any]:
+    def _told(self, row: DestinationRow, messages: int) -> dict[str, Any]:
         state = "failing" if row.failures else "catching up" if row.behind else "fine"
         if not self._policy.allows(row.server_name):
             state = "blocked"
@@ -101,4 +104,5 @@ class Overview:
             "retry_ts": row.retry_ts if row.failures else 0,
             "last_error": row.last_error,
             "waiting": self._waiting_for(row.server_name),
+            "messages": messages,
         }

@@ -204,6 +204,11 @@ def destinations(reads: Reads) -> list[str]:
     return [row[0] for row in reads.read("SELECT DISTINCT destination FROM outgoing_to_device")]
 
 
+def outgoing_counts(reads: Reads) -> dict[str, int]:
+    """How much waits for each server for which something does."""
+    return dict(reads.read("SELECT destination, count(*) FROM outgoing_to_device GROUP BY destination"))
+
+
 def sent(tx: Tx, destination: str, upto: int) -> None:
     """A server has taken what waited for it, up to a position."""
     tx.execute("DELETE FROM outgoing_to_device WHERE destination = ? AND position <= ?", (destination, upto))

@@ -238,7 +238,7 @@ def test_a_wrong_folder_is_named_and_not_made(order: Order, tmp_path: Path, argu
 
 def test_other_servers(order: Order, data: Path) -> None:
     at = str(data)
-    known = {"last_success_ts": 0, "failing_since_ts": 0, "retry_ts": 0, "last_error": "", "waiting": 0}
+    known = {"last_success_ts": 0, "failing_since_ts": 0, "retry_ts": 0, "last_error": "", "waiting": 0, "messages": 0}
     order.result = [
         {**known, "server": "fine.test", "state": "fine", "last_success_ts": 86_400_000 * 20_000},
         {
@@ -248,13 +248,16 @@ def test_other_servers(order: Order, data: Path) -> None:
             "failing_since_ts": 86_400_000 * 20_000,
             "last_error": "Nothing answers.",
             "waiting": 3,
+            "messages": 2,
         },
     ]
     fine, dead = hearth("federation", "list", "--data", at).output.splitlines()
     assert order.name == "federation_list"
     assert fine.startswith("fine.test  fine, last answered 2024-10-0")
     assert dead.startswith("dead.test  failing, since 2024-10-0")
-    assert dead.endswith(" (Nothing answers.), tried again now, waiting: 3")
+    assert dead.endswith(
+        " (Nothing answers.), tried again now, rooms it lacks something of: 3, messages between devices that wait: 2"
+    )
     order.result = {"servers": ["dead.test"]}
     assert hearth("federation", "retry", "--data", at).output == "Trying dead.test.\n"
     assert (order.name, order.arguments) == ("federation_retry", {"server": ""})

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.support.client import Client, Json, body, joined, seg, timeline
+from tests.support.client import Client, Json, body, joined, seg, timeline, unique
 from tests.support.hearth import HearthProcess
 from tests.support.network import Network
 
@@ -133,6 +133,11 @@ def test_the_owner_sees_how_it_goes(network: Network, one: HearthProcess, alice:
     while "failing" not in line:
         line = _line(one, "four.test")
     assert "There is no connection to be had to 127.0.0.1 port" in line
+    message = {"messages": {dora.user_id: {"*": {"n": 1}}}}
+    alice.must("PUT", f"/sendToDevice/m.test/{unique('txn')}", message)
+    while "messages between devices that wait: 1" not in (line := _line(one, "four.test")):
+        assert "failing" in line
+    assert "rooms it lacks something of: 1" in line
     four.start()
     assert one.command("federation", "retry").returncode == 0
     dora.sync_until_text(room, "lost")
