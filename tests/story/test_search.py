@@ -134,6 +134,19 @@ def test_only_what_one_may_see(alice: Client, bob: Client) -> None:
     assert search(bob, word, rooms=[room])["results"] == []
 
 
+def test_words_of_an_edit_that_one_may_not_see(alice: Client, bob: Client) -> None:
+    word = unique("word")
+    room = alice.create_room(preset="public_chat")
+    sent = alice.send(room, "what everybody sees")
+    alice.set_state(room, "m.room.history_visibility", {"history_visibility": "joined"})
+    edit(alice, room, sent, f"now {word}")
+    bob.join(room)
+    assert ids(search(alice, word)) == [sent]
+    assert bob.event(room, sent)["content"]["body"] == "what everybody sees"
+    found = search(bob, word)
+    assert (found["results"], found["count"]) == ([], 0)
+
+
 def test_redactions_and_edits(alice: Client) -> None:
     """What was redacted is not found, what was edited by its last words."""
     for order in ("rank", "recent"):

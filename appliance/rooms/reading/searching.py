@@ -218,6 +218,9 @@ class Searching:
             event = None if match is None or match.room_nid not in rooms else self._told(match)
             if event is None or (sender and event.sender != sender) or not self._timeline.visible(event, user_id):
                 continue
+            # The words of an edit that the asker may not see are not theirs to look for.
+            if match is not event and match is not None and not self._timeline.visible(match, user_id):
+                continue
             if event.sender not in ignored or event.state_key is not None:
                 found[position] = Hit(event, rooms[event.room_nid], fits[position])
         wanted = self._timeline.wanted([hit.event for hit in found.values()], rule)
