@@ -1,7 +1,7 @@
 """Names to addresses, and services to hosts (SRV), with a memory of both kinds of answer.
 
 Addresses are the system's to find (``/etc/hosts`` counts), unless a setting names a DNS server. Services are asked of
-DNS (``dns_questions.py``).
+DNS. dnspython takes a while to load: that happens in a thread, ahead of the first question.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from appliance.federation.dns_questions import Failed, Record, ask, servers_of_system
 from appliance.federation.failures import Unreachable
 from appliance.federation.memory import Once, TimedCache
 from appliance.settings import Settings
@@ -61,6 +60,8 @@ class Resolver:
         self._addresses: TimedCache[tuple[str, str], tuple[str, ...]] = TimedCache(KEPT)
         self._services: TimedCache[tuple[str, str], tuple[Service, ...]] = TimedCache(KEPT)
         self._asking: Once[tuple[str, str, str], Any] = Once()
+        self._resolver: tuple[str, Any] | None = None
+        self._loading: asyncio.Future[None] | None = None
 
     async def addresses(self, host: str) -> Sequence[str]:
         """The addresses of a host, in the order in which to try them.
@@ -103,18 +104,20 @@ class Resolver:
         server, host = key
         try:
             found, seconds = await (self._of_dns(host) if server else _of_system(host))
-        except Failed:
+        except _Failed:
             found, seconds = (), FAILED
         self._addresses.put(key, found, seconds)
         return found
 
     async def _of_dns(self, host: str) -> tuple[tuple[str, ...], float]:
         """The addresses that the DNS server of the settings knows."""
-        outcomes = await asyncio.gather(self._ask(host, "AAAA"), self._ask(host, "A"), return_exceptions=True)
+        outcomes: list[Any] = await asyncio.gather(
+            self._ask(host, "AAAA"), self._ask(host, "A"), return_exceptions=True
+        )
         answers = [answer for answer in outcomes if isinstance(answer, tuple)]
         if not answers:
-            raise Failed(f"Nobody answers what {host} is.")
-        found = _mixed([record.host for answer in answers for record in answer[0]])
+            raise _Failed
+        found = _mixed([str(record.address) for answer in answers for record in answer[0]])
         if not found:
             return (), (FAILED if len(answers) < 2 else NEGATIVE)
         return found, min(seconds for records, seconds in answers if records)
@@ -124,32 +127,72 @@ class Resolver:
     async def _find_services(self, key: tuple[str, str]) -> tuple[Service, ...]:
         try:
             records, seconds = await self._ask(key[1], "SRV")
-        except Failed:
+        except _Failed:
             records, seconds = (), FAILED
         found = tuple(
-            Service(record.host, record.port, record.priority, record.weight)
-            for record in records[:MOST_SERVICES]
-            if record.host and record.port
+            Service(host, record.port, record.priority, record.weight)
+            for record in list(records)[:MOST_SERVICES]
+            if (host := record.target.to_text(omit_final_dot=True).lower()) not in (".", "") and record.port
         )
         self._services.put(key, found, seconds)
         return found
 
     # DNS ---------------------------------------------------------------------------------------------------------
 
-    async def _ask(self, name: str, kind: str) -> tuple[Sequence[Record], float]:
+    async def prepare(self) -> None:
+        """Have at hand what asks DNS, so that the first question need not wait for it."""
+        if self._loading is None:
+            self._loading = asyncio.ensure_future(asyncio.to_thread(_load))
+        await asyncio.shield(self._loading)
+
+    async def _ask(self, name: str, kind: str) -> tuple[tuple[Any, ...], float]:
         """The records of a kind and for how many seconds they are good; none where there are none.
 
         Raises:
-            Failed: where DNS gave no answer.
+            _Failed: where DNS gave no answer.
         """
-        host, _, port = self._settings.federation_resolver.rpartition(":")
-        servers = [(host.strip("[]"), int(port))] if host else servers_of_system()
+        await self.prepare()
+        import dns.exception
+        import dns.resolver
+
         try:
-            async with asyncio.timeout(PATIENCE):
-                found = await ask(servers, name, kind)
-        except TimeoutError as error:
-            raise Failed(f"Nobody answers what {name} is.") from error
-        return found.records, max(SHORTEST, min(LONGEST, found.seconds)) if found.records else NEGATIVE
+            answer = await self._dns().resolve(name, kind, search=False, raise_on_no_answer=False, lifetime=PATIENCE)
+        except dns.resolver.NXDOMAIN:
+            return (), NEGATIVE
+        except (dns.exception.DNSException, OSError, ValueError) as error:
+            raise _Failed from error
+        if answer.rrset is None:
+            return (), NEGATIVE
+        return tuple(answer.rrset), max(SHORTEST, min(LONGEST, float(answer.rrset.ttl)))
+
+    def _dns(self) -> Any:
+        """dnspython's resolver, made anew when the setting has changed."""
+        import dns.asyncresolver
+        import dns.exception
+
+        server = self._settings.federation_resolver
+        if self._resolver is None or self._resolver[0] != server:
+            try:
+                resolver = dns.asyncresolver.Resolver(configure=not server)
+            except dns.exception.DNSException as error:  # no /etc/resolv.conf
+                raise _Failed from error
+            if server:
+                host, _, port = server.rpartition(":")
+                resolver.nameservers = [host.strip("[]")]
+                resolver.port = int(port)
+            self._resolver = (server, resolver)
+        return self._resolver[1]
+
+
+def _load() -> None:
+    import dns.asyncresolver
+    import dns.rdtypes.IN.A
+    import dns.rdtypes.IN.AAAA
+    import dns.rdtypes.IN.SRV  # noqa: F401  which dnspython loads when it meets the first of a kind
+
+
+class _Failed(Exception):  # noqa: N818
+    """DNS gave no answer."""
 
 
 async def _of_system(host: str) -> tuple[tuple[str, ...], float]:
@@ -161,9 +204,9 @@ async def _of_system(host: str) -> tuple[tuple[str, ...], float]:
     except socket.gaierror as error:
         if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)):
             return (), UNKNOWN
-        raise Failed(str(error)) from error
+        raise _Failed from error
     except (OSError, UnicodeError) as error:  # TimeoutError too
-        raise Failed(str(error)) from error
+        raise _Failed from error
     return _mixed([str(address[0]) for *_, address in found]), SYSTEMS
 
 
