@@ -14,6 +14,8 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from weakref import WeakKeyDictionary
 
+import orjson
+
 from appliance.storage.database import Reads, Tx
 from appliance.storage.readers import OpenFile
 from appliance.storage.state_snapshots import pack, pick, unpack
@@ -47,6 +49,11 @@ _LOOK_SQL = (
     _LINE + "SELECT d.slot_nid, d.event_nid FROM line JOIN state_group_entries d USING (group_nid)"
     " WHERE (line.chain > 0 OR ?2) AND d.slot_nid IN (%s) ORDER BY line.group_nid"
 )
+_RANGE_SQL = (
+    "SELECT json_group_array(slot_nid), json_group_array(type), json_group_array(state_key) FROM slots"
+    " WHERE slot_nid BETWEEN ? AND ?"
+)
+"""Ten thousand rows as one: to be given them one by one costs half as much again."""
 _CHUNK = 400
 """Slots in one statement."""
 MANY = 8
@@ -135,10 +142,9 @@ def _named(reads: Reads, numbers: Sequence[int]) -> Iterator[tuple[int, Slot]]:
     """The slots of those numbers, given in rising order, from the database."""
     if len(numbers) > _CHUNK and numbers[-1] - numbers[0] < WORTH_A_RANGE * len(numbers):
         wanted = frozenset(numbers)
-        sql = "SELECT slot_nid, type, state_key FROM slots WHERE slot_nid BETWEEN ? AND ?"
-        for number, event_type, key in reads.read(sql, (numbers[0], numbers[-1])):
-            if number in wanted:
-                yield number, (sys.intern(event_type), key)
+        ((found, types, keys),) = reads.read(_RANGE_SQL, (numbers[0], numbers[-1]))
+        slots = zip(map(sys.intern, orjson.loads(types)), orjson.loads(keys), strict=True)
+        yield from (named for named in zip(orjson.loads(found), slots, strict=True) if named[0] in wanted)
         return
     for start in range(0, len(numbers), _CHUNK):
         chunk = numbers[start : start + _CHUNK]

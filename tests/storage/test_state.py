@@ -139,13 +139,19 @@ async def test_names_of_slots_that_were_forgotten_are_read_again(
 async def test_names_of_slots_are_read_once_and_many_at_a_time(database: Database, forest: Forest) -> None:
     def grow(tx: Tx) -> int:
         last = forest.wander(tx, forest.crowd(tx, 1000), 10, 1000, luck(9))
+        for slot in odd:
+            numbers[state.slot_nid(tx, slot)] = slot
         tx.execute("INSERT INTO slots (slot_nid, type, state_key) VALUES (9000, 'm.of.another.room', '')")
         return last
 
+    odd = [('m."quoted"', ""), ("m.x", 'a\0b"\\\n'), ("m.\u00fc", "\U0001f408\u2028"), ("", "")]
+    numbers: dict[int, tuple[str, str]] = {}
     last = await database.write(grow)
     counted = Counted(database)
     held = state.numbered_group(database, last)
     assert {slot for number, slot in state.slots_of(counted, held).items() if number in held} == {*forest.states[last]}
+    names = state.slots_of(Counted(database), {**held, **dict.fromkeys(numbers, 1)})
+    assert {number: names[number] for number in numbers} == numbers
     assert counted.queries == 1  # most slots of the range are those of the room
     assert state.slots_of(counted, {**held, 9000: 1})[9000] == ("m.of.another.room", "")
     assert counted.queries > 2
