@@ -50,11 +50,7 @@ TOLD_WAIT = 60.0
 """Seconds for which a server that did tell them is not asked again."""
 SLICE = 200
 """Events whose signatures are checked in one go, in a thread."""
-THREADS = 2
-"""That check signatures at the same time: three quarters of that is done without the interpreter's lock."""
 KEPT = 2000
-FEWEST = 20
-"""Events for which a second thread pays."""
 NO_TIME = 0
 
 _Check = tuple[Event, Sequence[tuple[str, Mapping[str, str]]]]
@@ -125,15 +121,14 @@ class Keyring:
         """The ids of those events of which that is so. Keys are asked for once, the sums are done off the loop."""
         signers = {event.event_id: required_signers(event) for event in events}
         await self.fetch(_needs(events, signers))
-        if len(events) == 1:
-            return _good(self._with_keys(events, signers))
         good: set[str] = set()
-        for start in range(0, len(events), SLICE * THREADS):
-            some = self._with_keys(events[start : start + SLICE * THREADS], signers)
-            share = min(SLICE, max(FEWEST, -(-len(some) // THREADS)))
-            shares = [some[first : first + share] for first in range(0, len(some), share)]
-            for found in await asyncio.gather(*(asyncio.to_thread(_good, each) for each in shares)):
-                good |= found
+        for start in range(0, len(events), SLICE):
+            some = self._with_keys(events[start : start + SLICE], signers)
+            if len(some) == 1:
+                good |= _good(some)
+            else:
+                # In one thread: two of them wait for the interpreter's lock longer than they save.
+                good |= await asyncio.to_thread(_good, some)
         return good
 
     def _with_keys(self, events: Sequence[Event], signers: Mapping[str, Collection[str]]) -> list[_Check]:

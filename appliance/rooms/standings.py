@@ -12,7 +12,7 @@ from appliance.rooms.graph.appending import Statement
 from appliance.rooms.snapshot import MEMBER, Step
 from appliance.rooms.store import EventStore
 from appliance.storage import memberships as rows
-from appliance.storage.database import Database, Tx
+from appliance.storage.database import Database
 from appliance.storage.lru import Lru
 
 USERS_KEPT = 300
@@ -177,11 +177,7 @@ class Standings:
         if not changed:
             return None
 
-        def statement(tx: Tx, position: int) -> None:
-            for user_id, membership, previous, nid, sender in changed:
-                rows.put(tx, step.room_nid, user_id, membership, previous, nid, sender, position)
-
-        return statement
+        return lambda tx, position: rows.put_all(tx, step.room_nid, changed, position)
 
     def published(self, step: Step, position: int) -> None:
         """Bring the histories of those concerned up to date, as far as they are in memory."""

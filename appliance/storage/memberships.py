@@ -1,5 +1,7 @@
 """Who is in which room, now and before: the kept tables behind sync, joined rooms and visibility."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from appliance.storage.database import Reads, Tx
@@ -38,15 +40,27 @@ def put(
     position: int,
 ) -> None:
     """Note a change of membership: the present standing and its place in the stream."""
-    tx.execute(
+    put_all(tx, room_nid, [(user_id, membership, previous, event_nid, sender)], position)
+
+
+def put_all(tx: Tx, room_nid: int, changes: Sequence[tuple[str, str, str | None, int, str]], position: int) -> None:
+    """Note changes of memberships at one place in the stream.
+
+    Args:
+        tx: the unit.
+        room_nid: the room.
+        changes: of each user once: who, the membership now and before, the event that says so, and its sender.
+        position: the place.
+    """
+    tx.execute_many(
         "INSERT OR REPLACE INTO memberships (room_nid, user_id, membership, event_nid, sender, position)"
         " VALUES (?,?,?,?,?,?)",
-        (room_nid, user_id, membership, event_nid, sender, position),
+        [(room_nid, user, membership, nid, sender, position) for user, membership, _, nid, sender in changes],
     )
-    tx.execute(
+    tx.execute_many(
         "INSERT INTO membership_changes (position, room_nid, user_id, membership, previous, event_nid)"
         " VALUES (?,?,?,?,?,?)",
-        (position, room_nid, user_id, membership, previous, event_nid),
+        [(position, room_nid, user, membership, previous, nid) for user, membership, previous, nid, _ in changes],
     )
 
 
