@@ -1,7 +1,5 @@
 """The way to other servers, put together: who is asked, how it goes with them, and what is sent to them."""
 
-import asyncio
-
 from appliance.app.clock import now_ms
 from appliance.app.owning import Owning
 from appliance.federation.client import FederationClient
@@ -29,7 +27,6 @@ class Reaching:
         self.client.watch = self.standing
         self.standing.recovered.append(self.client.discovery.doubt)
         self.outbox = Outbox(database, store, identity, self.policy, self.client, self.standing, now_ms)
-        self._preparing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take in what was to be sent, before anything else happens; it is sent when ``release`` is called."""
@@ -39,7 +36,7 @@ class Reaching:
         """Go on with what was to be sent: others can reach us by now."""
         self.outbox.release()
         if self.policy.enabled:
-            self._preparing = asyncio.get_running_loop().create_task(self.client.resolver.prepare())
+            self.client.resolver.prepare()
 
     async def stop(self) -> None:
         """Send no more, and let go of the connections."""

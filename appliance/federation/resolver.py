@@ -139,11 +139,11 @@ class Resolver:
 
     # DNS ---------------------------------------------------------------------------------------------------------
 
-    async def prepare(self) -> None:
-        """Have at hand what asks DNS, so that the first question need not wait for it."""
+    def prepare(self) -> "asyncio.Future[None]":
+        """Have at hand what asks DNS, so that the first question need not wait for it; ends when it is."""
         if self._loading is None:
             self._loading = asyncio.ensure_future(asyncio.to_thread(_load))
-        await asyncio.shield(self._loading)
+        return self._loading
 
     async def _ask(self, name: str, kind: str) -> tuple[tuple[Any, ...], float]:
         """The records of a kind and for how many seconds they are good; none where there are none.
@@ -151,7 +151,7 @@ class Resolver:
         Raises:
             _Failed: where DNS gave no answer.
         """
-        await self.prepare()
+        await asyncio.shield(self.prepare())
         import dns.exception
         import dns.resolver
 
