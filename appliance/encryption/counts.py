@@ -1,5 +1,7 @@
 """How many keys a device has left: what every sync tells, so kept in memory."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from appliance.encryption.key_objects import SIGNED_CURVE25519
@@ -41,11 +43,19 @@ class Counts:
             self._known.put((user_id, device_id), known)
         return known
 
+    def uploaded(self, user_id: str, device_id: str, one_time: Mapping[str, int]) -> None:
+        """Take note of how many one-time keys a device has now, its fallback keys being what they were; called as the
+        change is published.
+        """
+        known = self._known.get((user_id, device_id))
+        if known is not None:
+            self._known.put((user_id, device_id), told(one_time, known.unused_fallback))
+
     def changed(self, user_id: str, device_id: str) -> None:
         """Take note that a device's keys changed; called as the change is published."""
         self._known.drop((user_id, device_id))
 
 
-def told(one_time: dict[str, int], unused_fallback: list[str]) -> KeyCounts:
+def told(one_time: Mapping[str, int], unused_fallback: list[str]) -> KeyCounts:
     """What clients are told: the algorithm that they all use also where the number is zero, since some wait for it."""
     return KeyCounts({SIGNED_CURVE25519: 0, **one_time}, unused_fallback)

@@ -78,14 +78,19 @@ def read_prekeys(value: Any, name: str, most: int) -> list[Prekey]:
         raise bad_json(f"{name} must be an object.")
     if len(value) > most:
         raise too_large(f"{name} may hold at most {most} keys.")
+    for key in value.values():
+        if not isinstance(key.get("key") if isinstance(key, dict) else key, str):
+            raise bad_json(f"{name} must hold keys: strings, or objects with a string named key.")
+    return named_prekeys({full_id: encoded_bytes(key) for full_id, key in value.items()}, name)
+
+
+def named_prekeys(keys: Mapping[str, bytes], name: str) -> list[Prekey]:
+    """Keys by ``<algorithm>:<key id>`` that are JSON already, as ``encoded_bytes`` writes it; raises the same."""
     found = []
-    for full_id, key in value.items():
+    for full_id, json in keys.items():
         algorithm, _, key_id = full_id.partition(":")
         if not (algorithm and key_id) or (len(full_id) > SHORT and not fits(full_id)):
             raise bad_json(f"{name} must have names of the form <algorithm>:<key id>, of at most 255 bytes.")
-        if not isinstance(key.get("key") if isinstance(key, dict) else key, str):
-            raise bad_json(f"{name} must hold keys: strings, or objects with a string named key.")
-        json = encoded_bytes(key)
         if len(json) > MAX_PREKEY_BYTES:
             raise too_large(f"A key in {name} may have at most {MAX_PREKEY_BYTES} bytes.")
         found.append(Prekey(algorithm, key_id, json))

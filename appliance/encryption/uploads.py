@@ -1,22 +1,22 @@
 """Uploading the keys of a device (client-server API, "Uploading keys")."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from msgspec import Struct
 
-from appliance.encryption.counts import Counts, KeyCounts, told
+from appliance.encryption.counts import Counts, told
 from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.key_objects import (
-    MOST_ALGORITHMS,
     MOST_ONE_TIME_KEYS,
     Prekey,
     bare,
     encoded,
     read_device_keys,
-    read_prekeys,
     with_signatures,
 )
+from appliance.encryption.upload_bodies import Given
 from appliance.errors import MatrixError, invalid_param, too_large
 from appliance.storage import device_keys as rows
 from appliance.storage.database import Database, Tx
@@ -24,10 +24,16 @@ from appliance.storage.device_lists import note_update
 
 
 class _Done(Struct, frozen=True):
-    """What became of an upload: a refusal, or the keys that the device has, and the position of a changed identity."""
+    """What became of an upload.
+
+    Args:
+        refusal: why nothing was stored.
+        left: the one-time keys that the device has, by algorithm.
+        position: that of a changed identity.
+    """
 
     refusal: MatrixError | None = None
-    left: KeyCounts | None = None
+    left: Mapping[str, int] = {}
     position: int | None = None
 
 
@@ -45,7 +51,7 @@ class Uploads:
         self._lists = lists
         self._counts = counts
 
-    async def upload(self, user_id: str, device_id: str, body: dict[str, Any]) -> dict[str, int]:
+    async def upload(self, user_id: str, device_id: str, given: Given) -> dict[str, int]:
         """Keep what a device uploads; all of it, or nothing.
 
         One-time keys that are there already, or were there and have been given out, are passed over: a client that
@@ -54,7 +60,7 @@ class Uploads:
         Args:
             user_id: the user.
             device_id: the device, which uploads its own keys.
-            body: the request's.
+            given: what; see ``upload_bodies``.
 
         Returns:
             how many one-time keys the device now has, by algorithm.
@@ -65,19 +71,19 @@ class Uploads:
         """
         if not device_id:
             raise invalid_param("Only a device can have keys, and this access token belongs to none.")
-        identity = None
-        if body.get("device_keys") is not None:
-            identity = read_device_keys(body["device_keys"], user_id, device_id)
-        one_time = read_prekeys(body.get("one_time_keys"), "one_time_keys", MOST_ONE_TIME_KEYS)
-        given = body.get("fallback_keys", body.get("org.matrix.msc2732.fallback_keys"))
-        fallback = read_prekeys(given, "fallback_keys", MOST_ALGORITHMS)
+        identity, one_time, fallback = None, given.one_time, given.fallback
+        if given.device_keys is not None:
+            identity = read_device_keys(given.device_keys, user_id, device_id)
         if len({key.algorithm for key in fallback}) != len(fallback):
             raise invalid_param("fallback_keys may hold one key for each algorithm.")
         if identity is None and not one_time and not fallback:
             return dict(self._counts.of(user_id, device_id).one_time)
 
         def published(done: _Done) -> None:
-            self._counts.changed(user_id, device_id)
+            if fallback or identity is not None:
+                self._counts.changed(user_id, device_id)
+            elif done.refusal is None:
+                self._counts.uploaded(user_id, device_id, done.left)
             if done.position is not None:
                 self._lists.changed(user_id, done.position)
 
@@ -86,7 +92,7 @@ class Uploads:
         )
         if done.refusal is not None:
             raise done.refusal
-        return done.left.one_time if done.left is not None else {}
+        return told(done.left, []).one_time
 
 
 def store_keys(
@@ -104,9 +110,9 @@ def store_keys(
     nid, before = device.device_nid, device.json
     known = None if before is None else orjson.loads(before)
     renewed = identity is not None and known is not None and known["keys"] != identity["keys"]
-    added: dict[str, dict[str, bytes]] = {}
-    if one_time:
-        refusal = _choose(tx, nid, renewed or device.new, one_time, added)
+    chosen = _Chosen({}, {})
+    if one_time or not device.new:
+        refusal = _choose(tx, nid, renewed or device.new, one_time, chosen)
         if refusal is not None:
             return _Done(refusal)
     if renewed:
@@ -120,29 +126,32 @@ def store_keys(
         if json != before:
             rows.put_keys(tx, user_id, device_id, json)
             position = note_update(tx, user_id, device_id)
-    for algorithm, keys in added.items():
+    for algorithm, keys in chosen.added.items():
         rows.add_pack(tx, nid, algorithm, keys)
     for key in fallback:
         rows.put_fallback_key(tx, nid, key.algorithm, key.key_id, key.json.decode())
-    if device.new:
-        left = {algorithm: len(keys) for algorithm, keys in added.items()}, sorted(key.algorithm for key in fallback)
-    else:
-        left = rows.counts(tx, user_id, device_id)
-    return _Done(None, told(*left), position)
+    return _Done(None, chosen.left, position)
 
 
-def _choose(
-    tx: Tx, nid: int, first: bool, one_time: list[Prekey], added: dict[str, dict[str, bytes]]
-) -> MatrixError | None:
-    """Find which keys are to be added, by algorithm, where they are the first or others count; or why none may be."""
+class _Chosen(Struct):
+    """What is to be added (algorithm to key id to key), and how many keys there are with that, by algorithm."""
+
+    added: dict[str, dict[str, bytes]]
+    left: dict[str, int]
+
+
+def _choose(tx: Tx, nid: int, first: bool, one_time: list[Prekey], chosen: _Chosen) -> MatrixError | None:
+    """Find which keys are to be added, where they are the first or others count; or why none may be."""
     held: dict[tuple[str, str], bytes] = {}
     given: set[tuple[str, str, bytes]] = set()
     packs = [] if first else rows.packs(tx, nid)
     digests = set() if first else rows.claimed_before(tx, nid)
+    left, added = chosen.left, chosen.added
     for pack in packs:
         given.update((pack.algorithm, *key) for key in pack.keys[: pack.taken])
         held.update(((pack.algorithm, key_id), json) for key_id, json in pack.keys[pack.taken :])
-    count = len(held)
+    for algorithm, _ in held:
+        left[algorithm] = left.get(algorithm, 0) + 1
     for key in one_time:
         algorithm, key_id, json = key.algorithm, key.key_id, key.json
         there = held.get((algorithm, key_id)) if held else None
@@ -153,8 +162,9 @@ def _choose(
             digests and rows.digest(algorithm, key_id, json) in digests
         ):
             added.setdefault(algorithm, {})[key_id] = json
-            count += 1
-    if count > MOST_ONE_TIME_KEYS:
+    for algorithm, keys in added.items():
+        left[algorithm] = left.get(algorithm, 0) + len(keys)
+    if sum(left.values()) > MOST_ONE_TIME_KEYS:
         return too_large(f"A device may have at most {MOST_ONE_TIME_KEYS} one-time keys on the server.")
     if packs:
         rows.drop_used(tx, nid, packs)

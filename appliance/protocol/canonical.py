@@ -75,7 +75,8 @@ def decode(data: bytes | str, *, max_depth: int = 100) -> Any:
     if isinstance(data, str):
         data = data.encode()
     value = _decode_exactly(data) if _LONG_NUMBER in data.translate(_DIGITS) else orjson.loads(data)
-    if data.count(b"{") + data.count(b"[") > max_depth and _is_deeper(value, max_depth):
+    openings = data.count(b"{") + data.count(b"[")
+    if openings > max_depth and _is_deeper(value, max_depth, openings):
         raise ValueError(f"the JSON is nested more than {max_depth} levels deep")
     return value
 
@@ -130,18 +131,22 @@ def _finite(text: str) -> float:
     return number
 
 
-def _is_deeper(value: Any, max_depth: int) -> bool:
-    """Whether a value has more than so many levels of dicts and lists, found level by level."""
-    level = [value]
-    for _ in range(max_depth + 1):
-        level = [item for item in level if type(item) in _NESTED]
-        if not level:
+def _is_deeper(value: Any, max_depth: int, most: int) -> bool:
+    """Whether a value has more than so many levels of dicts and lists, of which it has no more than ``most``; found
+    level by level, and only as long as there may be enough of them further down.
+    """
+    level = [value] if type(value) in _NESTED else []
+    for depth in range(1, max_depth + 1):
+        most -= len(level)
+        if not level or depth + most <= max_depth:
             return False
         below: list[Any] = []
         for item in level:
-            below.extend(item.values() if type(item) is dict else item)
+            for inner in item.values() if type(item) is dict else item:
+                if type(inner) in _NESTED:
+                    below.append(inner)
         level = below
-    return True
+    return bool(level)
 
 
 def _has_text_keys(value: Any) -> bool:

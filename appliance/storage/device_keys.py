@@ -158,10 +158,11 @@ def add_pack(tx: Tx, device_nid: int, algorithm: str, keys: Mapping[str, bytes])
     """Add keys of one algorithm (key id to JSON), which come after all that the device has."""
     # In the order of their ids, where somebody counts on it.
     each = sorted(keys.items())
-    ((pack_nid,),) = tx.execute("INSERT INTO one_time_packs (keys) VALUES (?) RETURNING pack_nid", (_packed(each),))
+    tx.execute("INSERT INTO one_time_packs (keys) VALUES (?)", (_packed(each),))
     tx.execute(
-        "INSERT INTO one_time_batches (device_nid, algorithm, pack_nid, taken, count) VALUES (?,?,?,0,?)",
-        (device_nid, algorithm, pack_nid, len(each)),
+        "INSERT INTO one_time_batches (device_nid, algorithm, pack_nid, taken, count)"
+        " VALUES (?, ?, last_insert_rowid(), 0, ?)",
+        (device_nid, algorithm, len(each)),
     )
 
 

@@ -6,7 +6,7 @@ import orjson
 from litestar import Controller
 from litestar.types import ASGIApp
 
-from appliance.encryption import claims, queries
+from appliance.encryption import claims, queries, upload_bodies
 from appliance.encryption.claims import Claims
 from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.queries import Queries
@@ -38,7 +38,8 @@ class DeviceKeysApi(Controller):
         Keeps the keys of the device that asks, and answers how many one-time keys it has.
         """
         who = request.requester
-        counts = await self.uploads.upload(who.user_id, who.device_id, await request.object())
+        given = upload_bodies.read_plain(await request.body_bytes()) or upload_bodies.read(await request.object())
+        counts = await self.uploads.upload(who.user_id, who.device_id, given)
         return answer({"one_time_key_counts": counts})
 
     @endpoint("POST", "/_matrix/client/v3/keys/query", guests=True, suspended=True, limit=Limit.READ)
