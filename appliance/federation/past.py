@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from appliance.errors import forbidden, not_found
+from appliance.errors import not_found
 from appliance.federation.access import RoomAccess
 from appliance.protocol.events import Event
 from appliance.rooms.room import Room
@@ -93,19 +93,18 @@ class Past:
         return {"pdu_ids": state, "auth_chain_ids": chain}
 
     async def event(self, server: str, event_id: str) -> bytes:
-        """One event, as the body of an answer.
+        """One event, as the body of an answer; redacted where the server may not see it, as it may need its place in
+        the graph and what it allows.
 
         Raises:
             MatrixError: ``M_NOT_FOUND`` where there is none or it was rejected; ``M_FORBIDDEN`` for a server that is
-                not in its room, or may not see it.
+                not in its room.
         """
         row = event_rows.by_id(self._database, event_id)
         room_id = None if row is None else served.room_of(self._database, row.room_nid)
         if row is None or row.rejected or room_id is None:
             raise not_found("There is no such event here.")
         room = await self._access.shared_room(server, room_id)
-        if row.nid not in await self._sight.seen_by(room, server, (row.nid,)):
-            raise forbidden("Your server may not see this event.")
         return self._transaction(await self._shown(room, [row], server))
 
     async def event_auth(self, server: str, room_id: str, event_id: str) -> bytes:

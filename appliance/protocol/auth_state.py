@@ -52,10 +52,10 @@ class Judged:
 
     @property
     def join_rule(self) -> str:
-        """The room's join rule; ``invite`` where it has none."""
+        """The room's join rule; ``invite`` where it has none, and an unknown one where that is no text."""
         event = self.state("m.room.join_rules", "")
-        rule = event.content.get("join_rule") if event is not None else None
-        return rule if isinstance(rule, str) else "invite"
+        rule = event.content.get("join_rule", "invite") if event is not None else "invite"
+        return rule if isinstance(rule, str) else ""
 
 
 def require(allowed: bool, refusal: str) -> None:

@@ -146,6 +146,11 @@ def test_members_of_one_room_may_join_another(alice: Client, bob: Client, versio
     enter(bob, room, "one.test")
     assert bob.member(room)["join_authorised_via_users_server"] == alice.user_id
     assert alice.member(room, bob)["join_authorised_via_users_server"] == alice.user_id
+    # That vouches for the join alone: what they say of themselves later is signed by their own server only.
+    name = unique("Bob")
+    bob.must("PUT", f"/profile/{seg(bob.user_id)}/displayname", {"displayname": name})
+    seen = alice.sync_until(lambda sync: name in str(timeline(sync, room)))
+    assert "join_authorised_via_users_server" not in seen["rooms"]["join"][room]["timeline"]["events"][-1]["content"]
 
 
 def test_profiles_and_public_rooms_of_another_server(alice: Client, bob: Client) -> None:

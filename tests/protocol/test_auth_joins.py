@@ -134,6 +134,20 @@ def join_private_although_invited(room: Room) -> Event:
 
 
 @case(NONE)
+def join_by_a_rule_that_is_no_text_although_invited(room: Room) -> Event:
+    room.set("m.room.join_rules", {"join_rule": ["invite"]})
+    room.member(BOB, "invite")
+    return membership(room, BOB, "join")
+
+
+@case(ALL)
+def join_invited_where_join_rules_name_no_rule(room: Room) -> Event:
+    room.set("m.room.join_rules", {})
+    room.member(BOB, "invite")
+    return membership(room, BOB, "join")
+
+
+@case(NONE)
 def join_after_leaving(room: Room) -> Event:
     room.join_rule("invite")
     room.member(BOB, "leave")

@@ -136,6 +136,15 @@ def test_the_beginning_cannot_be_redacted(alice: Client) -> None:
     assert alice.state(room, "m.room.create")["x"] == 1
 
 
+def test_a_list_of_servers_cannot_be_redacted(alice: Client) -> None:
+    """An empty one would keep out everybody for good."""
+    room = alice.create_room()
+    acl = {"allow": ["*"], "deny": ["evil.example"], "allow_ip_literals": False}
+    path = f"/rooms/{seg(room)}/redact/{seg(alice.set_state(room, 'm.room.server_acl', acl))}/t"
+    alice.refused("M_FORBIDDEN", 403, "PUT", path, {})
+    assert alice.state(room, "m.room.server_acl") == acl
+
+
 def test_a_redacted_redaction(alice: Client) -> None:
     """Redacting a redaction brings nothing back."""
     room = alice.create_room()

@@ -50,6 +50,56 @@ def test_power_comes_along(alice: Client, bob: Client) -> None:
     assert alice.state(eleven, "m.room.power_levels")["users"] == {bob.user_id: 50, alice.user_id: 100}
 
 
+def test_levels_of_old_rooms_are_put_right(alice: Client) -> None:
+    """Up to version 9 a level may be text, which from version 10 on nobody may send; what is no level at all counts as
+    absent there and is left out."""
+    old = alice.create_room(room_version="9", name="Kitchen")
+    levels = alice.state(old, "m.room.power_levels")
+    written = {**levels, "users": {alice.user_id: "100"}, "ban": " +60 ", "events": {"m.room.name": "050"}}
+    alice.set_state(old, "m.room.power_levels", written)
+    for version in ("11", "12"):
+        new = alice.state(upgrade(alice, old, version), "m.room.power_levels")
+        assert new["ban"] == 60
+        assert new["events"]["m.room.name"] == 50
+        assert new["users"] == ({alice.user_id: 100} if version == "11" else {})
+
+
+def test_a_level_above_everybody_is_no_hindrance(alice: Client) -> None:
+    """What is carried over may need more power than anybody has: so somebody may have it for a moment."""
+    old = alice.create_room(room_version="11", name="Kitchen")
+    levels = alice.state(old, "m.room.power_levels")
+    above = {**levels, "events": {**levels["events"], "m.room.topic": 100}}
+    alice.set_state(old, "m.room.power_levels", above)
+    twelve = upgrade(alice, old, "12")
+    assert alice.state(twelve, "m.room.power_levels")["events"]["m.room.tombstone"] == 150
+    alice.set_state(twelve, "m.room.topic", {"topic": "Tea"})
+    levels = alice.state(twelve, "m.room.power_levels")
+    alice.set_state(twelve, "m.room.power_levels", {**levels, "events": {**levels["events"], "m.room.topic": 200}})
+    # In a version without creators above all, nobody could ever bury the room again.
+    eleven = upgrade(alice, twelve, "11")
+    assert alice.state(eleven, "m.room.topic")["topic"] == "Tea"
+    assert alice.state(eleven, "m.room.power_levels")["users"] == {alice.user_id: 100}
+    assert alice.state(upgrade(alice, eleven, "12"), "m.room.topic")["topic"] == "Tea"
+
+
+def test_a_space_keeps_its_rooms(alice: Client) -> None:
+    """A space that is replaced holds what it held, but for what was taken out of it."""
+    space = alice.create_room(creation_content={"type": "m.space"}, room_version="11")
+    kept, dropped = alice.create_room(), alice.create_room()
+    child = {"via": ["hearth.example"], "order": "a", "suggested": True}
+    for room in (kept, dropped):
+        alice.set_state(space, "m.space.child", child, room)
+    alice.set_state(space, "m.space.child", {}, dropped)
+    new = upgrade(alice, space, "12")
+    assert alice.state(new, "m.space.child", kept) == child
+    alice.refused("M_NOT_FOUND", 404, "GET", f"/rooms/{seg(new)}/state/m.space.child/{seg(dropped)}")
+    # What names rooms elsewhere is left behind.
+    room = alice.create_room(room_version="11")
+    alice.set_state(room, "m.space.child", child, kept)
+    path = f"/rooms/{seg(upgrade(alice, room, '12'))}/state/m.space.child/{seg(kept)}"
+    alice.refused("M_NOT_FOUND", 404, "GET", path)
+
+
 def test_creators_must_be_named_anew(alice: Client, bob: Client) -> None:
     """Additional creators come from the request alone."""
     old = alice.create_room(

@@ -19,6 +19,9 @@ from appliance.rooms.standings import Standings
 Content = dict[str, Any]
 AT_ONCE = 10
 """Rooms in which a change of a profile is said at the same time."""
+_OF_THE_JOIN = frozenset(("displayname", "avatar_url", "reason", AUTHORISER))
+"""What a membership says that does not hold for the next one. Whoever vouched for a join does not vouch for more: what
+names them without their server's signature is dropped by everybody."""
 
 
 class Membership:
@@ -222,9 +225,8 @@ class Membership:
         present = draft.state_event(MEMBER, user_id)
         if present is None or present.membership != "join":
             return
-        kept = {key: value for key, value in present.content.items() if key not in ("displayname", "avatar_url")}
+        kept = {key: value for key, value in present.content.items() if key not in _OF_THE_JOIN}
         content = {**kept, **self._people.member_fields(user_id)}
-        content.pop("reason", None)
         if content != present.content:
             draft.add(MEMBER, user_id, content, user_id)
 

@@ -150,7 +150,8 @@ class Sending:
 
         Raises:
             MatrixError: ``M_NOT_FOUND`` for an unknown target, ``M_INVALID_PARAM`` for one of another room,
-                ``M_FORBIDDEN`` for somebody else's event without the power to redact.
+                ``M_FORBIDDEN`` for somebody else's event without the power to redact, and for what a room cannot do
+                without.
         """
 
         async def make() -> str:
@@ -197,6 +198,9 @@ class Sending:
             raise invalid_param("The event to redact is in another room.")
         if target.type == "m.room.create":
             raise forbidden("A room's first event cannot be redacted.")
+        if target.type == "m.room.server_acl" and target.is_state:
+            # What is left of it would keep out every server, this one included.
+            raise forbidden("A list of servers cannot be redacted, as it would keep out all of them: send another one.")
         return target.sender
 
     async def _check_aliases(self, room: Room, content: Content) -> None:

@@ -11,8 +11,9 @@ from appliance.accounts.account_data import AccountData
 from appliance.accounts.push_rules import PushRules
 from appliance.errors import MatrixError, bad_json, forbidden
 from appliance.protocol import canonical
+from appliance.protocol.events import Event
 from appliance.protocol.identifiers import is_user_id
-from appliance.protocol.power import PowerLevels, creators
+from appliance.protocol.power import DEFAULTS, creators, parse_level
 from appliance.protocol.versions import VERSIONS, RoomVersion
 from appliance.rooms.acts.creation import Creation
 from appliance.rooms.graph.appending import Appender, Beside, Draft
@@ -33,8 +34,9 @@ CARRIED = (
     "m.room.history_visibility",
     "m.room.join_rules",
 )
-MOST_BANS = 1_000
-"""Bans that are carried over; each is an event to sign while the loop waits."""
+CHILD = "m.space.child"
+MOST_BANS = MOST_CHILDREN = 1_000
+"""Bans, and rooms of a space, that are carried over; each is an event to sign while the loop waits."""
 
 
 class Upgrading:
@@ -106,11 +108,7 @@ class Upgrading:
 
         def fill(draft: Draft) -> None:
             levels = _levels(old, version, user_id, content)
-            present = PowerLevels(room.version, old.state_event(POWER_LEVELS), room.create)
-            # Whoever may upgrade need not be able to set all that is carried over: for a moment they are.
-            raised = levels
-            if not version.creators_above_all and present.user(user_id) < 100:
-                raised = {**levels, "users": {**levels.get("users", {}), user_id: 100}}
+            raised = levels if version.creators_above_all else _raised(levels, user_id)
             draft.add(POWER_LEVELS, user_id, raised, "")
             for event_type in CARRIED:
                 event = old.state_event(event_type)
@@ -119,6 +117,8 @@ class Upgrading:
             alias = old.state_event(ALIAS)
             if alias is not None and alias.content.get("alias") in aliases:
                 draft.add(ALIAS, user_id, alias.content, "")
+            for child in _children(old):
+                draft.add(CHILD, user_id, child.content, child.state_key)
             for banned in old.snapshot.members.having("ban")[:MOST_BANS]:
                 draft.add(MEMBER, user_id, {"membership": "ban"}, banned)
             if raised is not levels:
@@ -223,25 +223,61 @@ def _create_content(old: Draft, version: RoomVersion, user_id: str, predecessor:
     return content
 
 
+def _children(old: Draft) -> list[Event]:
+    """The events by which a space holds its rooms, without those that took one out of it."""
+    if old.room.create.content.get("type") != "m.space":
+        return []
+    keys = [key for event_type, key in old.snapshot.state if event_type == CHILD and key.startswith("!")]
+    events = (old.state_event(CHILD, key) for key in keys)
+    return [event for event in events if event is not None and event.content.get("via")][:MOST_CHILDREN]
+
+
+def _raised(levels: Content, user_id: str) -> Content:
+    """Power levels by which somebody may set all that is carried over, which whoever may upgrade need not be able to;
+    the same ones where they may.
+    """
+    needed = max(100, *(levels[name] for name in DEFAULTS if name in levels), *levels["events"].values())
+    if levels["users"].get(user_id, levels.get("users_default", 0)) >= needed:
+        return levels
+    return {**levels, "users": {**levels["users"], user_id: needed}}
+
+
 def _levels(old: Draft, version: RoomVersion, user_id: str, create: Content) -> Content:
     """The old room's power levels as the new version allows them."""
     event = old.state_event(POWER_LEVELS)
-    content: Content = dict(event.content) if event is not None else {}
-    users = content.get("users")
-    users = dict(users) if isinstance(users, dict) else {}
+    content = _put_right(old.room.version, {} if event is None else event.content)
+    users, events = content["users"], content["events"]
     if version.creators_above_all:
         for creator in (user_id, *create.get("additional_creators", ())):
             users.pop(creator, None)
-        events = content.get("events")
-        events = dict(events) if isinstance(events, dict) else {}
-        default = content.get("state_default", 50)
-        events[TOMBSTONE] = max(150, default + 1 if isinstance(default, int) else 150)
-        content["events"] = events
-    else:
-        # Whoever stood above all levels before stands at their top now.
-        for creator in creators(old.room.create) if old.room.version.creators_above_all else ():
-            users[creator] = 100
-        if event is None:
-            users.setdefault(user_id, 100)
-    content["users"] = users
+        events[TOMBSTONE] = max(150, content.get("state_default", DEFAULTS["state_default"]) + 1)
+        return content
+    if old.room.version.creators_above_all:
+        # Whoever stood above all levels before stands at their top now, and may bury the room again.
+        users.update(dict.fromkeys(creators(old.room.create), 100))
+        events[TOMBSTONE] = min(100, events.get(TOMBSTONE, 100))
+    if event is None:
+        users.setdefault(user_id, 100)
     return content
+
+
+def _put_right(version: RoomVersion, content: Content) -> Content:
+    """Power levels with integers for all levels, as every version takes them, and without what is no level.
+
+    Args:
+        version: the version of the room that they are from, by which text may be a level.
+        content: what they are.
+    """
+
+    def levels(group: object) -> dict[str, int]:
+        found = group if isinstance(group, dict) else {}
+        parsed = {name: parse_level(version, value) for name, value in found.items()}
+        return {name: level for name, level in parsed.items() if level is not None}
+
+    right: Content = {key: value for key, value in content.items() if key not in (*DEFAULTS, "notifications")}
+    right |= levels({name: content[name] for name in DEFAULTS if name in content})
+    if "notifications" in content:
+        right["notifications"] = levels(content["notifications"])
+    right["events"] = levels(content.get("events"))
+    right["users"] = {name: level for name, level in levels(content.get("users")).items() if is_user_id(name)}
+    return right
