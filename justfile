@@ -23,12 +23,12 @@ fmt:
 
 # The tests that need no Debian package, no other server and little time
 quick *arguments:
-    '{{ python }}' -m pytest -n auto -m "not apt and not container and not slow" {{ arguments }}
+    '{{ python }}' -m pytest -n auto --dist worksteal -m "not apt and not container and not slow" {{ arguments }}
 
 # Every test; installs what they need from Debian where it can, else says what is left out
 test *arguments:
     '{{ python }}' -m tests.support.apt
-    '{{ python }}' -m pytest -n 2 {{ arguments }}
+    '{{ python }}' -m pytest -n 2 --dist worksteal {{ arguments }}
 
 # What has to be green before anything lands
 check: lint test

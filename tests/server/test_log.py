@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import logging
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,14 +13,16 @@ from appliance.server.log import LineHandler, configure_log
 
 
 @pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """A stream for the log, whose handlers are put back after the test."""
-    root = logging.getLogger()
+def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """A stream for the log, whose handlers and levels are put back after the test."""
+    root, ours = logging.getLogger(), logging.getLogger("hearth")
+    levels = {logger: logger.level for logger in (root, ours)}
     monkeypatch.setattr(root, "handlers", list(root.handlers))
-    monkeypatch.setattr(root, "level", root.level)
-    for name in ("logThreads", "logProcesses", "logMultiprocessing", "_srcfile"):
-        monkeypatch.setattr(logging, name, getattr(logging, name))
-    return io.StringIO()
+    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks", "_srcfile"):
+        monkeypatch.setattr(logging, name, getattr(logging, name, True), raising=False)
+    yield io.StringIO()
+    for logger, level in levels.items():
+        logger.setLevel(level)
 
 
 def _log_something() -> None:

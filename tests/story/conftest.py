@@ -52,12 +52,12 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HearthProces
     server.end()
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def contract() -> Iterator[None]:
-    """Every answer in every story is held against the specification, where that is at hand."""
-    Client.witness = witness()
-    yield
-    Client.witness = None
+    """Every answer in every story is held against the specification, where that is at hand; those elsewhere are not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Client, "witness", witness())
+        yield
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ Every answer that a ``Client`` gets is looked up in the OpenAPI files of the cli
 there, everything must have the type that is written, and a field that the specification does not know is refused.
 """
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -129,6 +130,7 @@ class Contract:
         return {**rest, "allOf": [*rest.get("allOf", ()), resolved]} if rest else resolved
 
 
+@functools.cache
 def witness() -> Callable[[httpx.Response], None] | None:
     """What judges the answers of all clients; nothing where the specification is not at hand."""
     return Contract().judge if SPEC.is_dir() else None
