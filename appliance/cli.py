@@ -21,6 +21,11 @@ DATA = click.option(
     show_default="./data",
     help="The folder that holds everything.",
 )
+USERNAME = click.argument("username")
+UNDO = click.option("--undo", is_flag=True, help="Take it back.")
+ASK_PASSWORD = click.option(
+    "--ask-password", is_flag=True, help="Ask for the password, or read it as a line of standard input."
+)
 
 
 class Commands(click.Group):
@@ -94,9 +99,9 @@ def user() -> None:
 
 @user.command("add")
 @DATA
-@click.argument("username")
+@USERNAME
 @click.option("--admin", is_flag=True, help="Make this account an owner of the server.")
-@click.option("--ask-password", is_flag=True, help="Ask for the password, or read it as a line of standard input.")
+@ASK_PASSWORD
 def user_add(data: Path, username: str, admin: bool, ask_password: bool) -> None:
     """Make an account. Without --ask-password, a password is made up and printed."""
     password = _ask_password() if ask_password else None
@@ -114,8 +119,8 @@ def user_list(data: Path) -> None:
 
 @user.command("reset-password")
 @DATA
-@click.argument("username")
-@click.option("--ask-password", is_flag=True, help="Ask for the password, or read it as a line of standard input.")
+@USERNAME
+@ASK_PASSWORD
 def user_reset_password(data: Path, username: str, ask_password: bool) -> None:
     """Give an account a new password and log all its devices out."""
     password = _ask_password() if ask_password else None
@@ -124,8 +129,8 @@ def user_reset_password(data: Path, username: str, ask_password: bool) -> None:
 
 @user.command("suspend")
 @DATA
-@click.argument("username")
-@click.option("--undo", is_flag=True, help="Take it back.")
+@USERNAME
+@UNDO
 def user_suspend(data: Path, username: str, undo: bool) -> None:
     """Let an account read and leave, but not write, until that is taken back."""
     what = "may write again" if undo else "is suspended: it can read and leave rooms, and write nothing"
@@ -134,8 +139,8 @@ def user_suspend(data: Path, username: str, undo: bool) -> None:
 
 @user.command("lock")
 @DATA
-@click.argument("username")
-@click.option("--undo", is_flag=True, help="Take it back.")
+@USERNAME
+@UNDO
 def user_lock(data: Path, username: str, undo: bool) -> None:
     """Keep an account out, without logging it out, until that is taken back."""
     what = "may come in again" if undo else "is locked out; its devices go on where they were once that is taken back"
@@ -144,7 +149,7 @@ def user_lock(data: Path, username: str, undo: bool) -> None:
 
 @user.command("deactivate")
 @DATA
-@click.argument("username")
+@USERNAME
 @click.option("--erase", is_flag=True, help="Hide its messages from whoever joins a room later.")
 @click.option("--yes", is_flag=True, help="Do not ask whether this is meant.")
 def user_deactivate(data: Path, username: str, erase: bool, yes: bool) -> None:
@@ -156,9 +161,9 @@ def user_deactivate(data: Path, username: str, erase: bool, yes: bool) -> None:
 
 @user.command("allow-key-reset")
 @DATA
-@click.argument("username")
+@USERNAME
 @click.option("--minutes", default=10, show_default=True, help="For how long that is allowed.")
-@click.option("--undo", is_flag=True, help="Take it back.")
+@UNDO
 def user_allow_key_reset(data: Path, username: str, minutes: int, undo: bool) -> None:
     """Let an account replace the keys of its identity once without its password."""
     result = _command(data, "user_allow_key_reset", username=username, minutes=None if undo else minutes)

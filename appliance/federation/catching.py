@@ -229,17 +229,18 @@ class Catching:
                 break
             stuck.update(failed)
 
-    async def _roots(self, room: Room, stuck: Collection[str] | None = None) -> list[Event]:
-        """The events of a room that wait for what does not wait itself, or has no prospect of coming soon.
+    async def _roots(self, room: Room) -> list[Event]:
+        """The events of a room that wait for what does not wait itself, or waits for keys."""
+        return (await self._roots_and_held(room, None))[0]
+
+    async def _roots_and_held(self, room: Room, stuck: Collection[str] | None) -> tuple[list[Event], set[str]]:
+        """The events of a room that wait for what does not wait itself, or has no prospect of coming soon; and the ids
+        of all that waits with such a prospect.
 
         Args:
             room: the room.
-            stuck: the ids of what has none; unless said, of what waits for keys.
+            stuck: the ids of what has none; None for those of what waits for keys.
         """
-        return (await self._roots_and_held(room, stuck))[0]
-
-    async def _roots_and_held(self, room: Room, stuck: Collection[str] | None) -> tuple[list[Event], set[str]]:
-        """Those, and the ids of all that waits with a prospect of coming."""
 
         def read(reader: Reader) -> tuple[list[WaitingEvent], Collection[str]]:
             without = rows.unchecked_of_room(reader, room.room_id) if stuck is None else stuck

@@ -41,7 +41,6 @@ class Accepting:
     def __init__(self, intake: Intake, settling: Settling) -> None:
         self._intake = intake
         self._settling = settling
-        self._holding = intake.holding
         self.keys_wanted: list[Callable[[str, str], None]] = []
 
     async def accept(self, room_id: str, pdu: dict[str, Any], origin: str = "") -> Verdict:
@@ -143,7 +142,7 @@ class Accepting:
     async def look(self) -> None:
         """Take up what waits for events that are here by now: after a start."""
         last = ""
-        while found := await self._holding.due(last):
+        while found := await self._intake.holding.due(last):
             for last in found:
                 if await self._again(last):
                     await self.take_up(last)
@@ -163,7 +162,7 @@ class Accepting:
 
     async def _wait_for_keys(self, needs: NeedsKeys, origin: str) -> Verdict:
         """Put down an event that cannot be checked now."""
-        await self._holding.hold_for_keys(needs.event, origin, needs.server)
+        await self._intake.holding.hold_for_keys(needs.event, origin, needs.server)
         for listener in self.keys_wanted:
             listener(needs.server, origin)
         return Verdict.WAITING
@@ -174,7 +173,7 @@ class Accepting:
             try:
                 return await self._settling.submit(event)
             except NeedsEvents as needs:
-                await self._holding.hold(event, origin, needs.missing)
+                await self._intake.holding.hold(event, origin, needs.missing)
                 # What it waits for may have come just before it was put down, and found nobody waiting.
                 if self._intake.naming.missing(event):
                     return Verdict.WAITING, None
@@ -221,24 +220,24 @@ class Accepting:
         """Take up what waited for an event, and for those in turn; a list and no recursion, since others choose it."""
         arrived = [event_id]
         while arrived:
-            for waiting in await self._holding.ready(arrived.pop()):
+            for waiting in await self._intake.holding.ready(arrived.pop()):
                 if await self._again(waiting):
                     arrived.append(waiting)
 
     async def _again(self, event_id: str) -> bool:
         """Judge an event that waited; whether it is here now. What it is was checked before it was put down."""
-        waiting = self._holding.waiting(event_id)
+        waiting = self._intake.holding.waiting(event_id)
         if waiting is None:
             return False
         try:
             room = await self._intake.room(waiting.room_id)
             verdict = await self._take(Event.from_json(room.version, waiting.json, event_id))
         except NeedsEvents as needs:
-            await self._holding.wait_for(event_id, needs.missing)
+            await self._intake.holding.wait_for(event_id, needs.missing)
             return False
         except Unacceptable:
-            await self._holding.drop(event_id)
+            await self._intake.holding.drop(event_id)
             return False
         if verdict is Verdict.KNOWN:
-            await self._holding.drop(event_id)
+            await self._intake.holding.drop(event_id)
         return True

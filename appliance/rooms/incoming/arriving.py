@@ -86,10 +86,6 @@ class Arriving:
         kept: Callable[[str], AbstractAsyncContextManager[None]],
     ) -> None:
         self._intake = intake
-        self._database = intake.database
-        self._numbers = intake.numbers
-        self._rooms = intake.rooms
-        self._store = intake.store
         self._settling = settling
         self._accepting = accepting
         self._identity = identity
@@ -157,8 +153,8 @@ class Arriving:
         return join
 
     async def _vet(self, told: Told) -> Vetted:
-        row = room_rows.by_id(self._database, told.room_id)
-        here = await self._rooms.find(told.room_id)
+        row = room_rows.by_id(self._intake.database, told.room_id)
+        here = await self._intake.rooms.find(told.room_id)
         if row is not None and here is not None and row.version != told.version.identifier:
             raise Unacceptable("The room has another version than the other server says.")
 
@@ -171,16 +167,16 @@ class Arriving:
             }
 
         vetted = await self._vetting.vet(
-            told, lambda event_ids: self._database.reading(lambda reader: read(reader, event_ids))
+            told, lambda event_ids: self._intake.database.reading(lambda reader: read(reader, event_ids))
         )
-        room = await self._rooms.find(told.room_id)
+        room = await self._intake.rooms.find(told.room_id)
         if room is not None and room.create.event_id != vetted.create.event_id:
             raise Unacceptable("The room has another create event than the other server says.")
         return vetted
 
     async def _outliers(self, room: Room, vetted: Vetted) -> _Outliers:
         """What was told as rows with numbers, each higher than the numbers of what allows it."""
-        known = await self._database.reading(lambda reader: event_rows.by_ids(reader, list(vetted.events)))
+        known = await self._intake.database.reading(lambda reader: event_rows.by_ids(reader, list(vetted.events)))
         nids = {event_id: row.nid for event_id, row in known.items()}
         rows: list[NewEvent] = []
         events: dict[int, Event] = {}
@@ -189,7 +185,7 @@ class Arriving:
                 await asyncio.sleep(0)
             if event_id in nids:
                 continue
-            nid = nids[event_id] = self._numbers.event()
+            nid = nids[event_id] = self._intake.numbers.event()
             auth = tuple(nids[other] for other in event.auth_events)
             place = Placement(nid, (), auth, event.depth, None, 0, 0, (), room.head, {})
             rows.append(new_row(room.nid, event, place, rejected=event_id in vetted.rejected, outlier=True))
@@ -200,12 +196,12 @@ class Arriving:
 
     async def _arrived(self, told: Told, vetted: Vetted, join: Event) -> Room | None:
         """Take the room in; None where it came or went meanwhile, and all is to be looked at anew."""
-        room = await self._rooms.find(told.room_id)
+        room = await self._intake.rooms.find(told.room_id)
         if room is None:
             return await self._made(told, vetted, join)
         async with room.lock:
             await room.settled()
-            if self._rooms.loaded(told.room_id) is not room:
+            if self._intake.rooms.loaded(told.room_id) is not room:
                 return None
             if not self._is_lived_in(room):
                 known = self._intake.known(room, join)
@@ -217,7 +213,7 @@ class Arriving:
                 await committed
                 return room
         await self._bridged(told.room_id, vetted, join)
-        room = await self._rooms.find(told.room_id)
+        room = await self._intake.rooms.find(told.room_id)
         # It may be here already, and may have been refused then.
         if room is None or room.head.members.of(join.sender) != "join":
             raise Unacceptable("The join is not allowed by what is known of the room here.")
@@ -232,16 +228,19 @@ class Arriving:
         """Take in a room that is not here."""
         create = vetted.create
         # Somebody may have been invited to it before: then it has a number.
-        known = room_rows.by_id(self._database, told.room_id)
-        nid = self._numbers.room() if known is None else known.room_nid
+        known = room_rows.by_id(self._intake.database, told.room_id)
+        nid = self._intake.numbers.room() if known is None else known.room_nid
         row = RoomRow(nid, told.room_id, told.version.identifier, create.sender, create.origin_server_ts)
-        room = Room(row, EMPTY, 0, self._store, create)
-        self._store.know_room(room.nid, room.version)
+        room = Room(row, EMPTY, 0, self._intake.store, create)
+        self._intake.store.know_room(room.nid, room.version)
         outliers = await self._outliers(room, vetted)
         # From here on there is no waiting until the room is in memory: nobody else can have taken it in.
-        if self._rooms.loaded(told.room_id) is not None or room_rows.by_id(self._database, told.room_id) != known:
+        if (
+            self._intake.rooms.loaded(told.room_id) is not None
+            or room_rows.by_id(self._intake.database, told.room_id) != known
+        ):
             return None
-        self._rooms.add(room)
+        self._intake.rooms.add(room)
         insert = room_rows.insert if known is None else room_rows.settle_in
         left_out = self._leaving_out(told.room_id, vetted)
 
@@ -260,7 +259,7 @@ class Arriving:
 
     def _number(self, join: Event) -> int | None:
         """The number of a join, where it is here already."""
-        found = event_rows.by_id(self._database, join.event_id)
+        found = event_rows.by_id(self._intake.database, join.event_id)
         return None if found is None else found.nid
 
     def _go_on(
@@ -281,12 +280,12 @@ class Arriving:
             first: what goes first into the unit.
         """
         head = room.head
-        nid = self._numbers.event() if nid is None else nid
+        nid = self._intake.numbers.event() if nid is None else nid
         draft = Draft(room, self._intake.appender)
-        with self._store.knowing({**outliers.events, nid: join}):
+        with self._intake.store.knowing({**outliers.events, nid: join}):
             changes = changes_between(head.state, outliers.state)
-            before = NewGroup(self._numbers.group(), head.group_nid or None, changes)
-            members = members_after(head.members, changes, self._store)
+            before = NewGroup(self._intake.numbers.group(), head.group_nid or None, changes)
+            members = members_after(head.members, changes, self._intake.store)
             draft.put_state(join, nid, head.with_state(before.nid, outliers.state, members), changes)
             named = self._named(room, join, [])
             place = self._place(outliers, before, members, join, nid, named)
@@ -306,7 +305,7 @@ class Arriving:
         slot = (MEMBER, join.sender)
         replaced = outliers.state.get(slot)
         changes = {slot: (replaced, nid)}
-        group = NewGroup(self._numbers.group(), before.nid, changes)
+        group = NewGroup(self._intake.numbers.group(), before.nid, changes)
         end = Extremity(nid, join.event_id, named.ordering(join))
         state = {**outliers.state, slot: nid}
         after = Snapshot((end,), group.nid, state, members.changed(join.sender, "join"))
@@ -316,7 +315,7 @@ class Arriving:
 
     def _named(self, room: Room, event: Event, auth: Sequence[EventRow]) -> Named:
         """What an event names, as far as it is here."""
-        found = event_rows.by_ids(self._database, event.prev_events)
+        found = event_rows.by_ids(self._intake.database, event.prev_events)
         parents = [row for row in found.values() if row.room_nid == room.nid and not row.outlier]
         here = {row.event_id for row in parents}
         lacking = [event_id for event_id in dict.fromkeys(event.prev_events) if event_id not in here]
@@ -328,7 +327,7 @@ class Arriving:
             room = await self._intake.room(room_id)
             async with room.lock:
                 await room.settled()
-                if self._rooms.loaded(room_id) is not room:
+                if self._intake.rooms.loaded(room_id) is not room:
                     continue
                 verdict, committed = await self._set_upon(room, vetted, event)
             if committed is not None:
@@ -341,13 +340,13 @@ class Arriving:
         if known is not None and not known.outlier:
             return Verdict.KNOWN, None
         outliers = await self._outliers(room, vetted)
-        await asyncio.shield(self._rooms.submit(room, lambda tx: event_rows.insert_outliers(tx, outliers.rows)))
-        auth = event_rows.by_ids(self._database, event.auth_events)
+        await asyncio.shield(self._intake.rooms.submit(room, lambda tx: event_rows.insert_outliers(tx, outliers.rows)))
+        auth = event_rows.by_ids(self._intake.database, event.auth_events)
         missing = [event_id for event_id in event.auth_events if event_id not in auth]
         if missing:
             raise NeedsEvents("Not all that allows the event is here.", missing)
         changes = changes_between(room.head.state, outliers.state)
-        group = NewGroup(self._numbers.group(), room.head.group_nid or None, changes)
+        group = NewGroup(self._intake.numbers.group(), room.head.group_nid or None, changes)
         before = State(group.nid, outliers.state, (group,))
         named = self._named(room, event, list(auth.values()))
         return await self._settling.settle(room, event, known, named, before)

@@ -84,14 +84,6 @@ class Backfilling:
 
     def __init__(self, intake: Intake, accepting: Accepting) -> None:
         self._intake = intake
-        self._database = intake.database
-        self._numbers = intake.numbers
-        self._rooms = intake.rooms
-        self._store = intake.store
-        self._appender = intake.appender
-        self._states = intake.states
-        self._judging = intake.judging
-        self._holding = intake.holding
         self._accepting = accepting
 
     async def take_in(self, room_id: str, pdus: Sequence[object], asked: Asked) -> list[str]:
@@ -110,18 +102,18 @@ class Backfilling:
         """
         room = await self._intake.room(room_id)
         candidates = await self._signed(room, await self._read(room, pdus))
-        found = lineage(self._database, room, candidates)
+        found = lineage(self._intake.database, room, candidates)
         if found.unvouched:
             await asked.bring(room_id, sorted(set(found.unvouched).difference(candidates)))
-            found = lineage(self._database, room, candidates)
+            found = lineage(self._intake.database, room, candidates)
         told = await self._told(room, found, asked)
         while True:
             room = await self._intake.room(room_id)
             async with room.lock:
                 await room.settled()
-                if self._rooms.loaded(room_id) is not room:
+                if self._intake.rooms.loaded(room_id) is not room:
                     continue
-                placed = await self._judged(room, lineage(self._database, room, candidates), told)
+                placed = await self._judged(room, lineage(self._intake.database, room, candidates), told)
                 if not placed:
                     return []
                 committed = self._submit(room, placed)
@@ -167,10 +159,10 @@ class Backfilling:
                 continue
             try:
                 try:
-                    told[event.event_id] = await state_of(self._database, room, event_ids)
+                    told[event.event_id] = await state_of(self._intake.database, room, event_ids)
                 except NeedsEvents as needs:
                     await asked.bring(room.room_id, needs.missing)
-                    told[event.event_id] = await state_of(self._database, room, event_ids)
+                    told[event.event_id] = await state_of(self._intake.database, room, event_ids)
             except Unacceptable:
                 continue
         return told
@@ -191,12 +183,12 @@ class Backfilling:
                 event = event if known is None else self._intake.form(known, event)
             except Unacceptable:
                 continue
-            nid = self._numbers.event() if known is None else known.nid
-            self._store.hold(nid, event)
+            nid = self._intake.numbers.event() if known is None else known.nid
+            self._intake.store.hold(nid, event)
             before = state = await self._before(room, found, event, told, placed, after)
             rejected = self._is_rejected(room, event, rows, before) or (known is not None and bool(known.rejected))
             if before is not None and not rejected:
-                state = self._states.with_event(event, nid, before)
+                state = self._intake.states.with_event(event, nid, before)
             after[event.event_id] = state
             place = self._place(room, event, nid, orderings[event.event_id], rows, before, state)
             row = new_row(room.nid, event, place, rejected=rejected)
@@ -231,20 +223,20 @@ class Backfilling:
                 return None
         if not event.prev_events:
             return State(0, {})
-        for state in await self._states.stored(room, groups - states.keys()):
+        for state in await self._intake.states.stored(room, groups - states.keys()):
             states[state.nid] = state
         fresh = {one.place.nid: (one.event, one.place.auth) for one in placed.values()}
-        return await self._states.resolved(room, list(states.values()), fresh)
+        return await self._intake.states.resolved(room, list(states.values()), fresh)
 
     async def _as_told(self, room: Room, found: Lineage, event: Event, state: StateMap) -> State:
         """A state that was told, stored as what differs from the one above the nearest hole."""
         above = min((one for ones in found.above.values() for one in ones), default=None)
-        groups = None if above is None else state_rows.groups_of(self._database, above[1])
-        base = (await self._states.stored(room, [groups[0] if groups else room.head.group_nid]))[0]
+        groups = None if above is None else state_rows.groups_of(self._intake.database, above[1])
+        base = (await self._intake.states.stored(room, [groups[0] if groups else room.head.group_nid]))[0]
         changes = changes_between(base.state, state)
         if not changes:
             return base
-        group = NewGroup(self._numbers.group(), base.nid or None, changes)
+        group = NewGroup(self._intake.numbers.group(), base.nid or None, changes)
         return State(group.nid, state, (group,))
 
     def _is_rejected(self, room: Room, event: Event, rows: Mapping[str, EventRow], before: State | None) -> bool:
@@ -253,10 +245,10 @@ class Backfilling:
         if len(auth) != len(set(event.auth_events)):
             return True
         try:
-            self._judging.check_vouchers(room, event, auth)
+            self._intake.judging.check_vouchers(room, event, auth)
         except NotAllowed:
             return True
-        return before is not None and not self._judging.allows(room, event, before.state)
+        return before is not None and not self._intake.judging.allows(room, event, before.state)
 
     @staticmethod
     def _place(
@@ -293,7 +285,7 @@ class Backfilling:
                 gaps.pass_on(tx, room.nid, one.event.event_id, one.holes if one.rejected else ())
                 if one.holes and not one.rejected:
                     gaps.note(tx, room.nid, one.place.nid, one.place.ordering, positions[one.place.nid], one.holes)
-                self._holding.let_go(tx, one.event.event_id)
+                self._intake.holding.let_go(tx, one.event.event_id)
             for nid, statement in statements:
                 statement(tx, positions[nid])
             return positions
@@ -301,13 +293,13 @@ class Backfilling:
         def published(positions: Mapping[int, int]) -> None:
             for one in placed:
                 # It may have been read while it had no place.
-                self._store.forget(one.place.nid)
+                self._intake.store.forget(one.place.nid)
                 if not one.rejected:
                     step = self._step(room, one)
-                    for contributor in self._appender.past_contributors:
+                    for contributor in self._intake.appender.past_contributors:
                         contributor.published_past(step, positions[one.place.nid])
 
-        return asyncio.shield(self._rooms.submit(room, unit, published))
+        return asyncio.shield(self._intake.rooms.submit(room, unit, published))
 
     def _statements(self, room: Room, placed: Sequence[_Placed]) -> list[tuple[int, Statement]]:
         """What others have to store with the events, the earliest first, and redactions behind what they may aim at."""
@@ -316,10 +308,10 @@ class Backfilling:
             (one for one in reversed(placed) if not one.rejected), key=lambda one: one.event.type == "m.room.redaction"
         )
         found = []
-        with self._store.knowing(events, {one.event.event_id: _row(one) for one in shown}):
+        with self._intake.store.knowing(events, {one.event.event_id: _row(one) for one in shown}):
             for one in shown:
                 step = self._step(room, one)
-                for contributor in self._appender.past_contributors:
+                for contributor in self._intake.appender.past_contributors:
                     statement = contributor.prepare_past(step)
                     if statement is not None:
                         found.append((one.place.nid, statement))

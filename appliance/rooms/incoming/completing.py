@@ -52,13 +52,7 @@ class Completing:
     """
 
     def __init__(self, intake: Intake) -> None:
-        self._database = intake.database
-        self._numbers = intake.numbers
-        self._rooms = intake.rooms
-        self._store = intake.store
-        self._appender = intake.appender
-        self._holding = intake.holding
-        self._signatures = intake.signatures
+        self._intake = intake
 
     async def complete(self, room_id: str, server: str) -> list[str]:
         """Take in what was left out of a room for want of the keys of a server, which are here now.
@@ -66,20 +60,20 @@ class Completing:
         Returns:
             servers whose keys some of it needs besides.
         """
-        left_out = await self._holding.left_out(room_id, server)
-        room = await self._rooms.find(room_id)
+        left_out = await self._intake.holding.left_out(room_id, server)
+        room = await self._intake.rooms.find(room_id)
         if not left_out or room is None:
             for one in left_out:
-                await self._holding.drop(one.event_id)
+                await self._intake.holding.drop(one.event_id)
             return []
         checked = await self._check(room, left_out)
         while True:
-            room = await self._rooms.find(room_id)
+            room = await self._intake.rooms.find(room_id)
             if room is None:
                 return []
             async with room.lock:
                 await room.settled()
-                if self._rooms.loaded(room_id) is not room:
+                if self._intake.rooms.loaded(room_id) is not room:
                     continue
                 committed = await self._take_in(room, checked)
             await committed
@@ -87,13 +81,13 @@ class Completing:
 
     async def _check(self, room: Room, left_out: Sequence[LeftOut]) -> _Checked:
         events = {one.event_id: Event.from_json(room.version, one.json, one.event_id) for one in left_out}
-        signed = set(await self._signatures.good_among(list(events.values())))
+        signed = set(await self._intake.signatures.good_among(list(events.values())))
         good: dict[str, Event] = {}
         waiting: dict[str, str] = {}
         for event_id, event in events.items():
             if event_id in signed:
                 good[event_id] = event if event.has_valid_content_hash else event.redacted()
-            elif other := self._signatures.lacking(event):
+            elif other := self._intake.signatures.lacking(event):
                 waiting[event_id] = other
         in_state = frozenset(one.event_id for one in left_out if one.in_state)
         return _Checked(vouchers_first(good), waiting, in_state, list(events))
@@ -102,7 +96,7 @@ class Completing:
         """Submit what is good, with the room's lock held and nothing of it in flight."""
         events = {event.event_id: event for event in checked.good}
         wanted = events.keys() | {one for event in checked.good for one in event.auth_events}
-        known = await self._database.reading(lambda reader: event_rows.by_ids(reader, list(wanted)))
+        known = await self._intake.database.reading(lambda reader: event_rows.by_ids(reader, list(wanted)))
         here = {
             event_id: (row.nid, Event.from_json(room.version, row.json, event_id), bool(row.rejected))
             for event_id, row in known.items()
@@ -134,7 +128,7 @@ class Completing:
         except NotAllowed:
             rejected = True
         nids = tuple(nid for nid, _, _ in auth)
-        place = Placement(self._numbers.event(), (), nids, event.depth, None, 0, 0, (), room.head, {})
+        place = Placement(self._intake.numbers.event(), (), nids, event.depth, None, 0, 0, (), room.head, {})
         return new_row(room.nid, event, place, rejected=rejected, outlier=True)
 
     async def _submit(
@@ -144,18 +138,18 @@ class Completing:
             event_rows.insert_outliers(tx, rows)
             for event_id in checked.ids:
                 if event_id in checked.waiting:
-                    self._holding.still_left_out(tx, event_id, checked.waiting[event_id])
+                    self._intake.holding.still_left_out(tx, event_id, checked.waiting[event_id])
                 else:
-                    self._holding.let_go(tx, event_id)
+                    self._intake.holding.let_go(tx, event_id)
 
         if not changes:
-            return asyncio.shield(self._rooms.submit(room, settle))
+            return asyncio.shield(self._intake.rooms.submit(room, settle))
         after = await self._states_after(room, changes)
-        head, group_nid = room.head, self._numbers.group()
-        draft = Draft(room, self._appender)
-        with self._store.knowing(came):
+        head, group_nid = room.head, self._intake.numbers.group()
+        draft = Draft(room, self._intake.appender)
+        with self._intake.store.knowing(came):
             state = {**head.state, **{slot: nid for slot, (_, nid) in changes.items() if nid is not None}}
-            members = members_after(head.members, changes, self._store)
+            members = members_after(head.members, changes, self._intake.store)
             nid, event = next(iter(came.items()))
             draft.put_state(event, nid, head.with_state(group_nid, state, members), changes)
 
@@ -169,7 +163,7 @@ class Completing:
             if len(head.extremities) > 1:
                 room_rows.set_state_group(tx, room.nid, group_nid)
 
-        return self._appender.commit(draft, unit)
+        return self._intake.appender.commit(draft, unit)
 
     async def _states_after(self, room: Room, changes: Changes) -> dict[int, tuple[int, int, Changes]]:
         """For each end of the graph: a number for the state after it, the number of that until now, and what is to be
@@ -177,15 +171,15 @@ class Completing:
         """
         found: dict[int, tuple[int, int, Changes]] = {}
         for end in room.head.extremities:
-            groups = state_rows.groups_of(self._database, end.nid)
+            groups = state_rows.groups_of(self._intake.database, end.nid)
             if groups is None:
                 continue
             base = groups[1]
             held = (
-                await self._database.reading(lambda reader, nid=base: state_rows.group(reader, nid))  # type: ignore[misc]
+                await self._intake.database.reading(lambda reader, nid=base: state_rows.group(reader, nid))  # type: ignore[misc]
                 if base != room.head.group_nid
                 else {}
             )
             lacking = {slot: change for slot, change in changes.items() if slot not in held}
-            found[end.nid] = (self._numbers.group(), base, lacking)
+            found[end.nid] = (self._intake.numbers.group(), base, lacking)
         return found

@@ -39,42 +39,36 @@ class Settling:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._database = intake.database
-        self._numbers = intake.numbers
-        self._rooms = intake.rooms
-        self._store = intake.store
-        self._appender = intake.appender
-        self._holding = intake.holding
         self.merging = Merging(intake.appender)
         self._unknown = ("", 0)  # the last event that was found not to be here, and how many batches had ended by then
 
     def note_unknown(self, event: Event) -> None:
         """Remember that an event was not here just now: mostly it is looked for again at once."""
-        self._unknown = (event.event_id, self._database.deliveries)
+        self._unknown = (event.event_id, self._intake.database.deliveries)
 
     async def submit(self, event: Event, *, as_outlier: bool = False) -> "tuple[Verdict, asyncio.Future[Any] | None]":
         """Judge an event that was checked, and submit what is to be stored of it; there may be nothing to wait for."""
         while True:
             room = await self._intake.room(event.room_id)
             async with room.lock:
-                if self._rooms.loaded(event.room_id) is not room:
+                if self._intake.rooms.loaded(event.room_id) is not room:
                     continue
                 named = None if as_outlier else self._at_the_end(room, event)
                 if named is not None:
                     return await self.settle(room, event, None, named, State(room.head.group_nid, room.head.state))
                 # What it names may be on its way into the database, or may fail on it: then the room is read anew.
                 await room.settled()
-                if self._rooms.loaded(event.room_id) is not room:
+                if self._intake.rooms.loaded(event.room_id) is not room:
                     continue
                 return self._judged_outlier(room, event) if as_outlier else await self._judged(room, event)
 
     def _at_the_end(self, room: Room, event: Event) -> Named | None:
         """What an event names, where it goes on from the end of a room as it is in memory and is not here yet."""
-        if room.closed_in_flight or self._store.is_underway(event.event_id):
+        if room.closed_in_flight or self._intake.store.is_underway(event.event_id):
             return None
         named = self._intake.naming.at_the_end(room, event)
         # What was not here before still is not: nothing has ended since, and what is in flight is known to the store.
-        is_new = self._unknown == (event.event_id, self._database.deliveries)
+        is_new = self._unknown == (event.event_id, self._intake.database.deliveries)
         return named if named is not None and (is_new or self._intake.known(room, event) is None) else None
 
     async def _judged(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
@@ -101,9 +95,9 @@ class Settling:
             the verdict, and a future that ends with the commit.
         """
         places = self._intake.places
-        nid = self._numbers.event() if known is None else known.nid
+        nid = self._intake.numbers.event() if known is None else known.nid
         event = event if known is None else self._intake.form(known, event)
-        self._store.hold(nid, event)
+        self._intake.store.hold(nid, event)
         verdict = self._verdict(room, event, named, before)
         # What was rejected as an outlier stays rejected.
         if verdict is Verdict.REJECTED or (known is not None and known.rejected):
@@ -113,10 +107,10 @@ class Settling:
             place = places.aside(room, event, nid, named, before, counts=True)
             return verdict, self._keep_aside(room, event, place, verdict)
         place = await places.placed(room, event, nid, named, before)
-        draft = Draft(room, self._appender)
+        draft = Draft(room, self._intake.appender)
         draft.put(event, place, gap=gap_before(room.nid, place, named.lacking))
         came = self._coming(room, event, may_fill=not named.at_the_end)
-        committed = self._appender.commit(draft, came, is_open=True)
+        committed = self._intake.appender.commit(draft, came, is_open=True)
         self.merging.look(room)
         return verdict, committed
 
@@ -131,7 +125,7 @@ class Settling:
         if not named.of_the_end and not judging.allows(room, event, before.state):
             return Verdict.REJECTED
         current = named.of_the_end or before.state is room.head.state or judging.allows(room, event, room.head.state)
-        wanting = self._appender.endorsing.wants(room, room.head, event)
+        wanting = self._intake.appender.endorsing.wants(room, room.head, event)
         return Verdict.ACCEPTED if current and not wanting else Verdict.SOFT_FAILED
 
     def _judged_outlier(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
@@ -144,9 +138,9 @@ class Settling:
         except NotAllowed:
             verdict = Verdict.REJECTED
         auth = named.auth_nids(room)
-        place = Placement(self._numbers.event(), (), auth, event.depth, None, 0, 0, (), room.head, {})
+        place = Placement(self._intake.numbers.event(), (), auth, event.depth, None, 0, 0, (), room.head, {})
         row = new_row(room.nid, event, place, rejected=verdict is Verdict.REJECTED, outlier=True)
-        stored = self._rooms.submit(room, lambda tx: event_rows.insert(tx, row, None))
+        stored = self._intake.rooms.submit(room, lambda tx: event_rows.insert(tx, row, None))
         return verdict, asyncio.shield(stored)
 
     def _keep_aside(self, room: Room, event: Event, place: Placement, verdict: Verdict) -> "asyncio.Future[None]":
@@ -161,17 +155,17 @@ class Settling:
             if came is not None:
                 came(tx)
 
-        return asyncio.shield(self._rooms.submit(room, unit))
+        return asyncio.shield(self._intake.rooms.submit(room, unit))
 
     def _coming(self, room: Room, event: Event, *, may_fill: bool = True) -> Callable[[Tx], None] | None:
         """What the unit that gives an event its place says to others: it waits no longer, and is missing no longer."""
-        waits = self._holding.may_wait()
+        waits = self._intake.holding.may_wait()
         if not waits and not may_fill:
             return None
 
         def came(tx: Tx) -> None:
             if waits:
-                self._holding.let_go(tx, event.event_id)
+                self._intake.holding.let_go(tx, event.event_id)
             if may_fill:
                 gaps.fill(tx, room.nid, event.event_id)
 

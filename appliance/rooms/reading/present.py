@@ -1,5 +1,6 @@
 """The present state of a room as answers: all of it, its members, and who is in it with names and pictures."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -8,15 +9,17 @@ from msgspec import Struct
 
 from appliance.rooms.reading.lookup import Reading
 from appliance.rooms.reading.serving import Asker, Serving
-from appliance.rooms.reading.sheets import Key, Sheets
+from appliance.rooms.reading.sheets import Sheets, Wanted
 from appliance.rooms.room import Rooms
 from appliance.rooms.snapshot import MEMBER
-from appliance.rooms.store import EventStore
+from appliance.rooms.store import ClientEvent, EventStore
 from appliance.storage.lru import SizedLru
 from appliance.storage.tokens import HistoryToken, SyncToken
 
 MOST_BYTES = 4 * 1024 * 1024
 """What the kept lists of those who are in rooms may take together."""
+_LIST = (b"[", b"]")
+_CHUNK = (b'{"chunk":[', b"]}")
 
 
 class _Content(Struct):
@@ -60,18 +63,16 @@ class Present:
             MatrixError: ``M_FORBIDDEN`` for anybody else, unless the room is readable for the world.
         """
         room, left = await self._reading.admitted(asker.user_id, room_id)
-        snapshot, key, version = room.published, (room.nid, "state"), self._sheets.version
-        ready = None
+        wanted: Wanted | None = None
         if left is None:
-            ready = self._sheets.filled(key, snapshot.group_nid, asker, b"[", b"]")
-        if ready is not None:
-            return ready
-        state = snapshot.state if left is None else await self._reading.state_at(room, left)
+            state, wanted = room.published.state, self._sheets.wanted((room.nid, "state"), room.published.group_nid)
+            ready = self._sheets.filled(wanted, asker, *_LIST)
+            if ready is not None:
+                return ready
+        else:
+            state = await self._reading.state_at(room, left)
         events = list((await self._store.many_clients(state.values())).values())
-        if left is None:
-            self._sheets.offer(key, snapshot.group_nid, version, room_id, events)
-            ready = self._sheets.filled(key, snapshot.group_nid, asker, b"[", b"]")
-        return ready or orjson.dumps(self._serving.serve(events, asker, room_id))
+        return self._answer(wanted, events, asker, room_id, *_LIST)
 
     async def members(
         self, asker: Asker, room_id: str, at: SyncToken | HistoryToken | None, only: str | None, without: str | None
@@ -86,27 +87,41 @@ class Present:
             without: a membership whose opposite is asked for; what fits either is answered.
         """
 
-        def wanted(membership: str) -> bool:
+        def fits(membership: str) -> bool:
             if only is None and without is None:
                 return True
             return (only is not None and membership == only) or (without is not None and membership != without)
 
-        key: Key | None = None
-        version = self._sheets.version
+        wanted: Wanted | None = None
         if at is None:
             room, left = await self._reading.admitted(asker.user_id, room_id)
             if left is None:
                 key, group = (room.nid, f"members {only} {without}"), room.published.group_nid
-                ready = self._sheets.filled(key, group, asker, b'{"chunk":[', b"]}")
+                wanted = self._sheets.wanted(key, group)
+                ready = self._sheets.filled(wanted, asker, *_CHUNK)
                 if ready is not None:
                     return ready
-        events = await self._reading.members(asker.user_id, room_id, at, wanted)
-        if key is not None and room.published.group_nid == group:
-            self._sheets.offer(key, group, version, room_id, events)
-            ready = self._sheets.filled(key, group, asker, b'{"chunk":[', b"]}")
+        events = await self._reading.members(asker.user_id, room_id, at, fits)
+        if wanted is not None and room.published.group_nid != wanted.group:
+            wanted = None
+        return self._answer(wanted, events, asker, room_id, *_CHUNK)
+
+    def _answer(
+        self,
+        wanted: Wanted | None,
+        events: Sequence[ClientEvent],
+        asker: Asker,
+        room_id: str,
+        before: bytes,
+        after: bytes,
+    ) -> bytes:
+        """Events as an answer: by a sheet of them, which is kept, where one is wanted and they are good for it."""
+        if wanted is not None:
+            self._sheets.offer(wanted, room_id, events)
+            ready = self._sheets.filled(wanted, asker, before, after)
             if ready is not None:
                 return ready
-        return orjson.dumps({"chunk": self._serving.serve(events, asker, room_id)})
+        return before + orjson.dumps(self._serving.serve(events, asker, room_id))[1:-1] + after
 
     async def joined(self, user_id: str, room_id: str) -> bytes:
         """Those who are in a room, with their names and pictures there, as the object that is answered.

@@ -34,6 +34,20 @@ Key = tuple[int, str]
 """A room's number and what of its state is meant."""
 
 
+class Wanted(Struct, frozen=True):
+    """What is asked for.
+
+    Args:
+        key: the room and what of its state.
+        group: the number of that state.
+        version: of the store when it was asked for, before its events were read.
+    """
+
+    key: Key
+    group: int
+    version: int
+
+
 class Sheet(Struct, frozen=True):
     """What is ready: events but for the age of each, and what else differs from asker to asker.
 
@@ -129,21 +143,25 @@ class Sheets:
         self._now_ms = now_ms
         self._sheets: SizedLru[Key, Sheet] = SizedLru(MOST_BYTES)
 
-    def filled(self, key: Key, group: int, asker: Asker, before: bytes, after: bytes) -> bytes | None:
+    def wanted(self, key: Key, group: int) -> Wanted:
+        """What is asked for now, see ``Wanted``."""
+        return Wanted(key, group, self._store.version)
+
+    def filled(self, wanted: Wanted, asker: Asker, before: bytes, after: bytes) -> bytes | None:
         """The events with commas between them, as ``Serving.serve`` gives them; None where there is no sheet for that,
         or none that is good for the asker.
 
         Args:
-            key: what is asked for.
-            group: the number of the room's present state.
+            wanted: what is asked for; the state must be the room's present one.
             asker: for whom.
             before: what the answer begins with.
             after: what it ends with.
         """
+        key = wanted.key
         sheet = self._sheets.get(key)
         if sheet is None:
             return None
-        if sheet.group != group or sheet.version != self._store.version:
+        if sheet.group != wanted.group or sheet.version != self._store.version:
             self._sheets.drop(key)
             return None
         history = self._standings.of(asker.user_id).remembered(key[0])
@@ -166,29 +184,22 @@ class Sheets:
         pieces[0], pieces[-1] = before + pieces[0], pieces[-1] + after
         return b"".join(pieces)
 
-    @property
-    def version(self) -> int:
-        """Of the store; to be read before the events that are offered later."""
-        return self._store.version
-
-    def offer(self, key: Key, group: int, version: int, room_id: str, events: Sequence[ClientEvent]) -> None:
+    def offer(self, wanted: Wanted, room_id: str, events: Sequence[ClientEvent]) -> None:
         """Make a sheet of what was just asked for, if it is good for one.
 
         Args:
-            key: what was asked for.
-            group: the number of the state.
-            version: of the store before they were read.
+            wanted: what was asked for.
             room_id: the room, which each event names.
             events: the events, in the order of the answer.
         """
         if (
-            version == self._store.version
+            wanted.version == self._store.version
             and 0 < len(events) <= MOST_EVENTS
             and not any(event.apart for event in events)
         ):
-            sheet = self._made(group, room_id, events)
+            sheet = self._made(wanted.group, room_id, events)
             if sheet is not None:
-                self._sheets.put(key, sheet, sheet.size())
+                self._sheets.put(wanted.key, sheet, sheet.size())
 
     def _made(self, group: int, room_id: str, events: Sequence[ClientEvent]) -> Sheet | None:
         before = self._store.clients(event.replaces_nid for event in events if event.replaces_nid is not None)
