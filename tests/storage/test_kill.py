@@ -1,5 +1,6 @@
 """Acknowledged means durable: the process is killed under load, again and again, over one file."""
 
+import asyncio
 import contextlib
 import random
 import sqlite3
@@ -8,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from appliance.storage.database import Database
 
 CHILD = """
 import asyncio, os, sys
@@ -58,6 +61,46 @@ def test_every_acknowledged_write_is_there_after_a_kill(tmp_path: Path, seed: in
         acknowledged |= _killed_after(path, chance.randrange(1, 1500))
         assert len(acknowledged) > before
         _check(path, acknowledged)
+
+
+def test_a_log_that_was_cut_off(tmp_path: Path) -> None:
+    """Where the end of the write-ahead log is gone or spoilt, the file opens as it was after one of the commits, whole,
+    and is written on from there; SQLite promises that, and nothing of ours stands in the way.
+    """
+    chance = random.Random(5)  # noqa: S311
+    path = tmp_path / "hearth.db"
+    acknowledged = _killed_after(path, 800)
+    log = path.with_name("hearth.db-wal").read_bytes()
+    whole = path.read_bytes()
+    stood: list[int] = []
+    for number in range(6):
+        left = tmp_path / f"left{number}" / "hearth.db"
+        left.parent.mkdir()
+        left.write_bytes(whole)
+        at = chance.randrange(len(log) + 1) if number else 0
+        spoilt = b"\xff" * 3000 if number % 2 else b""
+        left.with_name("hearth.db-wal").write_bytes(log[:at] + spoilt)
+        stood.append(_go_on(left, acknowledged))
+    assert max(stood) > min(stood)
+
+
+def _go_on(path: Path, acknowledged: dict[int, int]) -> int:
+    """Open a file that lost its end, check it and go on with it; the last position that it had."""
+
+    async def live() -> int:
+        database = await Database.open(path)
+        last = database.position
+        assert await database.write(lambda tx: tx.position()) == last + 1
+        await database.close()
+        return last
+
+    last = asyncio.run(live())
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        stored = dict(file.execute("SELECT event_nid, position FROM events"))
+    assert sorted(stored.values()) == list(range(1, last + 1))
+    assert {nid: position for nid, position in acknowledged.items() if position <= last}.items() <= stored.items()
+    return last
 
 
 def _killed_after(path: Path, lines: int) -> dict[int, int]:
