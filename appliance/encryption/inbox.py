@@ -14,15 +14,19 @@ import asyncio
 import logging
 import sys
 from asyncio import Future
-from collections import OrderedDict, deque
-from collections.abc import Mapping
-from itertools import dropwhile, islice, takewhile
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import islice, takewhile
+from operator import itemgetter
 
+from appliance.encryption.parcels import Key, Parcel
+from appliance.encryption.sent_requests import SentRequests
 from appliance.storage import to_device as rows
 from appliance.storage.database import Database, Tx
 from appliance.storage.devices import device_ids
 from appliance.storage.lru import Lru
-from appliance.storage.to_device import Waiting
+from appliance.storage.to_device import Request, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +46,11 @@ GATHERED = 0.05
 acknowledged is not told it again in any case; only a kill within them lets older tokens find it again."""
 AGAIN = 5.0
 """Seconds until it is tried again, where it could not be written."""
+_position = itemgetter(0)
 _ROOM = 0.9
 """What is left of the most when the oldest go, so that they do not go one by one."""
 _BESIDE = 150
 """Bytes that a message takes in memory beside its own."""
-
-Messages = Mapping[str, Mapping[str, bytes]]
-"""User to device to message."""
-_Key = tuple[str, str]
 
 
 class Inbox:
@@ -64,6 +65,7 @@ class Inbox:
     Attributes:
         deleted_at: the position at which a device was last deleted, perhaps in a unit that was not committed. Set and
             read in units alone.
+        requests: the requests that sent what is kept in memory.
     """
 
     def __init__(
@@ -73,19 +75,21 @@ class Inbox:
         self._most = most
         self._most_bytes = most_bytes
         self._lately = lately
-        self._known: Lru[_Key, Waiting] = Lru(KEPT)
+        self._known: Lru[Key, Waiting] = Lru(KEPT)
         self._devices: Lru[str, frozenset[str]] = Lru(KEPT)
-        self._recent: dict[_Key, deque[tuple[int, bytes]]] = {}
-        self._sends: OrderedDict[int, set[_Key]] = OrderedDict()
+        self._recent: dict[Key, list[tuple[int, bytes]]] = {}
+        self._sends: OrderedDict[int, set[Key]] = OrderedDict()
         self._count = self._bytes = self._last = 0
-        self._acked: dict[_Key, int] = {}
-        self._unwritten: dict[_Key, int] = {}
+        self._acked: dict[Key, int] = {}
+        self._unwritten: dict[Key, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._settling = False
         self.deleted_at = 0
-        had = rows.marks(database)
-        for position, messages in rows.sends(database):
-            self._take_in(position, messages, had)
+        had, sends = rows.marks(database), rows.sends(database)
+        self.requests = SentRequests((position, request) for position, request, _ in sends if request is not None)
+        for position, _, found in sends:
+            left = [(key, message) for key, message in found if had.get(key, 0) < position]
+            self._take_in(position, [key for key, _ in left], [message for _, message in left])
 
     # Reading -----------------------------------------------------------------------------------------------------
 
@@ -114,52 +118,51 @@ class Inbox:
             before = upto if recent is None else min(upto, recent[0][0] - 1)
             found = rows.messages(self._database, user_id, device_id, after, before, limit + 1)
         if recent is not None:
-            fresh = dropwhile(lambda one: one[0] <= after, recent)
-            found += islice(takewhile(lambda one: one[0] <= upto, fresh), limit + 1 - len(found))
+            start = bisect_right(recent, after, key=_position)
+            for one in islice(recent, start, start + limit + 1 - len(found)):
+                if one[0] > upto:
+                    break
+                found.append(one)
         if len(found) > limit:
             del found[limit:]
             return [message for _, message in found], found[-1][0] if found else after
         return [message for _, message in found], max(after, upto)
 
-    def addressed(self, user_id: str, wanted: Mapping[str, bytes]) -> Mapping[str, bytes]:
-        """Of messages to devices of a local user those for devices that are there, with ``*`` for all not named."""
+    def devices(self, user_id: str) -> frozenset[str]:
+        """The devices of a local user, for whom messages can wait."""
         there = self._devices.get(user_id)
         if there is None:
             there = frozenset(device_ids(self._database, user_id))
             self._devices.put(user_id, there)
-        for_all = wanted.get("*")
-        if for_all is not None:
-            return {**dict.fromkeys(there, for_all), **{one: wanted[one] for one in wanted if one in there}}
-        if len(wanted) == 1:
-            for device_id in wanted:
-                return wanted if device_id in there else {}
-        return {device_id: message for device_id, message in wanted.items() if device_id in there}
+        return there
 
     # What happens --------------------------------------------------------------------------------------------------
 
-    def put(self, tx: Tx, messages: Messages, packed: bytes, known: int) -> tuple[int, Messages]:
+    def put(self, tx: Tx, parcel: Parcel, known: int, request: Request | None, now_ms: int) -> tuple[int, Parcel]:
         """Let messages wait, in a unit; to be published by ``arrived``.
 
         Args:
             tx: the unit.
-            messages: of ``addressed``.
-            packed: the same as they are kept.
+            parcel: the messages, for ``devices``.
             known: the published position when it was seen which devices are there.
+            request: the request that sends them; None for what comes from another server.
+            now_ms: when.
 
         Returns:
             the position of the messages, and those of them whose devices are still there.
         """
         if self.deleted_at > known:
-            messages = rows.present(tx, messages)
-            packed = rows.packed(messages)
+            parcel = parcel.only(rows.present(tx, parcel.keys))
         position = tx.position()
-        if messages:
-            rows.put_send(tx, position, packed)
-        return position, messages
+        if parcel.keys:
+            rows.put_send(tx, position, request, now_ms, parcel.packed)
+        elif request is not None:
+            rows.note_sent(tx, request, now_ms)
+        return position, parcel
 
-    def arrived(self, position: int, messages: Messages) -> None:
+    def arrived(self, position: int, parcel: Parcel) -> None:
         """Messages are being published."""
-        self._take_in(position, messages, {})
+        self._take_in(position, parcel.keys, parcel.messages)
         if self._count > self._lately or self._bytes > LATELY_BYTES:
             self._settle()
 
@@ -196,6 +199,7 @@ class Inbox:
         self._devices.drop(user_id)
         self._acked.pop(key, None)
         self._unwritten.pop(key, None)
+        self.requests.forget(user_id, device_id)
 
     async def close(self) -> None:
         """Write what was acknowledged and is not written yet."""
@@ -205,48 +209,42 @@ class Inbox:
 
     # In memory -----------------------------------------------------------------------------------------------------
 
-    def _take_in(self, position: int, messages: Messages, had: Mapping[_Key, int]) -> None:
-        """Keep messages but for those that devices had, by the positions up to which they had them."""
-        keys = set()
-        recent = self._recent
-        size = 0
-        for user_id, own in messages.items():
-            for device_id, message in own.items():
-                key = user_id, device_id
-                if had and had.get(key, 0) >= position:
-                    continue
-                keys.add(key)
-                size += len(message)
+    def _take_in(self, position: int, keys: Sequence[Key], messages: Sequence[bytes]) -> None:
+        """Keep messages, one for each device."""
+        if keys:
+            recent = self._recent
+            for key, message in zip(keys, messages, strict=True):
                 box = recent.get(key)
                 if box is None:
-                    box = recent[key] = deque()
-                box.append((position, message))
-        if keys:
+                    recent[key] = [(position, message)]
+                else:
+                    box.append((position, message))
             self._count += len(keys)
-            self._bytes += size + _BESIDE * len(keys)
-            self._sends[position] = keys
+            self._bytes += sum(map(len, messages)) + _BESIDE * len(keys)
+            self._sends[position] = set(keys)
         self._last = max(self._last, position)
 
-    def _drop(self, key: _Key, upto: int) -> None:
+    def _drop(self, key: Key, upto: int) -> None:
         """Forget what was sent to a device lately, up to a position."""
         box = self._recent.get(key)
         if box is None:
             return
-        sends, count, size = self._sends, len(box), 0
-        while box and box[0][0] <= upto:
-            position, message = box.popleft()
+        sends, size = self._sends, 0
+        count = bisect_right(box, upto, key=_position)
+        for position, message in islice(box, count):
             size += len(message)
             keys = sends[position]
             keys.discard(key)
             if not keys:
                 del sends[position]
-        count -= len(box)
         self._count -= count
         self._bytes -= size + _BESIDE * count
-        if not box:
+        if count == len(box):
             del self._recent[key]
+        else:
+            del box[:count]
 
-    def _waiting(self, key: _Key) -> Waiting:
+    def _waiting(self, key: Key) -> Waiting:
         known = self._known.get(key)
         if known is None:
             known = rows.waiting(self._database, *key)
@@ -268,6 +266,7 @@ class Inbox:
             rows.drop_sends(tx, first)
 
         def published(_: None) -> None:
+            self.requests.drop(first)
             for key, upto in acks.items():
                 self._known.drop(key)
                 if self._acked.get(key) == upto:
@@ -290,7 +289,7 @@ class Inbox:
         if self._settling:
             return
         self._settling = True
-        keys: set[_Key] = set()
+        keys: set[Key] = set()
         count = upto = 0
         for position, each in self._sends.items():
             upto = position
@@ -310,6 +309,7 @@ class Inbox:
             rows.drop_sends(tx, upto + 1)
 
         def published(_: None) -> None:
+            self.requests.drop(upto + 1)
             for key in keys:
                 self._drop(key, upto)
                 self._known.drop(key)

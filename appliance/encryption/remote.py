@@ -49,6 +49,11 @@ class RemoteWay:
         self._server_name = server_name
         self.way: RemoteKeys | None = None
 
+    @property
+    def server_name(self) -> str:
+        """The name of this server."""
+        return self._server_name()
+
     def is_local(self, user_id: str) -> bool:
         """Whether a user belongs to this server."""
         return user_id.partition(":")[2] == self._server_name()

@@ -1,36 +1,33 @@
 """Sending messages to devices (client-server API, module "Send-to-Device messaging")."""
 
+import asyncio
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
 from msgspec import Struct
 
+from appliance.encryption import parcels
 from appliance.encryption.inbox import Inbox
-from appliance.encryption.key_objects import are_objects_of, encoded, encoded_bytes
-from appliance.encryption.remote import RemoteWay, by_server
-from appliance.errors import MatrixError, bad_json, invalid_param, too_large
+from appliance.encryption.key_objects import encoded
+from appliance.encryption.parcels import EMPTY, Parcel
+from appliance.encryption.remote import RemoteWay
+from appliance.errors import MatrixError, bad_json, invalid_param
 from appliance.protocol.identifiers import fits
 from appliance.storage import to_device as rows
 from appliance.storage.database import Database, Tx
+from appliance.storage.to_device import Request
 
-MAX_MESSAGE_BYTES = 65_536
-MOST_DEVICES = 10_000
-"""Devices that one request may name."""
 MOST_OUTGOING = 20_000
 """Messages that wait for one server which does not answer."""
 MAX_TRANSACTION_BYTES = 255
-
-Messages = Mapping[str, Mapping[str, dict[str, Any]]]
-"""User to device (or ``*``) to content."""
 
 
 class _Sent(Struct, frozen=True):
     """What came of a request: the position, what arrived at local users' devices, and the servers for the rest."""
 
     position: int = 0
-    arrivals: Mapping[str, Mapping[str, bytes]] = {}
+    arrivals: Parcel = EMPTY
     servers: list[str] = []
 
 
@@ -75,23 +72,37 @@ class ToDevice:
         """
         if not fits(type_) or len(transaction_id.encode()) > MAX_TRANSACTION_BYTES:
             raise invalid_param("A type and a transaction id may have at most 255 bytes each.")
-        local, others = by_server(read_messages(messages), self._remote.is_local)
+        request: Request = user_id, device_id, type_, transaction_id
+        requests = self._inbox.requests
+        while requests.is_underway(request):
+            # Units are committed in their order: when this one is over, so is the other.
+            await self._database.write(_nothing)
+        if requests.is_known(request):
+            return
         known = self._database.position
-        ready = self._ready(user_id, type_, local)
-        packed = rows.packed(ready)
+        parcel, others = self._read(user_id, type_, messages)
         edus = {server: _edu(user_id, type_, wanted) for server, wanted in others.items()} if self.outgoing else {}
         now_ms = self._now_ms()
 
         def work(tx: Tx) -> _Sent:
-            if not rows.begin_transaction(tx, user_id, device_id, type_, transaction_id, now_ms):
+            if rows.was_sent(tx, request):
                 return _NOTHING
-            position, kept = self._inbox.put(tx, ready, packed, known)
+            position, kept = self._inbox.put(tx, parcel, known, request, now_ms)
             for server, edu in edus.items():
                 rows.put_outgoing(tx, server, position, edu)
                 rows.trim_outgoing(tx, server, MOST_OUTGOING)
             return _Sent(position, kept, list(edus))
 
-        await self._database.write(work, published=self._published)
+        def published(sent: _Sent) -> None:
+            if sent.arrivals.keys:
+                requests.served(request, sent.position)
+            self._published(sent)
+
+        requests.begin(request)
+        future = self._database.submit(work, published=published)
+        future.add_done_callback(lambda _: requests.end(request))
+        # The unit goes on though its client may not: until it is over, the same request has to wait.
+        await asyncio.shield(future)
 
     async def receive(self, origin: str, content: Mapping[str, Any]) -> None:
         """Take in an ``m.direct_to_device`` of another server, once.
@@ -112,65 +123,36 @@ class ToDevice:
             )
         if not fits(type_) or not fits(message_id):
             raise invalid_param("A type and a message id may have at most 255 bytes each.")
-        local, _ = by_server(read_messages(content.get("messages")), self._remote.is_local)
         known = self._database.position
-        ready = self._ready(sender, type_, local)
-        packed = rows.packed(ready)
+        parcel, _ = self._read(sender, type_, content.get("messages"))
         now_ms = self._now_ms()
 
         def work(tx: Tx) -> _Sent:
             if not rows.begin_received(tx, origin, message_id, now_ms):
                 return _NOTHING
-            return _Sent(*self._inbox.put(tx, ready, packed, known))
+            return _Sent(*self._inbox.put(tx, parcel, known, None, now_ms))
 
         await self._database.write(work, published=self._published)
 
-    def _ready(self, sender: str, type_: str, messages: Messages) -> dict[str, Mapping[str, bytes]]:
-        """Messages as sync tells them, for those of the devices that are there."""
-        before = b'{"sender":' + orjson.dumps(sender) + b',"type":' + orjson.dumps(type_) + b',"content":'
-        ready: dict[str, Mapping[str, bytes]] = {}
-        encode = orjson.dumps
-        for user_id, own in messages.items():
-            each = {}
-            for device_id, content in own.items():
-                try:
-                    message = before + encode(content) + b"}"
-                except TypeError:
-                    message = before + encoded_bytes(content) + b"}"
-                if len(message) > MAX_MESSAGE_BYTES:
-                    raise too_large(f"A message to a device may have at most {MAX_MESSAGE_BYTES} bytes.")
-                each[device_id] = message
-            there = self._inbox.addressed(user_id, each)
-            if there:
-                ready[user_id] = there
-        return ready
+    def _read(self, sender: str, type_: str, messages: Any) -> tuple[Parcel, dict[str, dict[str, Any]]]:
+        return parcels.read(sender, type_, messages, self._remote.server_name, self._inbox.devices)
 
     def _published(self, sent: _Sent) -> None:
-        if sent.arrivals:
+        if sent.arrivals.keys:
             self._inbox.arrived(sent.position, sent.arrivals)
             for listener in self.arrived:
-                for user_id in sent.arrivals:
+                for user_id in sent.arrivals.users:
                     listener(user_id)
         for server in sent.servers:
             for listener in self.outgoing:
                 listener(server)
 
 
-def read_messages(value: Any) -> Messages:
-    """Messages for devices.
-
-    Raises:
-        MatrixError: ``M_BAD_JSON`` for what is not users to devices to objects, ``M_TOO_LARGE`` for too many.
-    """
-    if not are_objects_of(dict, value):
-        raise bad_json("messages must be an object of user ids to an object of device ids to objects.")
-    if sum(map(len, value.values())) > MOST_DEVICES:
-        raise too_large(f"At most {MOST_DEVICES} devices can be sent to at once.")
-    found: Messages = value
-    return found
+def _nothing(tx: Tx) -> None:
+    """A unit that only has its place in the order."""
 
 
-def _edu(sender: str, type_: str, messages: Messages) -> str:
+def _edu(sender: str, type_: str, messages: Mapping[str, Any]) -> str:
     """The content of an ``m.direct_to_device``."""
     message_id = secrets.token_urlsafe(16)
     return encoded({"sender": sender, "type": type_, "message_id": message_id, "messages": messages})

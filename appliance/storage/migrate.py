@@ -25,6 +25,7 @@ STEPS: tuple[str, ...] = (
     "m0011_plain_members",
     "m0012_queues",
     "m0013_allowances",
+    "m0014_requests",
 )
 """Modules of ``appliance.storage.migrations``, in order. Each has STATEMENTS: SQL, run in one transaction."""
 

@@ -1,12 +1,18 @@
 """Messages from device to device: what waits for local devices, and what was sent before."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 import orjson
 from msgspec import Struct
 
 from appliance.storage.database import Reads, Tx
 from appliance.storage.devices import device_ids
+
+Key = tuple[str, str]
+"""User and device."""
+Request = tuple[str, str, str, str]
+"""A device's request: its user, itself, the type of what it sent, the client's id of the request."""
+_NO_REQUEST = (None, None, None, None)
 
 
 class Waiting(Struct):
@@ -18,14 +24,22 @@ class Waiting(Struct):
     size: int = 0
 
 
-def begin_transaction(tx: Tx, user_id: str, device_id: str, type_: str, transaction_id: str, now_ms: int) -> bool:
-    """Note that a request of a device is served; False where it was before."""
-    rows = tx.execute(
-        "INSERT INTO sent_to_device (user_id, device_id, type, transaction_id, sent_ts) VALUES (?,?,?,?,?)"
-        " ON CONFLICT DO NOTHING RETURNING 1",
-        (user_id, device_id, type_, transaction_id, now_ms),
+def was_sent(reads: Reads, request: Request) -> bool:
+    """Whether a request of a device was served; of those of lately ``sends`` tells."""
+    return bool(
+        reads.read(
+            "SELECT 1 FROM sent_to_device WHERE user_id = ? AND device_id = ? AND type = ? AND transaction_id = ?",
+            request,
+        )
     )
-    return bool(rows)
+
+
+def note_sent(tx: Tx, request: Request, now_ms: int) -> None:
+    """Note that a request that leaves nothing for local devices is served."""
+    tx.execute(
+        "INSERT OR IGNORE INTO sent_to_device (user_id, device_id, type, transaction_id, sent_ts) VALUES (?,?,?,?,?)",
+        (*request, now_ms),
+    )
 
 
 def begin_received(tx: Tx, origin: str, message_id: str, now_ms: int) -> bool:
@@ -41,16 +55,30 @@ def begin_received(tx: Tx, origin: str, message_id: str, now_ms: int) -> bool:
 # What was sent lately -----------------------------------------------------------------------------------------------
 
 
-def put_send(tx: Tx, position: int, messages: bytes) -> None:
-    """Keep the messages of one request, as ``packed`` makes them, at its position of the stream."""
-    tx.execute("INSERT INTO to_device_sends (position, messages) VALUES (?, ?)", (position, messages))
+def put_send(tx: Tx, position: int, request: Request | None, now_ms: int, messages: bytes) -> None:
+    """Keep the messages of one request, as ``packed`` makes them, at its position of the stream.
+
+    Args:
+        tx: the unit.
+        position: where.
+        request: which request; None for what came from another server.
+        now_ms: when.
+        messages: packed.
+    """
+    tx.execute(
+        "INSERT INTO to_device_sends (position, user_id, device_id, type, transaction_id, sent_ts, messages)"
+        " VALUES (?,?,?,?,?,?,?)",
+        (position, *(request or _NO_REQUEST), now_ms, messages),
+    )
 
 
-def sends(reads: Reads) -> list[tuple[int, dict[str, dict[str, bytes]]]]:
-    """(position, user to device to message) of what was sent lately, in order."""
+def sends(reads: Reads) -> list[tuple[int, Request | None, list[tuple[Key, bytes]]]]:
+    """(position, the request, (user, device) and message of each device) of what was sent lately, in order."""
     return [
-        (position, _unpacked(packed))
-        for position, packed in reads.read("SELECT position, messages FROM to_device_sends ORDER BY position")
+        (position, None if user_id is None else (user_id, *request), _unpacked(packed))
+        for position, user_id, *request, packed in reads.read(
+            "SELECT position, user_id, device_id, type, transaction_id, messages FROM to_device_sends ORDER BY position"
+        )
     ]
 
 
@@ -69,54 +97,64 @@ def put_marks(tx: Tx, found: Iterable[tuple[str, str, int]]) -> None:
 
 
 def drop_sends(tx: Tx, before: int) -> None:
-    """Forget what was sent before a position, which everybody has or which went on to ``to_device_messages``."""
+    """Forget what was sent before a position, which everybody has or which went on to ``to_device_messages``; but not
+    which requests sent it.
+    """
+    tx.execute(
+        "INSERT OR IGNORE INTO sent_to_device (user_id, device_id, type, transaction_id, sent_ts)"
+        " SELECT user_id, device_id, type, transaction_id, sent_ts FROM to_device_sends"
+        " WHERE position < ? AND user_id IS NOT NULL",
+        (before,),
+    )
     tx.execute("DELETE FROM to_device_sends WHERE position < ?", (before,))
     tx.execute("DELETE FROM to_device_marks WHERE upto < ?", (before,))
 
 
-def present(reads: Reads, messages: Mapping[str, Mapping[str, bytes]]) -> dict[str, dict[str, bytes]]:
-    """Of messages (user to device to JSON) those for devices that are there."""
-    found: dict[str, dict[str, bytes]] = {}
-    for user_id, own in messages.items():
-        there = set(device_ids(reads, user_id))
-        kept = {device_id: message for device_id, message in own.items() if device_id in there}
-        if kept:
-            found[user_id] = kept
+def present(reads: Reads, keys: Iterable[Key]) -> set[Key]:
+    """Of some devices those that are there."""
+    there: dict[str, set[str]] = {}
+    found = set()
+    for user_id, device_id in keys:
+        if user_id not in there:
+            there[user_id] = set(device_ids(reads, user_id))
+        if device_id in there[user_id]:
+            found.add((user_id, device_id))
     return found
 
 
-def packed(messages: Mapping[str, Mapping[str, bytes]]) -> bytes:
-    """Messages (user to device to JSON) as they are kept.
+def packed(keys: Sequence[Key], messages: Sequence[bytes]) -> bytes:
+    """Messages, one for each device, as they are kept; the devices of a user stand together.
 
     A line that names users and devices with the length of their messages, then these. A message that is the very one
     before it has the length 0, and is not repeated.
     """
-    before = None
+    before: bytes | None = None
+    user: str | None = None
+    lengths: dict[str, int] = {}
     named, parts = [], []
-    for user_id, own in messages.items():
-        lengths = {}
-        for device_id, message in own.items():
-            if message is before:
-                lengths[device_id] = 0
-            else:
-                lengths[device_id] = len(message)
-                parts.append(message)
-                before = message
-        named.append((user_id, lengths))
+    for (user_id, device_id), message in zip(keys, messages, strict=True):
+        if user_id != user:
+            user, lengths = user_id, {}
+            named.append((user_id, lengths))
+        if message is before:
+            lengths[device_id] = 0
+        else:
+            lengths[device_id] = len(message)
+            parts.append(message)
+            before = message
     return b"\n".join((orjson.dumps(named), b"".join(parts)))
 
 
-def _unpacked(stored: bytes) -> dict[str, dict[str, bytes]]:
+def _unpacked(stored: bytes) -> list[tuple[Key, bytes]]:
     head, _, rest = stored.partition(b"\n")
     start, message = 0, b""
-    found: dict[str, dict[str, bytes]] = {}
+    found = []
     for user_id, lengths in orjson.loads(head):
-        own = found[user_id] = {}
         for device_id, length in lengths.items():
             if length:
                 message = rest[start : start + length]
                 start += length
-            own[device_id] = message
+            found.append(((user_id, device_id), message))
     return found
 
 
@@ -174,6 +212,7 @@ def trim(tx: Tx, user_id: str, device_id: str, most: int, most_bytes: int) -> No
 def forget_sent(tx: Tx, user_id: str, device_id: str) -> None:
     """Forget the requests of a device that is gone; what waits for it goes with its row."""
     tx.execute("DELETE FROM sent_to_device WHERE user_id = ? AND device_id = ?", (user_id, device_id))
+    tx.execute("UPDATE to_device_sends SET user_id = NULL WHERE user_id = ? AND device_id = ?", (user_id, device_id))
 
 
 # To other servers -------------------------------------------------------------------------------------------------

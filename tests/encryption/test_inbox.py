@@ -3,6 +3,7 @@
 import pytest
 
 from appliance.encryption.inbox import Inbox
+from appliance.encryption.parcels import parcel
 from appliance.storage import to_device as rows
 from appliance.storage.database import Tx
 from tests.federation.house import ALICE, House
@@ -18,8 +19,8 @@ async def send(home: House, inbox: Inbox, count: int, *devices: str, size: int =
 
         def work(tx: Tx, known: int = known) -> None:
             message = b"%0*d" % (size, database.position + 1)
-            messages = {ALICE: inbox.addressed(ALICE, dict.fromkeys(devices or ("D",), message))}
-            return inbox.put(tx, messages, rows.packed(messages), known)  # type: ignore[return-value]
+            keys = [(ALICE, device) for device in devices or ("D",)]
+            return inbox.put(tx, parcel(keys, [message] * len(keys)), known, None, 0)  # type: ignore[return-value]
 
         await database.write(work, published=lambda sent: inbox.arrived(*sent))  # type: ignore[misc]
     await settled(home)
@@ -105,9 +106,9 @@ async def test_an_acknowledgement_meets_messages_on_their_way(home: House) -> No
     first = database.position + 1
     for _ in range(6):
         known = database.position
-        messages = {ALICE: {"D": b"%d" % (known + 1)}}
+        messages = parcel([(ALICE, "D")], [b"%d" % (known + 1)])
         await database.write(
-            lambda tx, m=messages, k=known: inbox.put(tx, m, rows.packed(m), k),  # type: ignore[misc]
+            lambda tx, m=messages, k=known: inbox.put(tx, m, k, None, 0),  # type: ignore[misc]
             published=lambda sent: inbox.arrived(*sent),
         )
     # The sixth made all of them go on; nothing of that is published yet.
@@ -129,13 +130,13 @@ async def test_a_new_device_has_nothing_of_an_old_one_of_its_name(home: House) -
     await sessions.login(ALICE, "E", None)
     await send(home, inbox, 1, "D", "E")
     known = database.position
-    messages = {ALICE: {"D": b"1", "E": b"1"}}
+    messages = parcel([(ALICE, "D"), (ALICE, "E")], [b"1", b"1"])
     gone = database.submit(lambda tx: sessions.delete(tx, ALICE, ["D"]), published=lambda d: sessions.ended(ALICE, d))
     sent = database.submit(
-        lambda tx: inbox.put(tx, messages, rows.packed(messages), known), published=lambda sent: inbox.arrived(*sent)
+        lambda tx: inbox.put(tx, messages, known, None, 0), published=lambda sent: inbox.arrived(*sent)
     )
     await gone
-    assert (await sent)[1] == {ALICE: {"E": b"1"}}
+    assert (await sent)[1] == parcel([(ALICE, "E")], [b"1"])
     await sessions.login(ALICE, "D", None)
     await send(home, inbox, 1, "D", "E")
     last = database.position
