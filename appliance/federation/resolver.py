@@ -98,6 +98,22 @@ class Resolver:
             if self._addresses.get((server, name)) == ():
                 self._addresses.drop((server, name))
 
+    def forget(self, kinds: Sequence[str], name: str, hosts: Sequence[str]) -> None:
+        """Ask anew next time where a server is: it is not where it was said to be, and may have moved.
+
+        Args:
+            kinds: the kinds of services by which it may have been found.
+            name: the host that has those.
+            hosts: where it was looked for.
+        """
+        server = self._settings.federation_resolver
+        for key in ((server, f"{kind}.{name.lower()}") for kind in kinds):
+            if self._services.get(key):
+                self._services.drop(key)
+        for key in ((server, host.lower()) for host in hosts):
+            if self._addresses.get(key):
+                self._addresses.drop(key)
+
     # Addresses ---------------------------------------------------------------------------------------------------
 
     async def _find(self, key: tuple[str, str]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import h11
 from msgspec import Struct
 
 from appliance.federation.addresses import is_address, is_public
-from appliance.federation.discovery import Route
+from appliance.federation.discovery import SERVICES, Route
 from appliance.federation.failures import Unreachable
 from appliance.federation.resolver import Resolver
 from appliance.settings import Settings
@@ -164,7 +164,8 @@ class Doors:
         """A new connection to a server.
 
         Raises:
-            Unreachable: where none of its addresses answers as it should; the sentence is about the last one.
+            Unreachable: where none of its addresses answers as it should; the sentence is about the last one. Next time
+                it is asked anew where the server is.
         """
         problem: Unreachable | None = None
         tries = 0
@@ -182,6 +183,7 @@ class Doors:
                     return await self._open(address, port, route.tls_name)
                 except Unreachable as error:
                     problem = error
+        self._resolver.forget(SERVICES, route.tls_name, [host for host, _ in route.doors])
         raise problem or Unreachable("It has no address.")
 
     async def _open(self, address: str, port: int, tls_name: str, *, whole: bool = False) -> Connection:

@@ -12,6 +12,8 @@ from appliance.federation.client import Refused, Unreachable, path_of
 from appliance.protocol import signing
 from appliance.protocol.x_matrix import parse, signed_bytes
 from tests.federation.wire_server import Lab, WireServer, endless, lab, raw, says
+from tests.support.hearth import free_ports
+from tests.support.names import Names
 from tests.tls.parts import Maker, pem
 
 
@@ -81,6 +83,28 @@ def test_connections_are_used_again_and_one_that_was_closed_meanwhile_does_no_ha
         for _ in range(10):
             assert await ask(lab, server) == {}
         assert server.connections > before
+
+    run(tmp_path, story)
+
+
+def test_a_server_that_moved_is_looked_for_anew(tmp_path: Path) -> None:
+    """What DNS said, good for an hour, is forgotten once nothing answers there."""
+
+    async def story(lab: Lab) -> None:
+        server = await lab.server("a.test")
+        (unused,) = free_ports(1)
+        with Names(ttl=3600) as names:
+            lab.settings.federation_resolver = names.address
+            del lab.client.resolver.addresses  # type: ignore[method-assign]
+            for port, address in ((unused, "127.0.0.1"), (server.port, "127.0.0.2")):
+                names.serve("a.test", port, address)
+                with pytest.raises(Unreachable, match="no connection"):
+                    await lab.client.request("a.test", "GET", path_of("x"))
+            names.serve("a.test", server.port)
+            assert await lab.client.request("a.test", "GET", path_of("x")) == {}
+            asked = len(names.asked)
+            assert await lab.client.request("a.test", "GET", path_of("x")) == {}
+            assert len(names.asked) == asked
 
     run(tmp_path, story)
 
