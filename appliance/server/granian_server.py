@@ -1,25 +1,27 @@
 """One listener: a Granian server embedded in our event loop, and how its certificate is replaced.
 
-Everything that depends on how Granian is built is in this file: ``build_ssl_context``, ``respawn_interval`` and the
-list of workers are not a documented interface, which is why its version is pinned and a test rotates certificates
-under load.
+Everything that depends on how Granian is built is in this file and in ``handover.py``: ``build_ssl_context``,
+``respawn_interval``, the list of workers and what a worker is made of are not a documented interface, which is why its
+version is pinned and a test rotates certificates under load.
 """
 
 import asyncio
 import logging
 import ssl
 import tempfile
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, cast
 
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server.embed import Server
+from granian.server.embed import AsyncWorker, Server
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from appliance.errors import OwnerError
+from appliance.server.handover import work
 from appliance.server.plan import Listener
 
 log = logging.getLogger("hearth.listeners")
@@ -95,7 +97,8 @@ class GranianServer:
             before = self._keys
             self._use(self._certificate)
             _remove(before)
-        self._serving = asyncio.get_running_loop().create_task(self._server.serve())
+        spawn = AsyncWorker.wrap_target(work)  # type: ignore[no-untyped-call]
+        self._serving = asyncio.get_running_loop().create_task(self._server.serve(spawn))
         await asyncio.sleep(FIRST_STEP_SECONDS)
         if self._serving.done():
             raise OwnerError(f"Listening on {self.listener.bind} failed.") from self._serving.exception()
@@ -144,9 +147,9 @@ class GranianServer:
     def _ended(self) -> bool:
         return self._serving is not None and self._serving.done()
 
-    def _target(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+    def _target(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         scope["listener"] = self.listener  # type: ignore[typeddict-unknown-key]
-        return self._app(scope, receive, send)
+        return cast("Coroutine[Any, Any, None]", self._app(scope, receive, send))
 
     def _build(self) -> Server:
         return Server(

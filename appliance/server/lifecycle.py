@@ -7,9 +7,8 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-import uvloop
-
 from appliance.server.listeners import Listeners
+from appliance.server.loop import new_loop
 from appliance.server.waiting import Waiting
 
 log = logging.getLogger("hearth.lifecycle")
@@ -36,7 +35,7 @@ class Stopping:
 
 
 def run(main: Callable[[Stopping], Coroutine[Any, Any, None]]) -> None:
-    """Run a server on uvloop until its ``main`` returns.
+    """Run a server until its ``main`` returns.
 
     Args:
         main: given what SIGTERM and SIGINT set off.
@@ -50,7 +49,7 @@ def run(main: Callable[[Stopping], Coroutine[Any, Any, None]]) -> None:
         await main(stopping)
         loop.set_exception_handler(lambda _, __: None)  # what is cut off now complains, and there is nobody to tell
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(with_signals())
 
 

@@ -37,11 +37,11 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
         MatrixError: ``M_TOO_LARGE`` beyond the limit; 408 ``M_UNKNOWN`` where nothing more comes for a minute.
     """
     kept = cast("bytes | None", scope.get("hearth_body"))
-    if kept is not None:
-        return kept
-    announced = announced_length(scope["headers"])
+    announced = announced_length(scope["headers"]) if kept is None else len(kept)
     if announced is not None and announced > limit:
         raise too_large(f"The body of this request may have at most {limit} bytes.")
+    if kept is not None:
+        return kept
     try:
         body = await _receive_body(receive, announced, limit) if announced != 0 else b""
     except TimeoutError as error:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,6 +28,7 @@ from appliance.server.gate import Gate
 from appliance.server.granian_server import Certificate
 from appliance.server.limits import Limits
 from appliance.server.listeners import Listeners
+from appliance.server.loop import new_loop
 from appliance.server.plan import Listener, Role, plan
 from appliance.server.request import Asked
 from appliance.server.requester import Access, Limit
@@ -41,7 +41,7 @@ LOOPBACK = Bind("127.0.0.1", 0)
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Run a test on the loop that Hearth runs on."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(asyncio.wait_for(work, 60))
 
 

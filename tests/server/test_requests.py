@@ -149,6 +149,7 @@ def test_a_body_announced_too_large_is_refused_unread(tmp_path: Path) -> None:
 
 def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("appliance.server.request.PIECE_SECONDS", 0.2)
+    monkeypatch.setattr("appliance.server.handover.AHEAD_SECONDS", 0.2)
     half = f"PUT {STATE}/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\nContent-Length: 10\r\n\r\n{{"
     nothing = f"PUT {STATE}/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good\r\nContent-Length: 10\r\n\r\n"
     for status, _, body in ask(tmp_path, half.encode(), nothing.encode()):
