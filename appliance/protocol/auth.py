@@ -5,7 +5,7 @@ rules"), and which events an event must name as those that allow it (server-serv
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from appliance.protocol.auth_members import check_member
+from appliance.protocol.auth_members import check_member, is_closed
 from appliance.protocol.auth_power import check_power_levels
 from appliance.protocol.auth_state import Judged, NotAllowed, StateLookup, require
 from appliance.protocol.event_signatures import AUTHORISER
@@ -134,7 +134,7 @@ def check_event(event: AnyEvent, state: StateLookup, create: AnyEvent) -> None:
     version = event.version
     if event.room_id != create.room_id:
         raise NotAllowed("The event belongs to another room than its create event.")
-    if create.content.get("m.federate") is False:
+    if is_closed(create):
         require(
             server_of(event.sender) == server_of(create.sender),
             "This room is closed to users of other servers.",

@@ -1,12 +1,12 @@
 """The authorisation rules for ``m.room.member``: one function for each membership."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from appliance.protocol import canonical, signing
 from appliance.protocol.auth_state import Judged, NotAllowed, require
 from appliance.protocol.event_signatures import AUTHORISER
 from appliance.protocol.identifiers import is_user_id
-from appliance.protocol.slim import AnyEvent
+from appliance.protocol.slim import AnyEvent, PlainMember
 
 MAX_VERIFICATIONS = 100
 """How many pairs of a signature and a key of a third-party invite are tried: two lists of attackers' length would take
@@ -41,6 +41,22 @@ def check_member(judged: Judged) -> None:
             _check_knock(judged, target)
         case _:
             raise NotAllowed("This room knows no such membership.")
+
+
+def is_closed(create: AnyEvent) -> bool:
+    """Whether a room is closed to users of other servers than its creator's."""
+    return create.content.get("m.federate") is False
+
+
+def rests_on_own_membership(event: AnyEvent, create: AnyEvent) -> TypeGuard[PlainMember]:
+    """Whether an event is a membership of which a state says no more than this if it is allowed: what its sender's own
+    membership was, and what the join rule is. So it is for all that people plainly say of themselves.
+
+    Args:
+        event: the event.
+        create: the create event of its room, which is not closed.
+    """
+    return event.__class__ is PlainMember and event.sender == event.state_key and event.room_id == create.room_id
 
 
 def _check_join(judged: Judged, target: str) -> None:

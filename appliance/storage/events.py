@@ -142,6 +142,13 @@ def unpack_auth(packed: bytes) -> tuple[int, ...]:
     return _unpacker(len(packed) // 8)(packed)
 
 
+def unpack_auths(packed: Sequence[bytes]) -> list[Sequence[int]]:
+    """The same for many at once: mostly they are equally many."""
+    if len(set(map(len, packed))) == 1 and packed[0]:
+        return list(struct.iter_unpack(f"<{len(packed[0]) // 8}q", b"".join(packed)))
+    return [unpack_auth(one) for one in packed]
+
+
 @lru_cache(64)
 def _unpacker(count: int) -> Callable[[bytes], tuple[int, ...]]:
     return struct.Struct(f"<{count}q").unpack

@@ -242,7 +242,7 @@ def test_few_differences_in_a_large_room_need_few_events(version: str) -> None:
         differences.append({TOPIC: lookup.add(topic, [0, 1])})
     resolved = resolve_conflicts(VERSIONS[version], state, differences, lookup, create)
     assert len(resolved) == 1
-    assert len(lookup.asked) < 10
+    assert len(set(lookup.asked)) < 10
 
 
 class TestVersion1:

@@ -167,6 +167,7 @@ async def test_what_is_named_is_read_many_at_a_time(tmp_path: Path) -> None:
             expected = history.lookup.events[place]
             assert list(lookup.auth(FIRST + place)) == sorted({FIRST + one for one in history.lookup.named[place]})
             assert lookup.slot(FIRST + place) == history.lookup.slot(place)
+            assert lookup.membership(FIRST + place) == expected.membership
             assert lookup.event(FIRST + place).event_id == expected.event_id
             assert not lookup.is_rejected(FIRST + place)
         lookup.release()

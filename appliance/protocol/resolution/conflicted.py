@@ -36,7 +36,7 @@ class _Walk:
     """
 
     def __init__(self, graph: AuthGraph, shared: list[int], sides: Sequence[Iterable[int]]) -> None:
-        self._graph = graph
+        self._auth = graph.auth
         self._shared = shared
         self._held_by_all = frozenset(shared)
         self._all = (1 << len(sides)) - 1
@@ -47,44 +47,74 @@ class _Walk:
         for nid in self._held_by_all.intersection(self._chains):
             self._chains[nid] = self._all
         self._held = sorted(self._chains)  # those of the sides that were not passed yet, the largest last
-        self._met: list[int] = []  # what they lead to: a heap of negated numbers, so that the largest comes first
-        # How many of those that wait are not yet known to be in all chains.
-        self._undecided = sum(chains != self._all for chains in self._chains.values())
 
     def difference(self) -> set[int]:
         """Walk, and answer what is in some of the chains, but not in all."""
         found: set[int] = set()
-        chains_of, everywhere, auth = self._chains, self._all, self._graph.auth
-        shared, held, met, pop_met = self._shared, self._held, self._met, heapq.heappop
-        while self._undecided:
-            # What is undecided waits in one of the two.
-            nid = -met[0] if met and not (held and held[-1] > -met[0]) else held[-1]
+        shared, held, held_by_all, met = self._shared, self._held, self._held_by_all, _Met()
+        chains_of, everywhere, auth = self._chains, self._all, self._auth
+        # How many of those that wait are not yet known to be in all chains.
+        undecided = sum(chains != everywhere for chains in chains_of.values())
+        while undecided:
+            # What is undecided waits among what is held, or among what that led to.
+            nid = held[-1] if held else -1
+            is_met = met.largest > nid
+            if is_met:
+                nid = met.largest
             if shared and shared[-1] > nid:
                 nid, chains = shared.pop(), everywhere
             else:
-                if held and held[-1] == nid:
-                    held.pop()
+                if is_met:
+                    met.pop()
                 else:
-                    pop_met(met)
+                    held.pop()
                 chains = chains_of[nid]
                 if chains != everywhere:
-                    self._undecided -= 1
+                    undecided -= 1
                     found.add(nid)
             for one in auth(nid):
                 before = chains_of.get(one, 0)
-                if before | chains != before:
-                    self._meet(one, before, chains)
+                after = before | chains
+                if after != before:
+                    if one in held_by_all:
+                        after = everywhere
+                    chains_of[one] = after
+                    if not before:
+                        met.push(one)
+                        undecided += after != everywhere
+                    elif after == everywhere:
+                        undecided -= 1
         return found
 
-    def _meet(self, nid: int, before: int, chains: int) -> None:
-        """Note that an event, of which some chains are known, is in others too; what all states hold is in all."""
-        after = self._all if nid in self._held_by_all else before | chains
-        self._chains[nid] = after
-        if not before:
-            heapq.heappush(self._met, -nid)
-            self._undecided += after != self._all
-        elif after == self._all:
-            self._undecided -= 1
+
+class _Met:
+    """Numbers of which the largest is wanted. Until one is taken out, which for forks of the recent past does not
+    happen, they are not put into any order.
+    """
+
+    __slots__ = ("_is_heap", "_negated", "largest")
+
+    def __init__(self) -> None:
+        self._negated: list[int] = []
+        self._is_heap = False
+        self.largest = -1
+
+    def push(self, number: int) -> None:
+        """Put one in."""
+        if self._is_heap:
+            heapq.heappush(self._negated, -number)
+        else:
+            self._negated.append(-number)
+        if number > self.largest:
+            self.largest = number
+
+    def pop(self) -> None:
+        """Take the largest out."""
+        if not self._is_heap:
+            heapq.heapify(self._negated)
+            self._is_heap = True
+        heapq.heappop(self._negated)
+        self.largest = -self._negated[0] if self._negated else -1
 
 
 def conflicted_subgraph(graph: AuthGraph, conflicted: Collection[int]) -> set[int]:

@@ -16,8 +16,8 @@ class EventLookup(Protocol):
     """Finds what is known of a room's events. Events have numbers, each its own.
 
     An event's number is larger than the numbers of its auth events: nothing is taken in before what it names. The
-    walks rely on it to stop early. A link that does not go down can only come from a forged circle (room versions 1
-    and 2, whose event ids are free to choose) and is not followed, so that no graph makes a walk endless.
+    walks rely on it to stop early, and to end. A link that does not go down can only come from a forged circle (room
+    versions 1 and 2, whose event ids are free to choose): a lookup leaves it out (``downwards``).
 
     Resolution asks from the thread in which it is called, often many times for the same number, never for a number that
     it was not given by the states or by ``auth``.
@@ -33,13 +33,28 @@ class EventLookup(Protocol):
         """
         ...
 
+    def membership(self, nid: int) -> str | None:
+        """What an event says if it is a membership, as ``AnyEvent.membership``: asked of events that are else not
+        looked at.
+        """
+        ...
+
     def auth(self, nid: int) -> Sequence[int]:
-        """The numbers of those events that an event names in ``auth_events`` and that are known."""
+        """The numbers of those events that an event names in ``auth_events`` and that are known, each once, all smaller
+        than its own.
+        """
         ...
 
     def is_rejected(self, nid: int) -> bool:
         """Whether an event was rejected; asked only where ``slot`` or ``event`` was asked before."""
         ...
+
+
+def downwards(nid: int, links: Sequence[int]) -> Sequence[int]:
+    """What is left of an event's links to others when each is taken once and only those that go down."""
+    if max(links, default=-1) < nid and len(set(links)) == len(links):
+        return links
+    return tuple(dict.fromkeys(one for one in links if one < nid))
 
 
 class Found(dict[int, T]):
@@ -63,7 +78,7 @@ class Found(dict[int, T]):
 
 
 class AuthGraph:
-    """A lookup's graph as one resolution sees it: no link leads upwards.
+    """A lookup's graph, and what is asked of several events of it together.
 
     Args:
         lookup: finds events.
@@ -71,19 +86,18 @@ class AuthGraph:
     Attributes:
         event: finds the event of a number.
         slot: finds its place in the state.
+        membership: finds what it says if it is a membership.
         auth: the numbers of an event's auth events, each once, all smaller than its own.
-        power_levels: the number of the ``m.room.power_levels`` among an event's auth events, if there is one.
     """
 
-    __slots__ = ("_is_rejected", "_links", "auth", "event", "power_levels", "slot")
+    __slots__ = ("_is_rejected", "auth", "event", "membership", "slot")
 
     def __init__(self, lookup: EventLookup) -> None:
         self.event = lookup.event
         self.slot = lookup.slot
+        self.membership = lookup.membership
+        self.auth = lookup.auth
         self._is_rejected = lookup.is_rejected
-        self._links = lookup.auth
-        self.auth: Callable[[int], Sequence[int]] = Found(self._downwards).__getitem__
-        self.power_levels: Callable[[int], int | None] = Found(self._find_power_levels).__getitem__
 
     def usable_auth(self, nid: int, slot: Slot) -> int | None:
         """The last of an event's auth events that has a place in the state, and was not rejected."""
@@ -93,12 +107,10 @@ class AuthGraph:
                 return one
         return None
 
-    def _downwards(self, nid: int) -> Sequence[int]:
-        links = self._links(nid)
-        if max(links, default=-1) < nid and len(set(links)) == len(links):
-            return links
-        return tuple(dict.fromkeys(one for one in links if one < nid))
-
-    def _find_power_levels(self, nid: int) -> int | None:
-        slot = self.slot
-        return next((one for one in self.auth(nid) if slot(one) == POWER_LEVELS), None)
+    def power_levels(self, nid: int) -> int | None:
+        """The first ``m.room.power_levels`` among an event's auth events, if there is one."""
+        slot_of = self.slot
+        for one in self.auth(nid):
+            if slot_of(one) == POWER_LEVELS:
+                return one
+        return None

@@ -13,14 +13,14 @@ def mainline_order(graph: AuthGraph, nids: Iterable[int], power_levels: int | No
         nids: the events.
         power_levels: the ``m.room.power_levels`` of the state so far, if it has one: the end of the mainline.
     """
-    positions = _Positions(graph, power_levels)
-    place_of, levels_of, event_of = positions.place_of, graph.power_levels, graph.event
-
-    def key(nid: int) -> tuple[int, int, str]:
+    place_of = _Positions(graph, power_levels).place_of
+    levels_of, event_of = graph.power_levels, graph.event
+    order: list[tuple[int, int, str, int]] = []
+    for nid in nids:
         event = event_of(nid)
-        return -place_of(levels_of(nid)), event.origin_server_ts, event.event_id
-
-    return sorted(nids, key=key)
+        order.append((-place_of(levels_of(nid)), event.origin_server_ts, event.event_id, nid))
+    order.sort()
+    return [nid for _, _, _, nid in order]
 
 
 class _Positions:

@@ -17,8 +17,9 @@ def is_power_event(event: AnyEvent) -> bool:
     Power levels and join rules under another state key than the empty one have no effect and do not count; the
     specification is silent on them.
     """
-    if event.type == "m.room.member":
-        return event.membership in ("leave", "ban") and event.sender != event.state_key
+    membership = event.membership
+    if membership is not None:
+        return membership in ("leave", "ban") and event.sender != event.state_key
     return (event.type, event.state_key) in (POWER_LEVELS, ("m.room.join_rules", ""))
 
 

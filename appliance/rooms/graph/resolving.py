@@ -6,25 +6,28 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, compress, islice, repeat
 from typing import Any
 
 from appliance.protocol.auth import Slot
 from appliance.protocol.auth_members import first_member
 from appliance.protocol.events import Event
-from appliance.protocol.resolution.graph import Found
+from appliance.protocol.resolution.graph import Found, downwards
 from appliance.protocol.resolution.partition import partition
 from appliance.protocol.resolution.resolver import absent_differs, resolve_differences
 from appliance.protocol.slim import PLAIN_CONTENTS, AnyEvent, PlainMember, slim
 from appliance.protocol.versions import RoomVersion
 from appliance.storage import auth_graph
 from appliance.storage import rooms as room_rows
+from appliance.storage.auth_graph import PlainMembers
 from appliance.storage.database import Database, Reader, Reads
-from appliance.storage.events import unpack_auth
+from appliance.storage.events import unpack_auths
 from appliance.storage.state import StateMap
 
 AHEAD = 500
 """How many events are read together with one that is asked for, where it may well be that they are asked for next."""
+
+MEMBER = sys.intern("m.room.member")
 
 Fresh = dict[int, tuple[Event, Sequence[int]]]
 """Events that are on their way and not stored yet, with the numbers of what they name."""
@@ -34,7 +37,8 @@ class StoredEvents:
     """Events and what they name, as resolution asks for them; made for one resolution.
 
     What is asked for one by one is read many at a time: what the states disagree about at once; of the rest, along
-    with an event, what is known to be named by others and was not read yet.
+    with an event, what is known to be named by others and was not read yet. Of most of those no more is asked than
+    their places in the state, so that no more is read of them.
 
     Args:
         reader: reads the database, in the thread of the resolution.
@@ -56,7 +60,9 @@ class StoredEvents:
         self._first_member = str(first_member(create))
         self._shared = sorted(shared)
         self._events: Found[AnyEvent] = Found(self._make, {nid: event for nid, (event, _) in fresh.items()})
-        self._named: dict[int, Sequence[int]] = {nid: named for nid, (_, named) in fresh.items()}
+        self._named: Found[Sequence[int]] = Found(
+            self._follow, {nid: downwards(nid, named) for nid, (_, named) in fresh.items()}
+        )
         self._slots: Found[Slot | None] = Found(
             self._look,
             {
@@ -64,10 +70,12 @@ class StoredEvents:
                 for nid, (event, _) in fresh.items()
             },
         )
+        self._memberships: Found[str | None] = Found(self._ask)
         self._rejected: set[int] = set()
         # Read, but not made into events yet: id, type and JSON.
         self._forms: dict[int, tuple[str, str, bytes]] = {}
-        # What others name, of which these are not known: what it is, and what it names itself.
+        # What others name, of which these are not known: its place, what it is, and what it names itself.
+        self._placeless: set[int] = set()
         self._unread: set[int] = set()
         self._nameless: set[int] = set()
         stored = sorted(set(disputed).difference(fresh))
@@ -75,18 +83,9 @@ class StoredEvents:
         # Asked for hundreds of thousands of times, so that a call of ours each time would be a third of the work.
         self.event: Callable[[int], AnyEvent] = self._events.__getitem__
         self.slot: Callable[[int], Slot | None] = self._slots.__getitem__
+        self.membership: Callable[[int], str | None] = self._memberships.__getitem__
+        self.auth: Callable[[int], Sequence[int]] = self._named.__getitem__
         self.is_rejected: Callable[[int], bool] = self._rejected.__contains__
-
-    def auth(self, nid: int) -> Sequence[int]:
-        """The numbers of what an event names as allowing it."""
-        if nid not in self._named:
-            # What is shared is walked through from the highest number downwards.
-            place = bisect_right(self._shared, nid)
-            if place and self._shared[place - 1] == nid:
-                self._read_named([one for one in self._shared[max(0, place - AHEAD) : place] if one not in self._named])
-            else:
-                self._read_named(self._ahead(nid, self._nameless))
-        return self._named[nid]
 
     def release(self) -> None:
         """Let all events go, one after the other: at once they would keep every other thread waiting."""
@@ -96,7 +95,7 @@ class StoredEvents:
 
     def _make(self, nid: int) -> AnyEvent:
         """An event that is asked for the first time."""
-        if nid not in self._slots:
+        if nid not in self._forms:
             self._read(self._ahead(nid, self._unread))
             if nid in self._events:
                 return self._events[nid]
@@ -105,50 +104,87 @@ class StoredEvents:
 
     def _look(self, nid: int) -> Slot | None:
         """The place in the state of an event that is asked for the first time."""
-        self._read(self._ahead(nid, self._unread))
+        rows = auth_graph.places(self._reader, self._ahead(nid, self._placeless))
+        for one, kind, key, is_rejected, membership in rows:
+            self._slots[one] = None if key is None else (sys.intern(kind), key)
+            if membership is not None:
+                self._memberships[one] = membership
+            if is_rejected:
+                self._rejected.add(one)
         if nid not in self._slots:
             raise KeyError(nid)
         return self._slots[nid]
 
+    def _ask(self, nid: int) -> str | None:
+        """What an event of which the columns do not tell says if it is a membership."""
+        return self._events[nid].membership
+
+    def _follow(self, nid: int) -> Sequence[int]:
+        """What an event names of which that is asked for the first time."""
+        # What is shared is walked through from the highest number downwards.
+        place = bisect_right(self._shared, nid)
+        if place and self._shared[place - 1] == nid:
+            self._read_named([one for one in self._shared[max(0, place - AHEAD) : place] if one not in self._named])
+        else:
+            self._read_named(self._ahead(nid, self._nameless))
+        return self._named[nid]
+
     def _read(self, nids: Sequence[int]) -> None:
         """Read events, and what they name. Plain memberships are made at once, others when they are asked for."""
-        version, room_id = self._version, self._room_id
-        slots, events, named = self._slots, self._events, self._named
-        old: list[int] = []
-        found: set[int] = set()
         self._unread.difference_update(nids)
-        rows = auth_graph.disputed(self._reader, nids, self._room_nid, self._first_member)
-        for nid, event_id, kind, key, sender, is_rejected, auth, json, membership, ts in rows:
-            slots[nid] = None if key is None else (sys.intern(kind), key)
-            if json is None and key is not None:
-                content = PLAIN_CONTENTS[membership]
-                events[nid] = PlainMember(version, event_id, room_id, sender, key, membership, content, ts)
-            elif json is not None:
-                self._forms[nid] = event_id, kind, json
+        self._placeless.difference_update(nids)
+        for members in auth_graph.plain_members(self._reader, nids, self._room_nid, self._first_member):
+            self._take_members(members)
+        others = [nid for nid in nids if nid not in self._events]
+        old: list[int] = []
+        for nid, event_id, kind, key, is_rejected, auth, json in auth_graph.whole(self._reader, others):
+            self._slots[nid] = None if key is None else (sys.intern(kind), key)
+            self._forms[nid] = event_id, kind, json
             if is_rejected:
                 self._rejected.add(nid)
             if auth is None:
                 old.append(nid)
             else:
-                others = named[nid] = unpack_auth(auth)
-                found.update(others)
-        self._meet(nids, found)
+                self._link((nid,), (auth,))
         if old:
             self._read_named(old)
 
+    def _take_members(self, members: PlainMembers) -> None:
+        """Make plain memberships: whole columns at a time, as there may be tens of thousands."""
+        nids, keys, said = members.nids, members.state_keys, members.memberships
+        contents = map(PLAIN_CONTENTS.__getitem__, said)
+        version, room_id = repeat(self._version), repeat(self._room_id)
+        made = map(
+            PlainMember, version, members.event_ids, room_id, members.senders, keys, said, contents, members.times
+        )
+        self._events.update(zip(nids, made, strict=True))
+        self._slots.update(zip(nids, zip(repeat(MEMBER), keys, strict=False), strict=True))
+        self._memberships.update(zip(nids, said, strict=True))
+        self._rejected.update(compress(nids, members.rejected))
+        self._link(nids, members.auth)
+
+    def _link(self, nids: Sequence[int], packed: Sequence[bytes]) -> None:
+        """Note what events name."""
+        links = unpack_auths(packed)
+        for place, nid in enumerate(nids):
+            # In rising order, each once, as they are packed.
+            if links[place] and links[place][-1] >= nid:
+                links[place] = downwards(nid, links[place])
+        self._named.update(zip(nids, links, strict=True))
+        self._meet(nids, set(chain.from_iterable(links)))
+
     def _read_named(self, nids: Sequence[int]) -> None:
-        read = auth_graph.named(self._reader, nids)
+        read = {nid: downwards(nid, named) for nid, named in auth_graph.named(self._reader, nids).items()}
         self._named.update(read)
-        found: set[int] = set()
-        for named in read.values():
-            found.update(named)
-        self._meet(nids, found)
+        self._meet(nids, set(chain.from_iterable(read.values())))
 
     def _meet(self, nids: Sequence[int], found: set[int]) -> None:
         """Of some events it is known now what they name, which others may be asked for next."""
         self._nameless.difference_update(nids)
         self._nameless.update(one for one in found if one not in self._named)
-        self._unread.update(one for one in found if one not in self._slots)
+        new = [one for one in found if one not in self._slots]
+        self._unread.update(new)
+        self._placeless.update(new)
 
     @staticmethod
     def _ahead(nid: int, waiting: set[int]) -> list[int]:

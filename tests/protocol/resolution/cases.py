@@ -47,6 +47,7 @@ from appliance.protocol.auth import Slot, auth_event_slots
 from appliance.protocol.events import Event, build_event
 from appliance.protocol.identifiers import server_of
 from appliance.protocol.power import creators
+from appliance.protocol.resolution.graph import downwards
 from appliance.protocol.resolution.resolver import resolve
 from appliance.protocol.versions import VERSIONS, RoomVersion
 from tests.protocol.room import KEY
@@ -86,9 +87,13 @@ class KnownEvents:
         event = self.events[nid]
         return None if event.state_key is None else (event.type, event.state_key)
 
+    def membership(self, nid: int) -> str | None:
+        """What an event says if it is a membership."""
+        return self.events[nid].membership
+
     def auth(self, nid: int) -> Sequence[int]:
         """The numbers of its auth events."""
-        return self.named[nid]
+        return downwards(nid, self.named[nid])
 
     def is_rejected(self, nid: int) -> bool:
         """Whether it was rejected."""
