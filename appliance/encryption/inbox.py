@@ -16,7 +16,7 @@ import sys
 from asyncio import Future
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from itertools import islice, takewhile
 from operator import itemgetter
 
@@ -42,8 +42,8 @@ LATELY, LATELY_BYTES = 5_000, 4 * 1024 * 1024
 SETTLED_AT_ONCE = 500
 """Messages that go on to the rows of their devices in one unit, or as many as the first request had."""
 GATHERED = 0.05
-"""Seconds in which what devices acknowledge is gathered before it is written. Whoever comes with the token that
-acknowledged is not told it again in any case; only a kill within them lets older tokens find it again."""
+"""Seconds in which what devices acknowledge is gathered before it is written, unless one of them is to be answered
+sooner (``settling``). Most wait for news longer than that."""
 AGAIN = 5.0
 """Seconds until it is tried again, where it could not be written."""
 _position = itemgetter(0)
@@ -83,6 +83,7 @@ class Inbox:
         self._acked: dict[Key, int] = {}
         self._unwritten: dict[Key, int] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._writing: Future[None] | None = None
         self._settling = False
         self.deleted_at = 0
         had, sends = rows.marks(database), rows.sends(database)
@@ -182,6 +183,22 @@ class Inbox:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(GATHERED, self._write)
 
+    def settling(self, user_id: str, device_id: str) -> "Awaitable[object] | None":
+        """What is to be waited for before a device is answered: that what it acknowledged is deleted for good. None
+        where it is, as nearly always.
+
+        Whoever has that answer knows that the messages arrived: an older token must not bring them again, whatever
+        happens. Where it cannot be written now, that is tried again later, and nobody waits for it.
+        """
+        key = user_id, device_id
+        if key not in self._acked:
+            return None
+        if key in self._unwritten:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._write()
+        return None if self._writing is None else asyncio.wait([self._writing])
+
     def changed(self, user_id: str) -> None:
         """A user's devices are others now, which is being published."""
         self._devices.drop(user_id)
@@ -205,7 +222,9 @@ class Inbox:
         """Write what was acknowledged and is not written yet."""
         if self._timer is not None:
             self._timer.cancel()
-            await asyncio.wait([self._write()])
+            self._write()
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
 
     # In memory -----------------------------------------------------------------------------------------------------
 
@@ -253,7 +272,7 @@ class Inbox:
 
     # In the database -----------------------------------------------------------------------------------------------
 
-    def _write(self) -> "Future[None]":
+    def _write(self) -> None:
         """Write what was acknowledged, and forget what was sent and everybody has."""
         self._timer = None
         acks, self._unwritten = self._unwritten, {}
@@ -280,9 +299,9 @@ class Inbox:
             if self._timer is None and self._unwritten:
                 self._timer = asyncio.get_running_loop().call_later(AGAIN, self._write)
 
-        future = self._database.submit(work, published=published)
-        future.add_done_callback(done)
-        return future
+        # Units are committed in their order: when the last one is over, all are.
+        self._writing = self._database.submit(work, published=published)
+        self._writing.add_done_callback(done)
 
     def _settle(self) -> None:
         """Let what was sent first of all that is in memory go on to the rows of its devices."""

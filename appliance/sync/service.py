@@ -145,7 +145,9 @@ class Sync:
         if people:
             answer["presence"] = {"events": people}
         empty = not rooms and not top and not people and encryption.empty
-        return SyncAnswer(orjson.dumps(answer), empty, token, encryption.to_device >= upto)
+        # Whoever goes on from messages acknowledges them by that, so they are looked after.
+        whole = encryption.to_device >= upto and "to_device" not in encryption.fields
+        return SyncAnswer(orjson.dumps(answer), empty, token, whole)
 
     def _concerned(
         self, user: UserRooms, since: int | None, options: Options, by_room: Mapping[str, Any], news: News

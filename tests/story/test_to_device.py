@@ -1,5 +1,7 @@
 """Messages from device to device (client-server API, module "Send-to-Device messaging")."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,22 @@ def test_a_message_is_told_again_until_it_is_acknowledged(alice: Client, bob: Cl
     for token in (start, None, after):
         bob.since = token
         assert messages(bob.sync()) == []
+
+
+def test_a_sync_that_waits_acknowledges_at_once(alice: Client, bob: Client) -> None:
+    """What came with its token is gone as soon as it waits for more, and not only when it is answered."""
+    bob.sync()
+    start = bob.since
+    send_to_device(alice, {bob.user_id: {bob.device_id: {"n": 1}}})
+    assert numbers(bob.sync(timeout=10_000)) == [1]
+    again = Client(bob.url, bob.token, bob.user_id)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(bob.sync, timeout=60_000)
+        deadline = time.monotonic() + 20
+        while numbers(again.sync(since=start)):
+            assert time.monotonic() < deadline, "a sync that waits has not acknowledged what it was told"
+        send_to_device(alice, {bob.user_id: {bob.device_id: {"n": 2}}})
+        assert numbers(waiting.result(30)) == [2]
 
 
 def test_what_waits_comes_a_hundred_at_a_time(alice: Client, bob: Client) -> None:
@@ -134,8 +152,13 @@ def test_messages_and_ids_live_through_a_kill(tmp_path: Path) -> None:
             path = f"/sendToDevice/m.test/{seg(str(n))}"
             alice.must("PUT", path, {"messages": {bob.user_id: {bob.device_id: {"n": n}}}})
         send_to_device(alice, {bob.user_id: {bob.device_id: {"n": 150}}})
+        before = bob.since
         got += numbers(bob.sync())
         assert got == list(range(151))
         assert messages(bob.sync()) == []
+        # Whoever was answered has acknowledged, however soon the server dies: an older token brings nothing again.
+        server.kill()
+        server.start()
+        assert messages(bob.sync(since=before)) == []
     finally:
         server.end()

@@ -14,7 +14,7 @@ ALICE = "@alice:here"
 class Requester:
     """Who asks."""
 
-    user_id = ALICE
+    user_id, device_id = ALICE, "D"
 
 
 class Request:
@@ -41,10 +41,13 @@ class Desk:
     def __init__(self) -> None:
         self.notifier, self.patience = Notifier(), Patience()
         self.marks = Marks(self.notifier)
-        self.following = Following(self.notifier, self.marks, cast("Waiting", self.patience))
+        self.following = Following(self.notifier, self.marks, cast("Waiting", self.patience), self.settling)
         self.news: list[str] = []
         self.looks = 0
         self.whole = True
+
+    def settling(self, user_id: str, device_id: str) -> None:
+        """There is nothing to be waited for."""
 
     def happen(self, what: str) -> None:
         """Something happens to Alice."""

@@ -55,15 +55,31 @@ class Following:
         notifier: ends waits.
         marks: the waits that go on from one request to the next.
         waiting: the requests that wait.
+        settling: what is to be waited for before a user's device is answered, so that what it acknowledged by its
+            request is written; None for nothing.
     """
 
-    def __init__(self, notifier: Notifier, marks: Marks, waiting: Waiting) -> None:
+    def __init__(
+        self,
+        notifier: Notifier,
+        marks: Marks,
+        waiting: Waiting,
+        settling: Callable[[str, str], Awaitable[object] | None],
+    ) -> None:
+        self._settling = settling
         self._notifier = notifier
         self._marks = marks
         self._waiting = waiting
 
     async def answer(self, one: Follower) -> ASGIApp:
         """Answer at once or as soon as there is something to tell, at the latest when the time is over."""
+        found = await self._found(one)
+        written = self._settling(one.request.requester.user_id, one.request.requester.device_id)
+        if written is not None:
+            await written
+        return found
+
+    async def _found(self, one: Follower) -> ASGIApp:
         if not one.wait_ms:
             return answer((await one.make()).body())
         now, user_id = asyncio.get_running_loop().time, one.request.requester.user_id

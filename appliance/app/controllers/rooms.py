@@ -51,7 +51,7 @@ def room_controllers(owning: Owning, living: Living, between: Between, waiting: 
     people, graph, reads, signs, shown = living.people, living.graph, living.reads, living.signs, living.shown
     acts, syncing = living.acts, living.syncing
     filters = Filters(database)
-    following = Following(living.notifier, Marks(living.notifier), waiting)
+    following = Following(living.notifier, Marks(living.notifier), waiting, living.encrypting.inbox.settling)
     notices = Notices(
         *(owning.accounts, people.account_data, people.profiles, graph.rooms),
         *(acts.creation, acts.membership, acts.sending, settings),
