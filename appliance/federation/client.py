@@ -36,7 +36,7 @@ TIMEOUT = 30.0
 MAX_BYTES = 10 * 1024 * 1024
 """Bytes of an answer, unless said otherwise."""
 MAX_DEPTH = 100
-"""Levels of JSON in an answer."""
+"""Levels of JSON in an answer, unless said otherwise."""
 MAX_REFUSAL = 64 * 1024
 """Bytes of an answer that is a refusal."""
 MAX_SENTENCE = 300
@@ -104,6 +104,7 @@ class FederationClient:
         max_bytes: int = MAX_BYTES,
         signed: bool = True,
         urgent: bool = False,
+        deep: bool = False,
     ) -> Json:
         """Ask a server something and give the JSON object that it answers.
 
@@ -117,6 +118,7 @@ class FederationClient:
             max_bytes: the most that the answer may have.
             signed: whether the request is signed.
             urgent: whether to ask although the server is being left alone after failures.
+            deep: whether the answer may be nested as deep as can be, as events in it are bounded one by one.
 
         Raises:
             Unreachable: where no good answer came; the sentence says why.
@@ -126,7 +128,7 @@ class FederationClient:
         with self._watched(destination, urgent, watched=signed):
             try:
                 async with asyncio.timeout(timeout):
-                    return await self._asked(destination, ask, max_bytes)
+                    return await self._asked(destination, ask, max_bytes, canonical.DEEPEST if deep else MAX_DEPTH)
             except TimeoutError as error:
                 raise Unreachable(f"It did not answer within {timeout:g} seconds.") from error
 
@@ -230,7 +232,7 @@ class FederationClient:
         else:
             watch.after(destination, "")
 
-    async def _asked(self, destination: str, ask: _Ask, max_bytes: int) -> Json:
+    async def _asked(self, destination: str, ask: _Ask, max_bytes: int, max_depth: int) -> Json:
         route = await self._found(destination)
         async with self._exchange(route, ask) as (reply, pieces):
             good = 200 <= reply.status < 300
@@ -238,7 +240,7 @@ class FederationClient:
         if not good:
             raise _refusal(reply, body)
         try:
-            answer = canonical.decode(body, max_depth=MAX_DEPTH)
+            answer = canonical.decode(body, max_depth=max_depth)
         except ValueError as error:
             raise Unreachable("What it answered is no good JSON.") from error
         if isinstance(answer, list) and len(answer) == 2 and answer[0] == 200 and isinstance(answer[1], dict):

@@ -35,9 +35,10 @@ class Client(Protocol):
         timeout: float = 30.0,  # noqa: ASYNC109 - of the whole
         max_bytes: int = 10 * 1024 * 1024,
         urgent: bool = False,
+        deep: bool = False,
     ) -> Json:
         """Ask a server something and give the JSON object that it answers; ``urgent`` where somebody waits for it, so
-        that it is asked although it failed before.
+        that it is asked although it failed before, ``deep`` where that holds events.
         """
         ...
 
@@ -87,6 +88,7 @@ class Remote:
                     timeout=JOIN_SECONDS if membership == "join" else SHAKE_SECONDS,
                     max_bytes=MAX_JOIN_BYTES if membership == "join" else 10 * 1024 * 1024,
                     urgent=True,
+                    deep=membership == "join",
                 )
             except Refused as refusal:
                 if version == versions[-1] or not _is_unknown(refusal):
@@ -121,7 +123,7 @@ class Remote:
             "limit": limit,
             "min_depth": 0,
         }
-        answer = await self._client.request(server, "POST", path, content=content, timeout=READ_SECONDS)
+        answer = await self._client.request(server, "POST", path, content=content, timeout=READ_SECONDS, deep=True)
         return _list(answer, "events")[:limit]
 
     async def state_ids(self, server: str, room_id: str, event_id: str) -> tuple[list[str], list[str]]:
@@ -136,13 +138,19 @@ class Remote:
         """The state before an event, and what allows it."""
         path = path_of("federation", "v1", "state", room_id)
         answer = await self._client.request(
-            server, "GET", path, query={"event_id": event_id}, timeout=JOIN_SECONDS, max_bytes=MAX_STATE_BYTES
+            server,
+            "GET",
+            path,
+            query={"event_id": event_id},
+            timeout=JOIN_SECONDS,
+            max_bytes=MAX_STATE_BYTES,
+            deep=True,
         )
         return _list(answer, "pdus"), _list(answer, "auth_chain")
 
     async def event(self, server: str, event_id: str) -> Json:
         """One event."""
-        answer = await self._client.request(server, "GET", path_of("federation", "v1", "event", event_id))
+        answer = await self._client.request(server, "GET", path_of("federation", "v1", "event", event_id), deep=True)
         pdus = _list(answer, "pdus")
         if len(pdus) != 1 or not isinstance(pdus[0], dict):
             raise Unreachable("It did not answer with the one event that it was asked for.")
@@ -151,13 +159,15 @@ class Remote:
     async def event_auth(self, server: str, room_id: str, event_id: str) -> list[Any]:
         """What allows an event."""
         path = path_of("federation", "v1", "event_auth", room_id, event_id)
-        return _list(await self._client.request(server, "GET", path, max_bytes=MAX_STATE_BYTES), "auth_chain")
+        return _list(
+            await self._client.request(server, "GET", path, max_bytes=MAX_STATE_BYTES, deep=True), "auth_chain"
+        )
 
     async def backfill(self, server: str, room_id: str, event_ids: Sequence[str], limit: int) -> list[Any]:
         """Events and those before them."""
         path = path_of("federation", "v1", "backfill", room_id)
         query: Query = {"v": list(event_ids), "limit": limit}
-        answer = await self._client.request(server, "GET", path, query=query, timeout=READ_SECONDS)
+        answer = await self._client.request(server, "GET", path, query=query, timeout=READ_SECONDS, deep=True)
         return _list(answer, "pdus")[:limit]
 
     async def at_time(self, server: str, room_id: str, ts: int, direction: str) -> tuple[str, int]:

@@ -12,7 +12,6 @@ from appliance.settings import Settings
 
 MOST_HEADERS = 4
 """Signatures of one request that are looked at."""
-MAX_DEPTH = 100
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -59,7 +58,7 @@ class SignedRequests:
             raise _unauthorized("This request must be signed by the server that sends it (X-Matrix).")
         try:
             uri = target.decode("ascii")
-            content = canonical.encode(canonical.decode(body, max_depth=MAX_DEPTH)) if body else None
+            content = canonical.encode(canonical.decode(body, max_depth=canonical.DEEPEST)) if body else None
         except ValueError as error:
             raise not_json() from error
         refusal = _unauthorized("The signature of this request is not good.")

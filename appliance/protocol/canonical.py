@@ -13,6 +13,10 @@ import orjson
 
 MAX_INT = 2**53 - 1
 """The largest integer that canonical JSON allows; the smallest is its negative."""
+DEEPEST = 1000
+"""Levels of nesting in what servers send each other: as many as can be read and written at all. Of what comes together,
+as in a transaction or the answer to a join, one piece that is nested deep must not keep the others from coming in.
+"""
 
 _SCALARS = frozenset({str, bool, type(None)})
 _NESTED = frozenset({dict, list})
@@ -75,10 +79,21 @@ def decode(data: bytes | str, *, max_depth: int = 100) -> Any:
     if isinstance(data, str):
         data = data.encode()
     value = _decode_exactly(data) if _LONG_NUMBER in data.translate(_DIGITS) else orjson.loads(data)
-    openings = data.count(b"{") + data.count(b"[")
-    if openings > max_depth and _is_deeper(value, max_depth, openings):
+    if is_deeper(value, data, max_depth):
         raise ValueError(f"the JSON is nested more than {max_depth} levels deep")
     return value
+
+
+def is_deeper(value: Any, data: bytes, max_depth: int) -> bool:
+    """Whether a value is nested more than so many levels deep.
+
+    Args:
+        value: the value.
+        data: its JSON, which mostly shows at a glance that it is not.
+        max_depth: the levels.
+    """
+    openings = data.count(b"{") + data.count(b"[")
+    return openings > max_depth and _is_deeper(value, max_depth, openings)
 
 
 def is_strict(value: Any) -> bool:

@@ -9,6 +9,9 @@ from appliance.protocol.versions import RoomVersion
 
 MAX_EVENT_BYTES = 65_536
 """The most bytes that an event may have as canonical JSON, signatures included (client-server API, "Size limits")."""
+MAX_LEVELS = 200
+"""How deep an event of another server's may be nested: less than what can be written (254), as answers hold it deeper
+still."""
 MAX_PREV_EVENTS = 20
 MAX_AUTH_EVENTS = 10
 
@@ -71,6 +74,16 @@ def check_size(json: bytes) -> None:
     """
     if len(json) > MAX_EVENT_BYTES:
         raise EventTooLarge(f"The event has {len(json)} bytes; at most {MAX_EVENT_BYTES} are allowed.")
+
+
+def check_depth(pdu: dict[str, Any], json: bytes) -> None:
+    """Refuse an event, given with its JSON, that is nested too deep.
+
+    Raises:
+        InvalidEvent: beyond 200 levels.
+    """
+    if canonical.is_deeper(pdu, json, MAX_LEVELS):
+        raise InvalidEvent(f"The event is nested more than {MAX_LEVELS} levels deep.")
 
 
 def _text(pdu: dict[str, Any], name: str, characters: bool = False) -> str:

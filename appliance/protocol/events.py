@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from appliance.protocol import canonical, hashes, unpadded
-from appliance.protocol.event_format import EventTooLarge, InvalidEvent, check_format, check_size
+from appliance.protocol.event_format import EventTooLarge, InvalidEvent, check_depth, check_format, check_size
 from appliance.protocol.redaction import redact
 from appliance.protocol.signing import SigningKey, with_signature
 from appliance.protocol.versions import RoomVersion
@@ -123,6 +123,7 @@ class Event(Stated):
         try:
             json = _encode(version, own)
             check_size(json)
+            check_depth(own, json)
             if version.event_ids == "field":
                 return cls(version, own, hashes.event_id(version, own), json)
             form = hashes.signed_form(version, own, strict=version.strict_json)

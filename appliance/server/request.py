@@ -17,7 +17,7 @@ from appliance.server.requester import Requester
 
 T = TypeVar("T")
 MAX_DEPTH = 100
-"""Levels of nesting in a body: far more than any event has, far less than what ends a recursion."""
+"""Levels of nesting in a body, mostly: far more than any event needs, far less than what ends a recursion."""
 
 PIECE_SECONDS = 60.0
 """How long the next piece of a body may take; Granian would wait for ever."""
@@ -101,11 +101,12 @@ class Asked(Request[None, None, State]):
         declaration: Declaration = self.scope["route_handler"].opt["declaration"]
         return await read_body(self.scope, self.receive, declaration.max_body)
 
-    async def object(self, *, empty: bool = False) -> dict[str, Any]:
+    async def object(self, *, empty: bool = False, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
         """The body as a JSON object.
 
         Args:
             empty: whether a request without a body counts as ``{}``.
+            max_depth: how deep it may be nested.
 
         Raises:
             MatrixError: ``M_NOT_JSON`` for what is not JSON, too deep, or holds NaN or a lone surrogate; ``M_BAD_JSON``
@@ -115,7 +116,7 @@ class Asked(Request[None, None, State]):
         if not body and empty:
             return {}
         try:
-            value = canonical.decode(body, max_depth=MAX_DEPTH)
+            value = canonical.decode(body, max_depth=max_depth)
         except ValueError as error:
             raise not_json() from error
         if not isinstance(value, dict):

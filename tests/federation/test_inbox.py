@@ -60,6 +60,39 @@ def test_each_event_is_judged_on_its_own_and_doubles_are_answered_alike(
     assert alice.state(room.room_id, "m.room.power_levels")["users"] == {alice.user_id: 100}
 
 
+def nested(levels: int) -> Json:
+    """An object in an object, and so on."""
+    value: Json = {}
+    for _ in range(levels - 1):
+        value = {"in": value}
+    return value
+
+
+def test_what_is_nested_deep_keeps_nothing_else_from_coming_in(
+    alice: Client, bob: Client, one: HearthProcess, peer: Peer, room: PeerRoom
+) -> None:
+    """Nothing bounds how deep an event is nested but its size: other servers take, and send, hundreds of levels."""
+    deep = room.put(room.event("m.room.message", {"body": "deep", "msgtype": "m.text", "x": nested(150)}))
+    bottomless = {**room.say("bottomless").pdu, "content": {"x": nested(700)}}
+    good = room.put(room.say("good"))
+    other = {"edu_type": "m.direct_to_device", "content": {"x": nested(700)}}
+    read = {peer.user(): {"event_ids": [good.event_id], "data": {"ts": 1}}}
+    edu = {"edu_type": "m.receipt", "content": {room.room_id: {"m.read": read}}}
+    alice.sync()
+    assert peer.send(one, ONE, bottomless, deep, good, edus=[other, edu]) == {deep.event_id: {}, good.event_id: {}}
+    alice.sync_until(lambda sync: peer.user() in str(joined(sync, room.room_id).get("ephemeral")))
+    assert texts(alice, room) == ["deep", "good"]
+    assert alice.event(room.room_id, deep.event_id)["content"]["x"] == nested(150)
+    # Nor does it keep people out of a room, wherever it stands in that.
+    theirs = peer.found("11")
+    theirs.put(theirs.event("org.example", {"x": nested(150)}, ""))
+    for who in (alice, bob):
+        who.must("POST", f"/join/{seg(theirs.room_id)}?via={peer.name}", {})
+        assert who.state(theirs.room_id, "org.example") == {"x": nested(150)}
+        who.since = None
+        assert theirs.room_id in who.sync()["rooms"]["join"]
+
+
 def test_too_much_and_what_is_none_is_refused(one: HearthProcess, peer: Peer, room: PeerRoom) -> None:
     for body in (
         {"pdus": [room.say("x").pdu] * 51},

@@ -4,6 +4,7 @@ from litestar import Controller
 from litestar.types import ASGIApp
 
 from appliance.federation.inbox import Inbox
+from appliance.protocol.canonical import DEEPEST
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
@@ -24,4 +25,5 @@ class TransactionsApi(Controller):
 
         Takes a transaction, and says of each event what was wrong with it.
         """
-        return answer(await self.inbox.receive(request.requester.server, transaction_id, await request.object()))
+        transaction = await request.object(max_depth=DEEPEST)
+        return answer(await self.inbox.receive(request.requester.server, transaction_id, transaction))
