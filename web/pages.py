@@ -1,4 +1,4 @@
-"""All pages, each with what it needs; ``app.py`` registers them."""
+"""All pages, each with what it needs; ``app/hearth.py`` binds them."""
 
 from litestar import Controller
 

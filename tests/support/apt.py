@@ -175,8 +175,18 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit status: 1 if something is missing and CI=true.
     """
-    names = list(arguments) or [*PROGRAMS, SYNAPSE, JS_SDK, SCHEMATHESIS, NIO_E2E]
-    missing = ensure(*(name for name in names if name not in (SYNAPSE, JS_SDK, SCHEMATHESIS, NIO_E2E)))
+    # Imported here, as these need this module themselves.
+    from tests.support import nio_olm, npm, schemathesis, synapse
+
+    makers = {
+        SYNAPSE: (synapse.ensure, "tests of state resolution beside Synapse's", True),
+        JS_SDK: (npm.ensure, "the sessions of matrix-js-sdk (tests/interop)", shutil.which("npm") is not None),
+        SCHEMATHESIS: (schemathesis.ensure, "requests that schemathesis makes up (tests/fuzz)", True),
+        # Not for every Python is there a libolm to be had: that fails nobody.
+        NIO_E2E: (nio_olm.ensure, "encryption by matrix-nio (tests/interop)", False),
+    }
+    names = list(arguments) or [*PROGRAMS, *makers]
+    missing = ensure(*(name for name in names if name not in makers))
     why = "installing failed, see above" if _may_install() else "installed only as root on a Debian-like system"
     for name in missing:
         print(f"LEFT OUT: {PROGRAMS[name].tests}: {name} is missing ({why}).", flush=True)
@@ -184,35 +194,11 @@ def main(arguments: Sequence[str]) -> int:
         reason = ensure_newer_pebble()
         if reason:
             print(f"LEFT OUT: tests of renewal information and certificate profiles: {reason}.", flush=True)
-    if SYNAPSE in names:
-        # Imported here, as it needs this module itself, and the project's packages, which nothing else here does.
-        from tests.support import synapse
-
-        reason = synapse.ensure()
+    for name, (make, tests, needed) in makers.items():
+        reason = make() if name in names else ""
         if reason:
-            missing.append(SYNAPSE)
-            print(f"LEFT OUT: tests of state resolution beside Synapse's: {reason}.", flush=True)
-    if JS_SDK in names:
-        from tests.support import npm
-
-        reason = npm.ensure()
-        if reason:
-            missing += [JS_SDK] if shutil.which("npm") else []
-            print(f"LEFT OUT: the sessions of matrix-js-sdk (tests/interop): {reason}.", flush=True)
-    if SCHEMATHESIS in names:
-        from tests.support import schemathesis
-
-        reason = schemathesis.ensure()
-        if reason:
-            missing.append(SCHEMATHESIS)
-            print(f"LEFT OUT: requests that schemathesis makes up (tests/fuzz): {reason}.", flush=True)
-    if NIO_E2E in names:
-        from tests.support import nio_olm
-
-        reason = nio_olm.ensure()
-        if reason:
-            # Not for every Python is there a libolm to be had: that fails nobody.
-            print(f"LEFT OUT: encryption by matrix-nio (tests/interop): {reason}.", flush=True)
+            missing += [name] if needed else []
+            print(f"LEFT OUT: {tests}: {reason}.", flush=True)
     return 1 if missing and in_ci() else 0
 
 
