@@ -16,6 +16,10 @@ class Unreachable(Exception):  # noqa: N818 - a fact
     """Another server could not be asked, or answered with nonsense. The message says why."""
 
 
+class Declined(Unreachable):
+    """Another server was reached and does not say what it was asked."""
+
+
 class RemoteKeys(Protocol):
     """Asks other servers for keys (server-server API, "End-to-End Encryption", "Device Management").
 
@@ -88,6 +92,11 @@ def by_server(users: Mapping[str, T], is_local: Callable[[str], bool]) -> tuple[
     return local, others
 
 
+def failure(error: Unreachable) -> dict[str, Any]:
+    """What is told of a server that could not be asked."""
+    return {"errcode": "M_UNKNOWN", "error": str(error)}
+
+
 async def each_server(
     asks: Mapping[str, T], ask: Callable[[str, T], Awaitable[dict[str, Any]]]
 ) -> tuple[dict[str, dict[str, Any]], Failures]:
@@ -101,7 +110,7 @@ async def each_server(
             try:
                 answers[server] = await ask(server, question)
             except Unreachable as error:
-                failures[server] = {"errcode": "M_UNKNOWN", "error": str(error)}
+                failures[server] = failure(error)
 
     await asyncio.gather(*(one(server, question) for server, question in asks.items()))
     return answers, failures

@@ -7,6 +7,7 @@ asked for before it is used again, and now and then until the other server answe
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from msgspec import Struct
 from appliance.encryption.cross_signing import read_key
 from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.key_objects import encoded, read_device_keys
-from appliance.encryption.remote import Failures, RemoteWay, Unreachable, each_server
+from appliance.encryption.remote import Declined, Failures, RemoteWay, Unreachable, each_server, failure
 from appliance.errors import MatrixError, bad_json, forbidden
 from appliance.protocol.identifiers import server_of
 from appliance.rooms.graph.appending import Statement
@@ -37,6 +38,9 @@ FEW = 20
 once, and followed when there is time."""
 CHASED, CHASE_MS = 50, 30_000
 """Stale lists that are asked for in one round, and how long that may take."""
+
+TRIES = 3
+"""How often a list is asked for in a row while its server tells of changes of it."""
 
 JUST_MS = 5_000
 """For how long somebody has just come into a room: that they did is told to clients as a change of their list, and the
@@ -70,7 +74,8 @@ class RemoteLists:
         self._lists = lists
         self._remote = remote
         self._now_ms = now_ms
-        self._asking: dict[str, asyncio.Task[bool]] = {}
+        self._asking: dict[str, asyncio.Task[Unreachable | None]] = {}
+        self._heard: dict[str, int] = {}
         self._came: Lru[str, int] = Lru(COMING_KEPT)
 
     # Asking --------------------------------------------------------------------------------------------------------
@@ -88,21 +93,37 @@ class RemoteLists:
             server to ``device_keys``, ``master_keys`` and ``self_signing_keys``, each by user; and the servers that
             could not be asked.
         """
-        return await each_server(asks, lambda server, users: self._of_server(server, users, timeout_ms))
+        partly: Failures = {}
+        answers, failures = await each_server(
+            asks, lambda server, users: self._of_server(server, users, timeout_ms, partly)
+        )
+        return answers, failures | partly
 
-    async def _of_server(self, server: str, users: Users, timeout_ms: int) -> dict[str, dict[str, Any]]:
+    async def _of_server(
+        self, server: str, users: Users, timeout_ms: int, failures: Failures
+    ) -> dict[str, dict[str, Any]]:
+        """What there is to know of some users of a server; where that is not all, the server is among the failures:
+        a client must not take a user of whom nothing could be learnt for one without devices.
+        """
         answer: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
         unknown = [user for user in users if not self._is_known(user)]
         needed = [user for user in unknown if rows.is_needed(self._database, user)]
         if len(needed) <= FEW:
-            fetched = await asyncio.gather(*(self._fetch(user, timeout_ms) for user in needed))
-            unknown = [user for user in unknown if user not in needed]
-            if not all(fetched) and len(needed) == len(users):
-                raise Unreachable("The other server does not answer.")
-        elif needed:
+            outcomes = await asyncio.gather(*(self._fetch(user, timeout_ms) for user in needed))
+            problems = dict(zip(needed, outcomes, strict=True))
+            # A server that has no list to give may still say whose keys it knows.
+            unknown = [user for user in unknown if user not in needed or isinstance(problems[user], Declined)]
+            for problem in outcomes:
+                if problem is not None and not isinstance(problem, Declined):
+                    failures[server] = failure(problem)
+        else:
             await self._database.write(lambda tx: rows.mark_stale(tx, needed))
         if unknown:
-            told = await self._remote.query(server, {user: list(users[user]) for user in unknown}, timeout_ms)
+            try:
+                told = await self._remote.query(server, {user: list(users[user]) for user in unknown}, timeout_ms)
+            except Unreachable as error:
+                failures[server] = failure(error)
+                told, unknown = {}, []
             for part in PARTS:
                 found = told.get(part)
                 for user in unknown:
@@ -133,37 +154,59 @@ class RemoteLists:
             if usage != "user_signing":
                 answer[f"{usage}_keys"][user_id] = orjson.loads(key.json)
 
-    async def _fetch(self, user_id: str, timeout_ms: int) -> bool:
-        """Ask for a list and follow it; whether that succeeded. Those who want the same at once ask once."""
+    async def _fetch(self, user_id: str, timeout_ms: int) -> Unreachable | None:
+        """Ask for a list and follow it; why that did not succeed. Those who want the same at once ask once."""
         task = self._asking.get(user_id)
         if task is None:
             task = asyncio.ensure_future(self._take(user_id))
             self._asking[user_id] = task
-            task.add_done_callback(lambda _: self._asking.pop(user_id, None))
+            task.add_done_callback(lambda _: self._over(user_id))
         done, _ = await asyncio.wait((task,), timeout=timeout_ms / 1000)
-        return bool(done) and task.result()
+        return task.result() if done else Unreachable("The other server did not answer in time.")
 
-    async def _take(self, user_id: str) -> bool:
+    async def _take(self, user_id: str) -> Unreachable | None:
         try:
-            told = read_list(user_id, await self._remote.devices(user_id))
-        except (Unreachable, MatrixError) as error:
+            told, right = await self._told(user_id)
+        except Unreachable as error:
             log.info("The devices of %s cannot be asked for: %s", user_id, error)
-            return False
+            return error
+        except MatrixError as error:
+            log.info("What another server says of the devices of %s cannot be used: %s", user_id, error)
+            return Declined(str(error))
 
-        def work(tx: Tx) -> bool:
+        def work(tx: Tx) -> Unreachable | None:
             if not rows.is_needed(tx, user_id):
                 rows.forget(tx, [user_id])
-                return False
+                return Declined("Nobody here shares a room with this user.")
             rows.replace(tx, user_id, told.stream_id, told.devices, self._now_ms())
             _replace_keys(tx, user_id, told.keys)
-            return True
+            if not right:
+                rows.mark_stale(tx, [user_id])
+            return None
 
         return await self._database.write(work)
+
+    async def _told(self, user_id: str) -> "tuple[RemoteList, bool]":
+        """A list as its server tells it, and whether it is right: what the server told of changes while it was asked
+        may be missing in it. Then it is asked again, a few times.
+        """
+        for _ in range(TRIES):
+            self._heard.pop(user_id, None)
+            told = read_list(user_id, await self._remote.devices(user_id))
+            if self._heard.get(user_id, 0) <= told.stream_id:
+                return told, True
+        return told, False
+
+    def _hear(self, user_id: str, stream_id: int) -> None:
+        """Take note that a server tells of a change while it is being asked."""
+        if user_id in self._asking:
+            self._heard[user_id] = max(stream_id, self._heard.get(user_id, 0))
 
     async def chase(self) -> int:
         """Ask for lists that are stale, as many as one round takes; how many are right now."""
         users = rows.stale(self._database, CHASED)
-        return sum(await asyncio.gather(*(self._fetch(user_id, CHASE_MS) for user_id in users)))
+        outcomes = await asyncio.gather(*(self._fetch(user_id, CHASE_MS) for user_id in users))
+        return sum(outcome is None for outcome in outcomes)
 
     # Being told ----------------------------------------------------------------------------------------------------
 
@@ -183,6 +226,7 @@ class RemoteLists:
             raise bad_json("An update must have a stream_id, a device_id and a list of prev_id.")
         device = None if content.get("deleted") is True else _read_device(user_id, device_id, content)
         just_came = self._just_came(user_id)
+        self._hear(user_id, stream_id)
 
         def work(tx: Tx) -> tuple[int | None, bool]:
             if not rows.is_needed(tx, user_id):
@@ -212,6 +256,7 @@ class RemoteLists:
         """Take in an ``m.signing_key_update``; raises as ``receive_update``."""
         user_id = _about(origin, content)
         keys = _read_keys(user_id, content)
+        self._hear(user_id, sys.maxsize)
 
         def work(tx: Tx) -> int | None:
             if not rows.is_needed(tx, user_id):
@@ -230,12 +275,16 @@ class RemoteLists:
     def _just_came(self, user_id: str) -> bool:
         return self._now_ms() - (self._came.get(user_id) or 0) < JUST_MS and user_id not in self._asking
 
+    def _over(self, user_id: str) -> None:
+        del self._asking[user_id]
+        self._heard.pop(user_id, None)
+
     def _begin(self, user_id: str) -> None:
         """Ask for a list, with nobody waiting for it."""
         if user_id not in self._asking and len(self._asking) < CHASED:
             task = asyncio.ensure_future(self._take(user_id))
             self._asking[user_id] = task
-            task.add_done_callback(lambda _: self._asking.pop(user_id, None))
+            task.add_done_callback(lambda _: self._over(user_id))
 
     # Contributor ---------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from appliance.encryption.remote import Declined
 from appliance.encryption.remote import Unreachable as NotAsked
 from appliance.federation.client import FederationClient, path_of
 from appliance.federation.failures import Refused, Unreachable
@@ -53,7 +54,8 @@ class RemoteKeys:
         except Unreachable as error:
             raise NotAsked(error.sentence) from error
         except Refused as error:
-            raise NotAsked(f"It answered {error.status}: {error.error}") from error
+            kind = NotAsked if error.is_fault else Declined
+            raise kind(f"It answered {error.status}: {error.error}") from error
 
 
 class Chasing:

@@ -75,6 +75,33 @@ async def test_what_is_acknowledged_is_deleted_and_counted_no_more(home: House) 
             assert stored(home) == (0, 0)
 
 
+async def test_who_is_answered_has_acknowledged_for_good(home: House) -> None:
+    """Also where several do so at once, and where the first write fails: then it is tried again, and nobody waits."""
+    database = home.owning.database
+    for device in ("D", "E"):
+        await home.owning.sessions.login(ALICE, device, None)
+    inbox = Inbox(database)
+    assert inbox.settling(ALICE, "D") is None
+    await send(home, inbox, 3, "D", "E")
+    inbox.acknowledge(ALICE, "D", database.position)
+    inbox.acknowledge(ALICE, "E", database.position - 1)
+    written = inbox.settling(ALICE, "D")
+    assert written is not None
+    await written
+    for device, left in (("D", 0), ("E", 1)):
+        assert len(waiting(home, Inbox(database), device)) == left
+        assert inbox.settling(ALICE, device) is None
+    await database.write(lambda tx: tx.execute("ALTER TABLE to_device_marks RENAME COLUMN upto TO away"))
+    inbox.acknowledge(ALICE, "E", database.position)
+    written = inbox.settling(ALICE, "E")
+    assert written is not None
+    await written
+    await database.write(lambda tx: tx.execute("ALTER TABLE to_device_marks RENAME COLUMN away TO upto"))
+    assert waiting(home, inbox, "E") == []
+    await inbox.close()
+    assert waiting(home, Inbox(database), "E") == []
+
+
 async def test_what_one_device_has_and_another_has_not(home: House) -> None:
     """What is noted of both holds for whoever reads the database anew, wherever the messages are by then."""
     database = home.owning.database

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from appliance.encryption.remote import Unreachable
+from appliance.encryption.remote import Declined, Unreachable
 from appliance.encryption.upload_bodies import Given
 from appliance.errors import MatrixError
 from appliance.storage import remote_devices
@@ -76,7 +76,7 @@ def other(home: House) -> OtherServer:
 
 async def queried(home: House) -> Json:
     """What Alice is told of Mallory."""
-    found: Json = orjson.loads(await home.living.encrypting.queries.query(ALICE, {MALLORY: []}, 1_000))
+    found: Json = orjson.loads(await home.living.encrypting.queries.query(ALICE, {MALLORY: []}, 60_000))
     return found
 
 
@@ -161,6 +161,79 @@ async def test_after_a_gap_the_list_is_asked_for_again(home: House, other: Other
     assert await home.living.encrypting.remote_lists.chase() == 0
     other.gone = True
     assert await devices(home) == {"E": keys("E")}
+
+
+async def test_a_change_that_comes_while_the_list_is_asked_for_is_not_lost(home: House, other: OtherServer) -> None:
+    """The list that was on its way does not have it: it is asked for again, and later where that does not end."""
+    await home.with_mallory()
+    lists, database = home.living.encrypting.remote_lists, home.owning.database
+    told, count = other.devices, 1
+
+    async def slow(user_id: str) -> Json:
+        answer = await told(user_id)
+        if count:
+            other.stream_id += 1
+            other.list = [{"device_id": f"E{other.stream_id}", "keys": keys(f"E{other.stream_id}")}]
+            await update(home, other.stream_id, [other.stream_id - 1], keys=keys("E"))
+        return answer
+
+    async def once(user_id: str) -> Json:
+        nonlocal count
+        answer = await slow(user_id)
+        count = 0
+        return answer
+
+    other.devices = once  # type: ignore[method-assign]
+    assert await devices(home) == {"E6": keys("E6")}
+    assert other.asked == [f"devices {MALLORY}"] * 2
+    # The keys of the user alone count as well.
+    await database.write(lambda tx: remote_devices.mark_stale(tx, [MALLORY]))
+
+    async def renewed(user_id: str) -> Json:
+        answer = await told(user_id)
+        if other.master == master("a"):
+            other.master = master("b")
+            await lists.receive_keys(ELSEWHERE, {"user_id": MALLORY, "master_key": master("b")})
+        return answer
+
+    other.devices = renewed  # type: ignore[method-assign]
+    assert (await queried(home))["master_keys"] == {MALLORY: master("b")}
+    # There is no end to the changes.
+    await database.write(lambda tx: remote_devices.mark_stale(tx, [MALLORY]))
+    other.devices, count = slow, 1  # type: ignore[method-assign]
+    await devices(home)
+    found = remote_devices.find(database, MALLORY)
+    assert found is not None
+    assert found.stale
+
+
+async def test_who_could_not_be_asked_about_is_not_taken_for_nobody(home: House, other: OtherServer) -> None:
+    """What is known is told all the same; the server is among the failures, since the rest is not known."""
+    room = await home.with_mallory()
+    await devices(home)
+    trent = f"@trent:{ELSEWHERE}"
+    join = home.remote.event(room, "m.room.member", {"membership": "join"}, trent, sender=trent)
+    await home.accepting.accept(room.room_id, join.pdu)
+    stranger = f"@stranger:{ELSEWHERE}"
+    other.gone = True
+    for users in ([trent], [stranger], [f"@user{n}:{ELSEWHERE}" for n in range(30)]):
+        wanted: dict[str, list[str]] = {MALLORY: [], **{user: [] for user in users}}
+        answer = orjson.loads(await home.living.encrypting.queries.query(ALICE, wanted, 60_000))
+        assert answer["device_keys"].keys() == {MALLORY}
+        assert answer["failures"].keys() == {ELSEWHERE}
+
+
+async def test_a_server_without_a_list_may_still_have_keys(home: House, other: OtherServer) -> None:
+    """Who is not known there is missing in the answer, and no failure."""
+    await home.with_mallory()
+
+    async def declined(user_id: str) -> Json:
+        raise Declined("It answered 404")
+
+    other.devices = declined  # type: ignore[method-assign]
+    answer = await queried(home)
+    assert (answer["device_keys"], answer["failures"]) == ({MALLORY: {}}, {})
+    assert other.asked == [f"query {ELSEWHERE}"]
 
 
 async def test_a_list_is_not_followed_once_no_room_is_shared(home: House, other: OtherServer) -> None:
