@@ -94,7 +94,7 @@ class Past:
 
     async def event(self, server: str, event_id: str) -> bytes:
         """One event, as the body of an answer; redacted where the server may not see it, as it may need its place in
-        the graph and what it allows.
+        the graph and what it allows. What is state now, whoever is in the room may know.
 
         Raises:
             MatrixError: ``M_NOT_FOUND`` where there is none or it was rejected; ``M_FORBIDDEN`` for a server that is
@@ -105,7 +105,9 @@ class Past:
         if row is None or row.rejected or room_id is None:
             raise not_found("There is no such event here.")
         room = await self._access.shared_room(server, room_id)
-        return self._transaction(await self._shown(room, [row], server))
+        event = room.store.event(row.nid)
+        is_held = event.state_key is not None and room.published.state.get((event.type, event.state_key)) == row.nid
+        return self._transaction([row.json] if is_held else await self._shown(room, [row], server))
 
     async def event_auth(self, server: str, room_id: str, event_id: str) -> bytes:
         """What allows an event, as the body of an answer.

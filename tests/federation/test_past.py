@@ -78,7 +78,7 @@ def test_where_nobody_tells_the_past_the_present_is_told(bob: Client, two: Heart
 def test_what_a_server_may_read(alice: Client, one: HearthProcess, peer: Peer) -> None:
     hidden = {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "joined"}}
     wanted = {"preset": "public_chat", "room_version": "10", "initial_state": [hidden]}
-    room_id = alice.create_room(**wanted)
+    room_id = alice.create_room(**wanted, name="Tea")
     secret = alice.send(room_id, "secret")
     room = peer.join(one, ONE, room_id)
     shown = alice.send(room_id, "shown")
@@ -96,6 +96,9 @@ def test_what_a_server_may_read(alice: Client, one: HearthProcess, peer: Peer) -
     # Alone, too: what stands on it and what it allows must be judged by whoever asks.
     (pdu,) = peer.ask(one, ONE, "GET", f"/v1/event/{seg(secret)}").json()["pdus"]
     assert (pdu["content"], pdu["type"]) == ({}, "m.room.message")
+    # What is state now is no secret to whoever is in the room, and would be lost to them if it came spoilt.
+    (pdu,) = peer.ask(one, ONE, "GET", f"/v1/event/{seg(room.state['m.room.name', ''])}").json()["pdus"]
+    assert pdu["content"] == {"name": "Tea"}
     (pdu,) = peer.ask(one, ONE, "GET", f"/v1/event/{seg(shown)}").json()["pdus"]
     assert pdu["content"]["body"] == "shown"
     assert peer.ask(one, ONE, "GET", f"/v1/event/{seg('$nothing')}").status_code == 404
