@@ -142,7 +142,7 @@ class ThroughOthers:
         answer = await self._remote.send(server, "knock", room_id, knock.event_id, knock.pdu)
         listed = answer.get("knock_room_state")
         listed = listed if isinstance(listed, list) else []
-        whole = await room_events(self._signatures, knock, listed)
+        whole, _ = await room_events(self._signatures, knock, listed)
         # Older servers send stripped events; what is malformed is left out by both.
         await self._outside.put(knock, [stripped(one) for one in whole] or loosely_stripped(listed), server)
 

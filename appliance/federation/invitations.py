@@ -132,23 +132,40 @@ class Invitations:
         strict = event.version.hash_room_ids
         if strict and not listed:
             raise MatrixError("M_MISSING_PARAM", "invite_room_state must hold the room's create event.", 400)
-        whole = await room_events(self._signatures, event, listed)
-        if strict and (len(whole) != len(listed) or not any(one.type == "m.room.create" for one in whole)):
+        whole, are_good = await room_events(self._signatures, event, listed)
+        if strict and not (are_good and any(one.type == "m.room.create" for one in whole)):
             raise invalid_param("invite_room_state must hold whole, signed events of the room, the create event too.")
         return [stripped(one) for one in whole] if strict else loosely_stripped(listed)
 
 
-async def room_events(signatures: Signatures, about: Event, listed: Sequence[object]) -> list[Event]:
-    """Those of what another server shows of a room that are whole events of its state, signed as they must be."""
+async def room_events(signatures: Signatures, about: Event, listed: Sequence[object]) -> tuple[list[Event], bool]:
+    """Those of what another server shows of a room that are whole events of its state, signed as they must be.
+
+    Args:
+        signatures: checks who signed.
+        about: a membership of the room.
+        listed: what is shown.
+
+    Returns:
+        the events, and whether there is nothing bad among what is shown. What cannot be checked now, as its server is
+        gone, is not bad, and is left out.
+    """
     found: list[Event] = []
+    are_good = len(listed) <= MOST_SHOWN
     for pdu in listed[:MOST_SHOWN]:
         try:
             event = Event.from_pdu(about.version, pdu)
         except InvalidEvent:
+            are_good = False
             continue
-        if event.room_id == about.room_id and event.state_key is not None and await signatures.are_good(event):
+        if event.room_id != about.room_id or event.state_key is None:
+            are_good = False
+        # Where a create event's hash is the room's id, it can be no other one.
+        elif (event.version.hash_room_ids and event.type == "m.room.create") or await signatures.are_good(event):
             found.append(event if event.has_valid_content_hash else event.redacted())
-    return found
+        elif not signatures.lacking(event):
+            are_good = False
+    return found, are_good
 
 
 def loosely_stripped(listed: Sequence[object]) -> list[dict[str, Any]]:

@@ -230,6 +230,21 @@ def test_invitations_that_are_none(bob: Client, two: HearthProcess, peer: Peer) 
     assert room.room_id in bob.sync()["rooms"]["invite"]
 
 
+def test_an_invitation_to_a_room_whose_makers_are_gone(
+    network: Network, bob: Client, two: HearthProcess, peer: Peer
+) -> None:
+    """What of a room cannot be checked now, as its server is gone, is left out; the create event is known by its hash,
+    which is the room's id."""
+    with Peer(network) as gone:
+        room = gone.found("12")
+        room.put(room.event("m.room.topic", {"topic": "Leaves"}, ""))
+    room.peer = peer
+    room.put(room.event("m.room.name", {"name": "Tea"}, ""))
+    assert bring(peer, two, room, invitation(room, bob.user_id)) == (200, "")
+    shown = bob.sync()["rooms"]["invite"][room.room_id]["invite_state"]["events"]
+    assert [event["type"] for event in shown] == ["m.room.create", "m.room.name", "m.room.member"]
+
+
 def test_blocked_invitations(bob: Client, two: HearthProcess, peer: Peer) -> None:
     room = peer.found("11")
     config = f"/user/{seg(bob.user_id)}/account_data/m.invite_permission_config"
