@@ -3,8 +3,10 @@
 Server-server API, "Joining Rooms", "Leaving Rooms" and "Knocking upon a room".
 """
 
+import asyncio
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -31,6 +33,13 @@ class Relays(Protocol):
     def relaying(self, event_id: str, origin: str) -> AbstractContextManager[None]:
         """Inside, an event that comes in is passed on to the other servers in its room."""
         ...
+
+
+class _Told(NamedTuple):
+    """A state that is being read, by its number."""
+
+    group_nid: int
+    read: "asyncio.Future[tuple[list[bytes], list[bytes]]]"
 
 
 class Handshakes:
@@ -78,8 +87,20 @@ class Handshakes:
             await self._admitting.authoriser(room, room.head, event.sender)
             event = event.with_signature(self._identity.server_name, self._identity.key)
         servers = list(self._access.servers(room))
-        await self._take_in(room, event, server)
-        return await self._welcome(event, servers)
+        before = room.published.group_nid
+        told: list[_Told] = []
+
+        def submitted(verdict: Verdict) -> None:
+            # Mostly the room was as it is published: then the state is read while the join is being committed.
+            if verdict is Verdict.ACCEPTED:
+                told.append(_Told(before, asyncio.ensure_future(self._read(before, event))))
+
+        try:
+            await self._take_in(room, event, server, submitted)
+            return await self._welcome(event, servers, told)
+        finally:
+            for one in told:
+                one.read.cancel()
 
     async def leave(self, server: str, room_id: str, event_id: str, pdu: dict[str, Any]) -> None:
         """Take in that a user of another server leaves, or rejects an invitation.
@@ -104,10 +125,12 @@ class Handshakes:
     def _is_ours(self, user_id: str) -> bool:
         return user_id.startswith("@") and ":" in user_id and server_of(user_id) == self._identity.server_name
 
-    async def _take_in(self, room: Room, event: Event, server: str) -> None:
+    async def _take_in(
+        self, room: Room, event: Event, server: str, submitted: Callable[[Verdict], None] | None = None
+    ) -> None:
         try:
             with self._relays.relaying(event.event_id, server):
-                verdict = await self._accepting.accept(room.room_id, event.pdu, server)
+                verdict = await self._accepting.accept(room.room_id, event.pdu, server, submitted)
         except (InvalidEvent, Unacceptable) as problem:
             raise invalid_param(str(problem)) from problem
         row = event_rows.by_id(self._database, event.event_id)
@@ -116,25 +139,29 @@ class Handshakes:
         if row.rejected or row.soft_failed:
             raise forbidden("The room does not allow this.")
 
-    async def _welcome(self, event: Event, servers: list[str]) -> bytes:
+    async def _welcome(self, event: Event, servers: list[str], told: "list[_Told]") -> bytes:
         """What the server of somebody who joined needs."""
         row = event_rows.by_id(self._database, event.event_id)
         groups = None if row is None else state_rows.groups_of(self._database, row.nid)
         if row is None or groups is None:
             raise MatrixError("M_UNKNOWN", "The join was not kept.", 500)
-        nid, before = row.nid, groups[0]
-
-        def read(reader: Reader) -> tuple[list[bytes], list[bytes]]:
-            state = list(state_rows.numbered_group(reader, before).values())
-            chain = served.auth_chain(reader, [nid, *state])
-            return served.bodies(reader, state), served.bodies(reader, chain)
-
-        state, chain = await self._database.reading(read)
+        reading = next((one.read for one in told if one.group_nid == groups[0]), None)
+        state, chain = await (reading or self._read(groups[0], event))
         head = orjson.dumps(
             {"members_omitted": False, "origin": self._identity.server_name, "servers_in_room": servers}
         )
         parts = (b',"auth_chain":[', b",".join(chain), b'],"state":[', b",".join(state), b'],"event":', row.json, b"}")
         return head[:-1] + b"".join(parts)
+
+    async def _read(self, group_nid: int, event: Event) -> tuple[list[bytes], list[bytes]]:
+        """A state, and what allows it and an event that stands on it."""
+
+        def read(reader: Reader) -> tuple[list[bytes], list[bytes]]:
+            state = list(state_rows.numbered_group(reader, group_nid).values())
+            named = event_rows.nids_of(reader, event.auth_events)
+            return served.with_chain(reader, state, list(named.values()))
+
+        return await self._database.reading(read)
 
 
 def _checked(room: Room, server: str, event_id: str, pdu: dict[str, Any], membership: str) -> Event:

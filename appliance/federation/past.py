@@ -71,7 +71,7 @@ class Past:
 
         def read(reader: Reader, group: int) -> tuple[list[bytes], list[bytes]]:
             state = list(state_rows.numbered_group(reader, group).values())
-            return served.bodies(reader, state), served.bodies(reader, served.auth_chain(reader, state))
+            return served.with_chain(reader, state)
 
         group = await self._state_group(server, room_id, event_id)
         state, chain = await self._database.reading(lambda reader: read(reader, group))

@@ -22,6 +22,8 @@ _SCALARS = frozenset({str, bool, type(None)})
 _NESTED = frozenset({dict, list})
 _DUMP = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 _DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
+_BRACES = bytes.maketrans(b"[]", b"{}")
+_NO_BRACKETS = bytes(byte for byte in range(256) if chr(byte) not in '[]{}"')
 _LONG_NUMBER = b"0" * 19
 """A run of digits that may be an integer of more than 64 bits, which orjson would turn into a float."""
 
@@ -93,7 +95,7 @@ def is_deeper(value: Any, data: bytes, max_depth: int) -> bool:
         max_depth: the levels.
     """
     openings = data.count(b"{") + data.count(b"[")
-    return openings > max_depth and _is_deeper(value, max_depth, openings)
+    return openings > max_depth and _is_deeper(data, value, max_depth, openings)
 
 
 def is_strict(value: Any) -> bool:
@@ -146,7 +148,26 @@ def _finite(text: str) -> float:
     return number
 
 
-def _is_deeper(value: Any, max_depth: int, most: int) -> bool:
+def _is_deeper(data: bytes, value: Any, max_depth: int, most: int) -> bool:
+    """Whether some good JSON, or the value that it stands for, has more than so many levels of objects and arrays.
+
+    Of the bytes only brackets and quotes are kept. Where no text holds a bracket, the quotes between two brackets are
+    an even number and can go; then each pass takes the innermost level away. That is a fifth of the work of going
+    through the value, which is done where a text does hold one.
+    """
+    if b"\\" in data:
+        data = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    brackets = data.translate(_BRACES, _NO_BRACKETS).replace(b'""', b"")
+    if b'"' in brackets:
+        return _is_value_deeper(value, max_depth, most)
+    for _ in range(max_depth):
+        brackets = brackets.replace(b"{}", b"")
+        if not brackets:
+            return False
+    return True
+
+
+def _is_value_deeper(value: Any, max_depth: int, most: int) -> bool:
     """Whether a value has more than so many levels of dicts and lists, of which it has no more than ``most``; found
     level by level, and only as long as there may be enough of them further down.
     """

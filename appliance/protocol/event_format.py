@@ -138,12 +138,13 @@ def _check_references(version: RoomVersion, pdu: dict[str, Any], name: str) -> i
     references = pdu.get(name)
     if not isinstance(references, list):
         raise InvalidEvent(f"The event has no {name}, or one that is not a list.")
-    for reference in references:
-        event_id = reference
-        if version.hashed_references:
+    event_ids = references
+    if version.hashed_references:
+        for reference in references:
             if not (isinstance(reference, list) and len(reference) == 2 and isinstance(reference[1], dict)):
                 raise InvalidEvent(f"The event's {name} are not pairs of an event id and its hashes.")
-            event_id = reference[0]
+        event_ids = [reference[0] for reference in references]
+    for event_id in event_ids:
         if not (isinstance(event_id, str) and is_event_id(event_id)):
             raise InvalidEvent(f"The event's {name} hold something that is not an event id.")
     return len(references)

@@ -118,7 +118,8 @@ class Event(Stated):
         """
         if not isinstance(pdu, dict):
             raise InvalidEvent("The event is not an object.")
-        own = {key: value for key, value in pdu.items() if key != "unsigned"}
+        own = pdu.copy()
+        own.pop("unsigned", None)
         check_format(version, own, limit_references=limit_references)
         try:
             json = _encode(version, own)

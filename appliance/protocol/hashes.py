@@ -7,7 +7,7 @@ from appliance.protocol import canonical, unpadded
 from appliance.protocol.redaction import redact
 from appliance.protocol.versions import RoomVersion
 
-_NOT_IN_CONTENT_HASH = frozenset({"unsigned", "signatures", "hashes"})
+_NOT_IN_CONTENT_HASH = ("unsigned", "signatures", "hashes")
 
 
 def content_hash(pdu: dict[str, Any], *, strict: bool = False) -> str:
@@ -20,7 +20,9 @@ def content_hash(pdu: dict[str, Any], *, strict: bool = False) -> str:
     Raises:
         ValueError: for an event that has no canonical JSON.
     """
-    hashed = {key: value for key, value in pdu.items() if key not in _NOT_IN_CONTENT_HASH}
+    hashed = pdu.copy()
+    for key in _NOT_IN_CONTENT_HASH:
+        hashed.pop(key, None)
     encode = canonical.encode_strict if strict else canonical.encode
     return unpadded.encode(hashlib.sha256(encode(hashed)).digest())
 

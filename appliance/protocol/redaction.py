@@ -15,7 +15,10 @@ def redact(version: RoomVersion, pdu: dict[str, Any]) -> dict[str, Any]:
     Returns:
         A new dict; what it keeps is shared with ``pdu``. Redacting it again changes nothing.
     """
-    kept = {key: value for key, value in pdu.items() if key in version.redaction_keys}
+    kept = pdu.copy()
+    if not version.redaction_keys >= pdu.keys():
+        for key in pdu.keys() - version.redaction_keys:
+            del kept[key]
     content = pdu.get("content")
     if not isinstance(content, dict):
         content = {}

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any, NamedTuple, cast
 
 from appliance.storage.database import Reads, Row
-from appliance.storage.events import AUTH
+from appliance.storage.events import AUTH, unpack_auth
 
 CHUNK = 500
 """Events in one statement."""
@@ -95,12 +95,31 @@ def whole(reads: Reads, nids: Sequence[int]) -> Iterable[Whole]:
     return cast("Iterable[Whole]", _many(reads, sql, nids))
 
 
-def named(reads: Reads, nids: Sequence[int]) -> dict[int, list[int]]:
+def named(reads: Reads, nids: Sequence[int]) -> dict[int, tuple[int, ...]]:
     """For each of the events, the numbers of those that it names as allowing it, the smallest first."""
+    found: dict[int, tuple[int, ...]] = dict.fromkeys(nids, ())
+    older: list[int] = []
+    for nid, auth in _many(reads, "SELECT event_nid, auth FROM events WHERE event_nid IN (%s)", nids):
+        if auth is None:
+            older.append(nid)
+        else:
+            found[nid] = unpack_auth(auth)
     sql = f"SELECT event_nid, other_nid FROM edges WHERE kind = {AUTH} AND event_nid IN (%s)"
-    found: dict[int, list[int]] = {nid: [] for nid in nids}
-    for nid, other in _many(reads, sql, nids):
-        found[nid].append(other)
+    for nid, other in _many(reads, sql, older):
+        found[nid] = (*found[nid], other)
+    return found
+
+
+def forms_and_named(reads: Reads, nids: Sequence[int]) -> dict[int, tuple[bytes, tuple[int, ...]]]:
+    """The JSON of those of the events that are there, and the numbers of those that each names as allowing it."""
+    found: dict[int, tuple[bytes, tuple[int, ...]]] = {}
+    older: list[int] = []
+    for nid, json, auth in _many(reads, "SELECT event_nid, json, auth FROM events WHERE event_nid IN (%s)", nids):
+        found[nid] = json, () if auth is None else unpack_auth(auth)
+        if auth is None:
+            older.append(nid)
+    for nid, others in (named(reads, older) if older else {}).items():
+        found[nid] = found[nid][0], others
     return found
 
 

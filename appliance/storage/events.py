@@ -13,6 +13,7 @@ from msgspec import Struct
 from appliance.storage.database import Reads, Tx
 
 PARENT, AUTH = 0, 1
+"""Kinds of edges. What an event names as allowing it is packed in its own row; only older ones have edges of that."""
 _COLUMNS = (
     "e.event_nid, e.event_id, e.room_nid, e.ordering, e.position, e.rejected, e.soft_failed, e.outlier,"
     " e.apart, e.replaces_nid, e.json"
@@ -83,7 +84,8 @@ def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
         " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
         " ON CONFLICT (event_nid) DO UPDATE SET ordering = excluded.ordering, position = excluded.position,"
         " rejected = excluded.rejected, soft_failed = excluded.soft_failed, outlier = excluded.outlier,"
-        " apart = excluded.apart, replaces_nid = excluded.replaces_nid, json = excluded.json WHERE events.outlier = 1",
+        " apart = excluded.apart, replaces_nid = excluded.replaces_nid, json = excluded.json, auth = excluded.auth"
+        " WHERE events.outlier = 1",
         (
             event.nid,
             event.event_id,
@@ -103,11 +105,12 @@ def insert(tx: Tx, event: NewEvent, position: int | None) -> None:
             *event.plain,
         ),
     )
-    tx.execute_many("INSERT OR IGNORE INTO edges VALUES (?,?,?)", _edges(event))
+    edges = [(event.nid, PARENT, other) for other in event.parents]
+    tx.execute_many("INSERT OR IGNORE INTO edges VALUES (?,?,?)", edges)
 
 
 def insert_outliers(tx: Tx, events: Sequence[NewEvent]) -> None:
-    """Store many events without places in the graph, none of which is here."""
+    """Store many events without places in the graph, and so without parents, none of which is here."""
     tx.execute_many(
         "INSERT INTO events (event_nid, event_id, room_nid, type, state_key, sender, ordering, rejected, outlier, json,"
         " auth, membership, origin_server_ts) VALUES (?,?,?,?,?,?,?,?,1,?,?,?,?)",
@@ -128,7 +131,6 @@ def insert_outliers(tx: Tx, events: Sequence[NewEvent]) -> None:
             for one in events
         ),
     )
-    tx.execute_many("INSERT INTO edges VALUES (?,?,?)", (edge for one in events for edge in _edges(one)))
 
 
 def pack_auth(nids: Iterable[int]) -> bytes:
@@ -152,13 +154,6 @@ def unpack_auths(packed: Sequence[bytes]) -> list[Sequence[int]]:
 @lru_cache(64)
 def _unpacker(count: int) -> Callable[[bytes], tuple[int, ...]]:
     return struct.Struct(f"<{count}q").unpack
-
-
-def _edges(event: NewEvent) -> list[tuple[int, int, int]]:
-    return [
-        *((event.nid, PARENT, other) for other in event.parents),
-        *((event.nid, AUTH, other) for other in event.auth),
-    ]
 
 
 def by_id(database: Reads, event_id: str) -> EventRow | None:
@@ -191,10 +186,13 @@ def by_ids(database: Reads, event_ids: Sequence[str]) -> dict[str, EventRow]:
 
 
 def nids_of(database: Reads, event_ids: Sequence[str]) -> dict[str, int]:
-    """The numbers of those of the events that we have."""
-    marks = ",".join("?" * len(event_ids))
-    rows = database.read(f"SELECT event_id, event_nid FROM events WHERE event_id IN ({marks})", event_ids)
-    return dict(rows)
+    """The numbers of those of the events that we have, any number of them."""
+    found: dict[str, int] = {}
+    for start in range(0, len(event_ids), _CHUNK):
+        chunk = event_ids[start : start + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        found.update(database.read(f"SELECT event_id, event_nid FROM events WHERE event_id IN ({marks})", chunk))
+    return found
 
 
 def slots_by_ids(reads: Reads, event_ids: Sequence[str]) -> dict[str, tuple[int, int, tuple[str, str] | None, bool]]:
@@ -226,12 +224,6 @@ def redactions_of(database: Reads, event_ids: Sequence[str]) -> dict[str, int]:
         )
         found.update(rows)
     return found
-
-
-def auth_of(database: Reads, nid: int) -> tuple[int, ...]:
-    """The numbers of the events that an event names as allowing it."""
-    rows = database.read("SELECT other_nid FROM edges WHERE event_nid = ? AND kind = ?", (nid, AUTH))
-    return tuple(row[0] for row in rows)
 
 
 def parents_aside(database: Reads, nid: int) -> list[tuple[int, bool]]:

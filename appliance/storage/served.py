@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Collection, Iterable, Sequence
 
 from appliance.storage import events as event_rows
-from appliance.storage.auth_graph import forms, named
+from appliance.storage.auth_graph import forms, forms_and_named, named
 from appliance.storage.database import Reads
 from appliance.storage.events import PARENT, EventRow
 
@@ -23,6 +23,26 @@ def auth_chain(reads: Reads, nids: Iterable[int]) -> list[int]:
         waiting = list(others - found)
         found |= others
     return sorted(found)
+
+
+def with_chain(reads: Reads, nids: Sequence[int], also: Sequence[int] = ()) -> tuple[list[bytes], list[bytes]]:
+    """The JSON of some events, and of what allows them, as ``bodies`` and ``auth_chain`` give it; each is read once.
+
+    Args:
+        reads: where to read.
+        nids: the events.
+        also: the numbers of further events that belong to what allows them, with what allows those.
+    """
+    read: dict[int, tuple[bytes, tuple[int, ...]]] = {}
+    chain = set(also)
+    waiting = list({*nids, *also})
+    while waiting:
+        fresh = forms_and_named(reads, waiting)
+        read.update(fresh)
+        others = {other for _, listed in fresh.values() for other in listed}
+        waiting = list(others - read.keys())
+        chain |= others
+    return [read[nid][0] for nid in nids if nid in read], [read[nid][0] for nid in sorted(chain) if nid in read]
 
 
 def room_of(reads: Reads, room_nid: int) -> str | None:

@@ -9,6 +9,7 @@ from appliance.rooms.incoming.vetting import Told
 from appliance.rooms.room import Room
 from appliance.storage import events as event_rows
 from appliance.storage import state as state_rows
+from appliance.storage.auth_graph import named
 from tests.federation.house import House
 
 
@@ -68,7 +69,8 @@ def auth_chain(resident: House, nids: Iterable[int]) -> list[int]:
     found: set[int] = set()
     waiting = list(nids)
     while waiting:
-        for other in event_rows.auth_of(resident.owning.database, waiting.pop()):
+        nid = waiting.pop()
+        for other in named(resident.owning.database, [nid])[nid]:
             if other not in found:
                 found.add(other)
                 waiting.append(other)

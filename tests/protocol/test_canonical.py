@@ -111,6 +111,27 @@ def test_depth(brackets: tuple[str, str]) -> None:
     assert len(canonical.decode("[" + ",".join(["[]"] * 500) + "]")) == 500
 
 
+TRICKY = st.one_of(st.text('[]{}"\\\\a\n', max_size=6), st.none(), st.integers(0, 9))
+KEYS = st.text('[{"\\\\', max_size=3)
+NESTED = st.recursive(TRICKY, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=3))
+
+
+def levels(value: Any) -> int:
+    """How deep a value is, by definition."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(levels, inner), default=0)
+
+
+@given(NESTED, st.integers(1, 5))
+def test_depth_is_not_mistaken_for_brackets_in_texts(value: Any, limit: int) -> None:
+    data = canonical.encode(value)
+    if levels(value) <= limit:
+        assert canonical.decode(data, max_depth=limit) == value
+    else:
+        with pytest.raises(ValueError, match="nested"):
+            canonical.decode(data, max_depth=limit)
+
+
 def test_doubled_keys_the_last_wins() -> None:
     assert canonical.decode('{"a": 1, "a": 2}') == {"a": 2}
     assert canonical.decode('{"a": 1, "a": 12345678901234567890}') == {"a": 12345678901234567890}

@@ -44,6 +44,25 @@ def new_row(
     )
 
 
+def outlier_row(room_nid: int, nid: int, event: Event, auth: tuple[int, ...], *, rejected: bool) -> NewEvent:
+    """An event without a place in the graph, as it is stored; ``auth`` are the numbers of what it says allows it."""
+    return NewEvent(
+        nid=nid,
+        event_id=event.event_id,
+        room_nid=room_nid,
+        type=event.type,
+        state_key=event.state_key,
+        sender=event.sender,
+        ordering=event.depth,
+        json=event.json,
+        parents=(),
+        auth=auth,
+        rejected=rejected,
+        outlier=True,
+        plain=plain_columns(event),
+    )
+
+
 def store_groups(tx: Tx, room_nid: int, place: Placement, stored: set[int] | None = None) -> None:
     """Store the states around an event.
 

@@ -43,24 +43,34 @@ class Accepting:
         self._settling = settling
         self.keys_wanted: list[Callable[[str, str], None]] = []
 
-    async def accept(self, room_id: str, pdu: dict[str, Any], origin: str = "") -> Verdict:
+    async def accept(
+        self, room_id: str, pdu: dict[str, Any], origin: str = "", submitted: Callable[[Verdict], None] | None = None
+    ) -> Verdict:
         """Judge an event and keep it as the verdict says; durable when this returns. Then take up what waited for it.
 
         Args:
             room_id: the room that it is said to belong to.
             pdu: the event as it was received.
             origin: the server that sent it.
+            submitted: called once it is on its way into the database, for what can be done meanwhile; it may be judged
+                anew afterwards.
 
         Raises:
             InvalidEvent: for what breaks the format of the room's version.
             Unacceptable: for an unknown room, bad signatures, and events of another room.
         """
-        (outcome,) = await self.accept_many(room_id, (pdu,), origin)
+        (outcome,) = await self.accept_many(room_id, (pdu,), origin, submitted)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    async def accept_many(self, room_id: str, pdus: Sequence[object], origin: str = "") -> list[Outcome]:
+    async def accept_many(
+        self,
+        room_id: str,
+        pdus: Sequence[object],
+        origin: str = "",
+        submitted: Callable[[Verdict], None] | None = None,
+    ) -> list[Outcome]:
         """Judge events of one room in the order in which they are given, as ``accept`` does; all are durable when this
         returns. They are committed together as far as each goes on from the one before it.
 
@@ -68,6 +78,7 @@ class Accepting:
             room_id: the room.
             pdus: the events as they were received.
             origin: the server that sent them.
+            submitted: as for ``accept``, for each.
 
         Returns:
             for each what became of it, or why it was refused.
@@ -89,6 +100,8 @@ class Accepting:
             outcomes.append(verdict)
             if event is not None and committed is not None:
                 underway.append((number, event, committed))
+                if submitted is not None:
+                    submitted(verdict)
         await asyncio.gather(*(committed for _, _, committed in underway), return_exceptions=True)
         for number, event, committed in underway:
             outcomes[number] = await self._ended(event, origin, outcomes[number], committed)

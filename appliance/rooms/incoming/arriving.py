@@ -24,7 +24,7 @@ from appliance.protocol.identifiers import server_of
 from appliance.rooms.acts.creation import EMPTY
 from appliance.rooms.graph.appending import Draft, Identity
 from appliance.rooms.graph.placing import NewGroup, Placement, changes_between, members_after
-from appliance.rooms.graph.storing import gap_before, new_row
+from appliance.rooms.graph.storing import gap_before, outlier_row
 from appliance.rooms.incoming.accepting import Accepting, Verdict
 from appliance.rooms.incoming.intake import Intake
 from appliance.rooms.incoming.naming import Named, NeedsEvents, Unacceptable
@@ -120,7 +120,8 @@ class Arriving:
             log.info("Some of the state of %s waits for the keys of %s.", told.room_id, server)
             for listener in self.keys_wanted:
                 listener(server, server)
-        await self._accepting.look()
+        if self._intake.holding.may_wait():
+            await self._accepting.look()
         return room
 
     async def bridge(self, told: Told, pdu: dict[str, Any]) -> Verdict:
@@ -176,19 +177,18 @@ class Arriving:
 
     async def _outliers(self, room: Room, vetted: Vetted) -> _Outliers:
         """What was told as rows with numbers, each higher than the numbers of what allows it."""
-        known = await self._intake.database.reading(lambda reader: event_rows.by_ids(reader, list(vetted.events)))
-        nids = {event_id: row.nid for event_id, row in known.items()}
+        nids = await self._intake.database.reading(lambda reader: event_rows.nids_of(reader, list(vetted.events)))
+        known = frozenset(nids)
         rows: list[NewEvent] = []
         events: dict[int, Event] = {}
         for number, (event_id, event) in enumerate(vetted.events.items()):
             if number % SLICE == 0:
                 await asyncio.sleep(0)
-            if event_id in nids:
+            if event_id in known:
                 continue
             nid = nids[event_id] = self._intake.numbers.event()
-            auth = tuple(nids[other] for other in event.auth_events)
-            place = Placement(nid, (), auth, event.depth, None, 0, 0, (), room.head, {})
-            rows.append(new_row(room.nid, event, place, rejected=event_id in vetted.rejected, outlier=True))
+            auth = tuple([nids[other] for other in event.auth_events])
+            rows.append(outlier_row(room.nid, nid, event, auth, rejected=event_id in vetted.rejected))
             events[nid] = event
         return _Outliers(nids, rows, events, {slot: nids[event_id] for slot, event_id in vetted.state.items()})
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from appliance.protocol.auth import NotAllowed
 from appliance.protocol.events import Event
 from appliance.rooms.graph.appending import Draft
-from appliance.rooms.graph.placing import Placement, members_after
-from appliance.rooms.graph.storing import new_row
+from appliance.rooms.graph.placing import members_after
+from appliance.rooms.graph.storing import outlier_row
 from appliance.rooms.incoming.intake import Intake
 from appliance.rooms.incoming.judging import check_vouchers
 from appliance.rooms.incoming.verdicts import vouchers_first
@@ -128,8 +128,7 @@ class Completing:
         except NotAllowed:
             rejected = True
         nids = tuple(nid for nid, _, _ in auth)
-        place = Placement(self._intake.numbers.event(), (), nids, event.depth, None, 0, 0, (), room.head, {})
-        return new_row(room.nid, event, place, rejected=rejected, outlier=True)
+        return outlier_row(room.nid, self._intake.numbers.event(), event, nids, rejected=rejected)
 
     async def _submit(
         self, room: Room, checked: _Checked, rows: Sequence[NewEvent], changes: Changes, came: Mapping[int, Event]

@@ -18,9 +18,9 @@ from appliance.rooms.incoming.naming import Unacceptable
 from appliance.rooms.incoming.verdicts import ManySignatures
 from appliance.storage.waiting import LeftOut
 
-SLICE = 50
+SLICE = 100
 """Events that are read or judged at one go, so that others get their turn: some three milliseconds."""
-SIGNATURES_AT_ONCE = 500
+SIGNATURES_AT_ONCE = 1000
 
 Known = Callable[[Sequence[str]], Awaitable[Mapping[str, tuple[Event, bool] | None]]]
 
