@@ -174,6 +174,17 @@ def _judge(tx: Tx, user_id: str, new: Mapping[str, Given], master_id: str) -> Ma
     return None
 
 
+def check_device_id(reads: Reads, user_id: str, device_id: str) -> None:
+    """Refuse a new device that is named like one of its user's cross-signing keys: verification tells the two apart by
+    their names alone.
+
+    Raises:
+        MatrixError: ``M_INVALID_PARAM``.
+    """
+    if rows.is_key_of(reads, user_id, ED25519 + device_id):
+        raise invalid_param("A device must not have the name of one of your cross-signing keys: choose another id.")
+
+
 def _with_good_signatures(reads: Reads, user_id: str, given: Given, master_id: str) -> dict[str, Any]:
     """A key with those of its signatures that are its user's own and good, and no others."""
     good = {}

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from appliance.accounts.sessions import Sessions, check_device
 from appliance.encryption.counts import Counts
+from appliance.encryption.cross_signing import check_device_id
 from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.inbox import AT_ONCE, Inbox
 from appliance.encryption.key_objects import (
@@ -82,6 +83,7 @@ class Dehydration:
             before = rows.find(tx, user_id)
             if rows.exists(tx, user_id, device_id) and (before is None or before[0] != device_id):
                 return _Done(invalid_param("Another device of yours has this id."))
+            check_device_id(tx, user_id, device_id)
             gone = self._sessions.delete(tx, user_id, [before[0]]) if before is not None else []
             rows.put(tx, user_id, device_id, data, name, now_ms)
             note_update(tx, user_id, device_id)

@@ -1,7 +1,7 @@
 """What becomes of devices: new ones, renamed ones and deleted ones change their user's list of devices."""
 
 from appliance.encryption.counts import Counts
-from appliance.encryption.cross_signing import ED25519, without_signature
+from appliance.encryption.cross_signing import ED25519, check_device_id, without_signature
 from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.inbox import Inbox
 from appliance.encryption.queries import Queries
@@ -42,7 +42,8 @@ class Devices:
         self.changed(user_id, "")
 
     def changing(self, tx: Tx, user_id: str, device_id: str) -> None:
-        """Note, in the unit that makes or renames a device, that the list changes."""
+        """Note, in the unit that makes or renames a device, that the list changes; raises as ``check_device_id``."""
+        check_device_id(tx, user_id, device_id)
         note_update(tx, user_id, device_id)
 
     def changed(self, user_id: str, device_id: str) -> None:

@@ -50,6 +50,13 @@ def delete_key(tx: Tx, user_id: str, usage: str) -> None:
     tx.execute("DELETE FROM cross_signing_keys WHERE user_id = ? AND usage = ?", (user_id, usage))
 
 
+def is_key_of(reads: Reads, user_id: str, key_id: str) -> bool:
+    """Whether a user has a cross-signing key of that id."""
+    return bool(
+        reads.read("SELECT 1 FROM cross_signing_keys WHERE user_id = ? AND key_id = ? LIMIT 1", (user_id, key_id))
+    )
+
+
 def signatures_by(reads: Reads, signer: str) -> list[tuple[str, str, str, str]]:
     """(target, target's key, key id, signature) of what a local user signed of others."""
     return [

@@ -130,6 +130,23 @@ def test_keys_must_be_the_users_own_and_well_signed(alice: Client, bob: Client) 
     assert query(bob, alice)["master_keys"] == {}
 
 
+def test_no_device_is_named_like_a_key(alice: Client, bob: Client) -> None:
+    """Verification tells devices and keys apart by their names: neither a login nor a dehydrated device takes one."""
+    own = with_cross_signing(alice)
+    identifier = {"type": "m.id.user", "user": alice.user_id}
+    login = {"type": "m.login.password", "identifier": identifier, "password": "wonderland"}
+    for key in (own.master, own.self_signing, own.user_signing):
+        alice.refused("M_INVALID_PARAM", 400, "POST", "/login", {**login, "device_id": key.public_key})
+        name: Json = {"user_id": alice.user_id, "device_id": key.public_key}
+        dry = {**name, "algorithms": [], "keys": {}, "signatures": {}}
+        body = {"device_id": key.public_key, "device_data": {}, "device_keys": dry}
+        path = "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device"
+        alice.refused("M_INVALID_PARAM", 400, "PUT", path, body)
+    assert [device["device_id"] for device in alice.must("GET", "/devices")["devices"]] == [alice.device_id]
+    # Another user's keys are nobody else's business.
+    assert bob.login(device_id=own.master.public_key).device_id == own.master.public_key
+
+
 def test_an_account_takes_its_keys_with_it(alice: Client, bob: Client) -> None:
     bob.join(alice.create_room(preset="public_chat"))
     with_cross_signing(alice)
