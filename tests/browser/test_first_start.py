@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Error, Page, sync_playwright
 
 from tests.browser.chromium import DESKTOP, PHONE, opened
 from tests.interop.test_certificate import trusting, wait_for_certificate
@@ -34,9 +34,19 @@ class Owner:
         self._count += 1
         for size, (width, height) in (("desk", DESKTOP), ("phone", PHONE)):
             self.page.set_viewport_size({"width": width, "height": height})
-            wide = self.page.evaluate("document.documentElement.scrollWidth")
+            wide = self._width()
             assert wide <= width, f"{name} is {wide} pixels wide on a {size}"
             self.page.screenshot(path=self._folder / f"{self._count:02}-{name}-{size}.png", full_page=True)
+
+    def _width(self) -> int:
+        """How wide the page is; without scripts it may load itself anew in that very moment."""
+        while True:
+            try:
+                return int(self.page.evaluate("document.documentElement.scrollWidth"))
+            except Error as error:
+                if "navigation" not in error.message:
+                    raise
+                self.page.wait_for_load_state()
 
     def press(self, label: str) -> None:
         """Press a button and see the next page."""
