@@ -66,6 +66,10 @@ class Notifier:
         if user_id in self._waiting:
             self._concerned.add(user_id)
 
+    def is_concerned(self, user_id: str) -> bool:
+        """Whether something happened for a user who waits, who will be woken in a moment."""
+        return user_id in self._concerned
+
     def prepare(self, step: Step) -> Statement | None:
         """Nothing to store."""
         return None

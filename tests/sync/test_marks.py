@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from appliance.api.client.following import Follower, Following, Made
 from appliance.server.waiting import Ended, Waiting
-from appliance.sync.marks import MOST, Marks
+from appliance.sync.marks import MOST, Mark, Marks
 from appliance.sync.notifier import Notifier
 
 ALICE = "@alice:here"
@@ -45,6 +45,7 @@ class Desk:
         self.news: list[str] = []
         self.looks = 0
         self.whole = True
+        self.keys = 50
 
     def settling(self, user_id: str, device_id: str) -> None:
         """There is nothing to be waited for."""
@@ -61,12 +62,12 @@ class Desk:
         async def make() -> Made:
             self.looks += 1
             found, upto = self.news[since:], len(self.news)
-            body = ",".join(found).encode()
+            body = ",".join(found or [str(self.keys)]).encode()
             return Made(lambda: body, not found, (upto, *more) if self.whole else None)
 
-        follower = Follower(cast("Any", Request()), ALICE, (since, *more), wait_ms, make, overtaken)
+        follower = Follower(cast("Any", Request()), ALICE, (since, *more), wait_ms, make, lambda: self.keys, overtaken)
         told = cast("Any", await self.following.answer(follower)).body.decode()
-        return told.split(",") if told else []
+        return [] if told == "50" else told.split(",")
 
 
 async def woken(desk: Desk, asking: "asyncio.Task[list[str]]", what: str) -> list[str]:
@@ -119,6 +120,31 @@ def test_what_does_not_go_on_is_looked_at() -> None:
     asyncio.run(story())
 
 
+def test_who_does_not_wait_is_told_nothing_without_a_look() -> None:
+    """Until something happens, also in the moment before who waits is woken, or what stands beside news changes."""
+
+    async def story() -> None:
+        desk = Desk()
+        assert await desk.ask(0, wait_ms=0) == []
+        for _ in range(3):
+            assert await desk.ask(0, wait_ms=0) == []
+        assert desk.looks == 1
+        desk.keys = 49
+        assert await desk.ask(0, wait_ms=0) == await desk.ask(0, wait_ms=0) == ["49"]
+        assert desk.looks == 2
+        desk.news.append("a")
+        desk.notifier.concern(ALICE)  # published, and not woken yet
+        assert await desk.ask(0, wait_ms=0) == ["a"]
+        desk.notifier.wake(0)
+        desk.keys = 50
+        assert await desk.ask(1, wait_ms=0) == await desk.ask(1, "other", wait_ms=0) == []
+        assert desk.looks == 5
+        assert await woken(desk, asyncio.create_task(desk.ask(1, "other")), "b") == ["b"]
+        assert desk.looks == 6
+
+    asyncio.run(story())
+
+
 def test_a_request_that_is_overtaken_ends() -> None:
     """With an answer, also where it went on without a look; and the next one goes on undisturbed."""
 
@@ -146,7 +172,8 @@ def test_waits_are_given_back() -> None:
         notifier = Notifier()
         marks = Marks(notifier)
         for number in [*range(MOST + 5), MOST]:
-            marks.put(number, f"@{number}:here", ("token",), notifier.wait(f"@{number}:here"))
+            user_id = f"@{number}:here"
+            marks.put(number, Mark(user_id, ("token",), notifier.wait(user_id)))
         assert len(marks) == len(notifier._waiting) == MOST
         assert marks.take(MOST, ("token", "other")) is None
         assert marks.take(MOST, ("token",)) is None

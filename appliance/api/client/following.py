@@ -10,7 +10,7 @@ from msgspec import Struct
 from appliance.server.answers import answer
 from appliance.server.request import Asked
 from appliance.server.waiting import LEFT, Ended, Waiting
-from appliance.sync.marks import Marks
+from appliance.sync.marks import LONGEST_BODY, Mark, Marks, Nothing
 from appliance.sync.notifier import Notifier
 
 
@@ -37,6 +37,7 @@ class Follower(Struct, frozen=True):
         asked: what it asks for; None where it must be answered at once.
         wait_ms: how long it may be left waiting.
         make: makes an answer.
+        beside: what an answer tells beside news, of which nobody is woken.
         overtaken: ends when another request takes the place of this one.
     """
 
@@ -45,6 +46,7 @@ class Follower(Struct, frozen=True):
     asked: tuple[Any, ...] | None
     wait_ms: int
     make: Callable[[], Awaitable[Made]]
+    beside: Callable[[], object]
     overtaken: "asyncio.Future[None] | None" = None
 
 
@@ -80,12 +82,11 @@ class Following:
         return found
 
     async def _found(self, one: Follower) -> ASGIApp:
-        if not one.wait_ms:
-            return answer((await one.make()).body())
         now, user_id = asyncio.get_running_loop().time, one.request.requester.user_id
         deadline = now() + one.wait_ms / 1000
         # Where nothing happened since the last answer, there is no need to look.
-        woken = self._marks.take(one.key, one.asked) if one.asked is not None else None
+        kept = self._marks.take(one.key, one.asked) if one.asked is not None else None
+        woken = None if kept is None else kept.woken
         made: Made | None = None
         while True:
             looks = woken is None
@@ -95,11 +96,18 @@ class Following:
             if one.overtaken is not None:
                 one.overtaken.add_done_callback(end)
             try:
+                if kept is not None and not one.wait_ms:
+                    if kept.nothing is not None and self._is_still(kept.nothing, one):
+                        mark = kept
+                        return answer(kept.nothing.body)
+                    looks = True
                 if looks:
+                    beside = one.beside()
                     made = await one.make()
                     if not made.empty or deadline <= now() or _is_over(one.overtaken):
-                        mark = made.next
-                        return answer(made.body())
+                        body = made.body()
+                        mark = _mark(user_id, made, woken, body, beside)
+                        return answer(body)
                 ended = await self._waiting.wait(one.request, woken, deadline - now())
             finally:
                 if one.overtaken is not None:
@@ -107,12 +115,24 @@ class Following:
                 if mark is None:
                     self._notifier.leave(user_id, woken)
                 else:
-                    self._marks.put(one.key, user_id, mark, woken)
+                    self._marks.put(one.key, mark)
             woken = None
             if ended is Ended.LEFT:
                 return LEFT
             if ended is Ended.STOPPING:
                 return answer((made or await one.make()).body())
+
+    def _is_still(self, nothing: Nothing, one: Follower) -> bool:
+        """Whether what told nothing tells nothing, and what stands beside it is as it was."""
+        return not self._notifier.is_concerned(one.request.requester.user_id) and nothing.beside == one.beside()
+
+
+def _mark(user_id: str, made: Made, woken: "asyncio.Future[None]", body: bytes, beside: object) -> Mark | None:
+    """What is kept for the request that goes on from an answer; None where there is more to tell at once."""
+    if made.next is None:
+        return None
+    nothing = Nothing(body, beside) if made.empty and len(body) <= LONGEST_BODY else None
+    return Mark(user_id, made.next, woken, nothing)
 
 
 def _ending(woken: "asyncio.Future[None]") -> "Callable[[asyncio.Future[None]], None]":

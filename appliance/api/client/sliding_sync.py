@@ -13,6 +13,7 @@ from appliance.rooms.signs.presence import STATES, Presence
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
 from appliance.storage.tokens import ConnectionToken, read_connection
+from appliance.sync.encryption import EncryptionParts
 from appliance.sync.sliding import accepted, deployed
 from appliance.sync.sliding.connections import unknown_pos
 from appliance.sync.sliding.service import Answered, SlidingSync
@@ -24,6 +25,7 @@ LONGEST_WAIT_MS = 120_000
 class SlidingSyncApi(Controller):
     """What happened since, in the rooms that a client looks at."""
 
+    encryption: EncryptionParts
     following: Following
     presence: Presence
     requests: deployed.Requests
@@ -46,7 +48,9 @@ class SlidingSyncApi(Controller):
         wait_ms = request.query_int("timeout", 0, highest=LONGEST_WAIT_MS)
         token = _token(request.query_text("pos"))
         with self._syncing(request, request.query_text("set_presence")):
-            return await self._answer(request, token, wishes, wait_ms, lambda answered: deployed.render(answered, body))
+            return await self._answer(
+                request, token, wishes, wait_ms, lambda answered: deployed.render(answered, body), body.txn_id
+            )
 
     @endpoint("POST", "/_matrix/client/unstable/org.matrix.msc4186/sync", "/_matrix/client/v4/sync", suspended=True)
     async def accepted(self, request: Asked) -> ASGIApp:
@@ -73,6 +77,7 @@ class SlidingSyncApi(Controller):
         wishes: Wishes,
         wait_ms: int,
         render: Callable[[Answered], bytes],
+        txn_id: str | None = None,
     ) -> ASGIApp:
         asker = Asker(request.requester.user_id, request.requester.device_id)
         connection = await self.sliding.connection(asker, wishes.connection, token)
@@ -82,11 +87,14 @@ class SlidingSyncApi(Controller):
             goes_on = self.sliding.place(asker, found.token, wishes) if found.whole else None
             return Made(lambda: render(found), found.empty, goes_on)
 
+        def beside() -> object:
+            return txn_id, self.encryption.keys_left(asker)
+
         asked = None if token is None else self.sliding.place(asker, token, wishes)
         key = asker.user_id, asker.device_id, wishes.connection
         overtaken = connection.take_over()
         wait_ms = 0 if token is None else wait_ms
-        return await self.following.answer(Follower(request, key, asked, wait_ms, make, overtaken))
+        return await self.following.answer(Follower(request, key, asked, wait_ms, make, beside, overtaken))
 
 
 def _token(pos: str | None) -> ConnectionToken | None:

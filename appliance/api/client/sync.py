@@ -15,6 +15,7 @@ from appliance.rooms.signs.presence import STATES, Presence
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
 from appliance.storage.tokens import read_sync
+from appliance.sync.encryption import EncryptionParts
 from appliance.sync.sections import Options
 from appliance.sync.service import Sync
 
@@ -25,6 +26,7 @@ UNSTABLE_STATE_AFTER = "org.matrix.msc4222.state_after"
 class SyncApi(Controller):
     """What happened since."""
 
+    encryption: EncryptionParts
     filters: Filters
     following: Following
     presence: Presence
@@ -51,10 +53,13 @@ class SyncApi(Controller):
             goes_on = (str(found.token), *rest) if found.whole else None
             return Made(lambda: found.body, found.empty, goes_on)
 
+        def beside() -> object:
+            return self.encryption.keys_left(asker)
+
         asked = None if options.full_state else (text, *rest)
         with self.presence.syncing(asker.user_id, asker.device_id, state):
             return await self.following.answer(
-                Follower(request, (asker.user_id, asker.device_id), asked, wait_ms, make)
+                Follower(request, (asker.user_id, asker.device_id), asked, wait_ms, make, beside)
             )
 
     def _options(self, request: Asked, user_id: str) -> Options:

@@ -109,6 +109,7 @@ def room_controllers(owning: Owning, living: Living, between: Between, waiting: 
         bind(ServerNoticesApi, notices=notices),
         bind(
             SlidingSyncApi,
+            encryption=living.encrypting.parts,
             following=following,
             presence=signs.presence,
             requests=Requests(),
@@ -133,6 +134,7 @@ def room_controllers(owning: Owning, living: Living, between: Between, waiting: 
         ),
         bind(
             SyncApi,
+            encryption=living.encrypting.parts,
             filters=filters,
             following=following,
             presence=signs.presence,
