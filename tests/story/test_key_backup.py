@@ -94,6 +94,17 @@ def test_keys_are_kept_and_restored(alice: Client, bob: Client) -> None:
     bob.refused("M_NOT_FOUND", 404, "GET", KEYS, version=version)
 
 
+def test_many_keys_are_restored(alice: Client) -> None:
+    """More than are made into an answer at once: of all rooms, and of one."""
+    version = make(alice)
+    many = {f"s{number}": key(str(number)) for number in range(400)}
+    alice.must("PUT", KEYS, {"rooms": {ROOM: {"sessions": many}, OTHER: {"sessions": {"s": key()}}}}, version=version)
+    assert alice.must("GET", KEYS, version=version) == {
+        "rooms": {ROOM: {"sessions": many}, OTHER: {"sessions": {"s": key()}}}
+    }
+    assert alice.must("GET", f"{KEYS}/{seg(ROOM)}", version=version) == {"sessions": many}
+
+
 def test_nothing_is_found_as_nothing(alice: Client) -> None:
     version = make(alice)
     assert alice.must("GET", KEYS, version=version) == {"rooms": {}}
