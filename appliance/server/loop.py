@@ -23,6 +23,8 @@ class Loop(uvloop.Loop):
     def __init__(self) -> None:
         super().__init__()
         self._rung: deque[asyncio.Handle] = deque()
+        # Holds one token while nobody has rung: taking it is one step, so that of two threads exactly one rings.
+        self._quiet: deque[None] = deque((None,))
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.add_reader(self._bell, self._on_bell)
 
@@ -37,10 +39,8 @@ class Loop(uvloop.Loop):
         if self._bell < 0:
             raise RuntimeError("Event loop is closed")
         handle = asyncio.Handle(callback, args, self, context)
-        rung = self._rung
-        rung.append(handle)
-        if len(rung) == 1:
-            os.eventfd_write(self._bell, 1)
+        self._rung.append(handle)
+        self._ring()
         return handle
 
     def close(self) -> None:
@@ -51,17 +51,24 @@ class Loop(uvloop.Loop):
             self._bell = -1
         super().close()
 
+    def _ring(self) -> None:
+        """Wake the loop, unless somebody has done so since it last looked."""
+        try:
+            self._quiet.pop()
+        except IndexError:
+            return
+        os.eventfd_write(self._bell, 1)
+
     def _on_bell(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._bell)
+        # First the token, then the calls: what comes in between is called now, and at most rings in vain.
+        self._quiet.append(None)
         rung = self._rung
         for _ in range(len(rung)):  # what is rung for meanwhile waits for its turn, like all that the loop has to do
             handle = rung.popleft()
             if not handle.cancelled():
                 handle._run()
-        if rung:
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_write(self._bell, 1)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
@@ -177,6 +178,28 @@ def test_threads_ring_in_their_order_and_nothing_is_lost() -> None:
         await until(lambda: len(heard) == 6_000)
         for thread in range(3):
             assert [number for who, number in heard if who == thread] == list(range(2_000))
+
+    run(work())
+
+
+def test_a_thread_that_comes_between_does_not_silence_the_bell() -> None:
+    """Two threads that are handed the interpreter between putting their call and ringing: one of them rings."""
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, Loop)
+        heard: list[str] = []
+
+        class Interrupted(deque[asyncio.Handle]):
+            def append(self, handle: asyncio.Handle) -> None:
+                super().append(handle)
+                if len(self) == 1:
+                    loop.call_soon_threadsafe(heard.append, "between")
+
+        loop._rung = Interrupted()
+        loop.call_soon_threadsafe(heard.append, "first")
+        await until(lambda: len(heard) == 2)
+        assert heard == ["first", "between"]
 
     run(work())
 
