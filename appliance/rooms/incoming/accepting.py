@@ -85,28 +85,33 @@ class Accepting:
         """
         outcomes: list[Outcome] = []
         underway: list[tuple[int, Event, asyncio.Future[Any]]] = []
-        for number, pdu in enumerate(pdus):
-            if number % SLICE == SLICE - 1:
+        for start in range(0, len(pdus), SLICE):
+            if start:
                 await asyncio.sleep(0)
-            try:
-                event = await self._new(room_id, pdu)
-                verdict, committed = (Verdict.KNOWN, None) if event is None else await self._begin(event, origin)
-            except NeedsKeys as needs:
-                outcomes.append(await self._wait_for_keys(needs, origin))
-                continue
-            except (InvalidEvent, Unacceptable) as refusal:
-                outcomes.append(refusal)
-                continue
-            outcomes.append(verdict)
-            if event is not None and committed is not None:
-                underway.append((number, event, committed))
-                if submitted is not None:
-                    submitted(verdict)
+            for read in await self._read(room_id, pdus[start : start + SLICE]):
+                if not isinstance(read, Event):
+                    outcomes.append(read)
+                    continue
+                try:
+                    event = await self._new(read)
+                    verdict, committed = (Verdict.KNOWN, None) if event is None else await self._begin(event, origin)
+                except NeedsKeys as needs:
+                    outcomes.append(await self._wait_for_keys(needs, origin))
+                    continue
+                except (InvalidEvent, Unacceptable) as refusal:
+                    outcomes.append(refusal)
+                    continue
+                if event is not None and committed is not None:
+                    underway.append((len(outcomes), event, committed))
+                    if submitted is not None:
+                        submitted(verdict)
+                outcomes.append(verdict)
         await asyncio.gather(*(committed for _, _, committed in underway), return_exceptions=True)
         for number, event, committed in underway:
             outcomes[number] = await self._ended(event, origin, outcomes[number], committed)
-        for _, event, _ in underway:
-            await self.take_up(event.event_id)
+        if self._intake.holding.may_wait():
+            for _, event, _ in underway:
+                await self.take_up(event.event_id)
         return outcomes
 
     async def accept_outlier(self, room_id: str, pdu: dict[str, Any]) -> Verdict:
@@ -162,15 +167,30 @@ class Accepting:
 
     # Steps -------------------------------------------------------------------------------------------------------
 
-    async def _new(self, room_id: str, pdu: object) -> Event | None:
+    async def _read(self, room_id: str, pdus: Sequence[object]) -> list[Event | InvalidEvent | Unacceptable]:
+        """Events of which the format was checked, and why others are refused; which of them are new is looked up for
+        all at once.
+        """
+        try:
+            room = await self._intake.room(room_id)
+        except Unacceptable as refusal:
+            return [refusal] * len(pdus)
+        found: list[Event | InvalidEvent | Unacceptable] = []
+        for pdu in pdus:
+            try:
+                found.append(self._intake.read(room, pdu))
+            except (InvalidEvent, Unacceptable) as refusal:
+                found.append(refusal)
+        self._settling.look_for([one.event_id for one in found if isinstance(one, Event)])
+        return found
+
+    async def _new(self, event: Event) -> Event | None:
         """An event that was checked; None for one that is here already."""
-        room = await self._intake.room(room_id)
-        event = self._intake.read(room, pdu)
-        known = self._intake.known(room, event)
-        if known is None:
-            self._settling.note_unknown(event)
-        elif not known.outlier:
-            return None
+        room = await self._intake.room(event.room_id)
+        if not self._settling.is_new(event):
+            known = self._intake.known(room, event)
+            if known is not None and not known.outlier:
+                return None
         return await heard(self._intake.appender.endorsing, room, await self._intake.checked(event))
 
     async def _wait_for_keys(self, needs: NeedsKeys, origin: str) -> Verdict:

@@ -76,7 +76,8 @@ class Named:
         auth: the events that it names as allowing it; some may be another room's.
         lacking: the ids of parents that have no place here; for an event whose state is told by another server.
         at_the_end: whether it stands on all ends of the graph and on nothing else.
-        of_the_end: whether all that it names as allowing it is what the current state holds in all places that matter.
+        of_the_end: whether what it names as allowing it is, each once, all that the current state holds in the places
+            that matter.
     """
 
     parents: Sequence[EventRow | Extremity]
@@ -169,7 +170,8 @@ class Naming:
         if any(event_id not in held for event_id in event.auth_events):
             return None
         auth = [Held(held[event_id], event_id, room.nid) for event_id in event.auth_events]
-        return Named(ends, auth, at_the_end=True, of_the_end=len(auth) == len(held))
+        of_the_end = len(auth) == len(held) and set(event.auth_events) == held.keys()
+        return Named(ends, auth, at_the_end=True, of_the_end=of_the_end)
 
     def rows(self, event_ids: Iterable[str]) -> list[EventRow]:
         """Those of some events that are here, each once."""

@@ -7,7 +7,7 @@ any state; a soft-failed one is part of the state after it, which counts when so
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from appliance.protocol.auth import NotAllowed
@@ -40,11 +40,21 @@ class Settling:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self.merging = Merging(intake.appender)
-        self._unknown = ("", 0)  # the last event that was found not to be here, and how many batches had ended by then
+        # The events that were found not to be here when last looked for, and how many batches had ended by then.
+        self._unknown: frozenset[str] = frozenset()
+        self._looked = 0
 
-    def note_unknown(self, event: Event) -> None:
-        """Remember that an event was not here just now: mostly it is looked for again at once."""
-        self._unknown = (event.event_id, self._intake.database.deliveries)
+    def look_for(self, event_ids: Sequence[str]) -> None:
+        """Find out at once which of a few events are not here: that is asked of each of them, twice."""
+        database = self._intake.database
+        self._unknown = frozenset(event_ids).difference(event_rows.nids_of(database, event_ids))
+        self._looked = database.deliveries
+
+    def is_new(self, event: Event) -> bool:
+        """Whether it is known that an event is not here, without looking: it was not when it was last looked for, and
+        no batch has ended since. It may be on its way.
+        """
+        return self._looked == self._intake.database.deliveries and event.event_id in self._unknown
 
     async def submit(self, event: Event, *, as_outlier: bool = False) -> "tuple[Verdict, asyncio.Future[Any] | None]":
         """Judge an event that was checked, and submit what is to be stored of it; there may be nothing to wait for."""
@@ -67,9 +77,9 @@ class Settling:
         if room.closed_in_flight or self._intake.store.is_underway(event.event_id):
             return None
         named = self._intake.naming.at_the_end(room, event)
-        # What was not here before still is not: nothing has ended since, and what is in flight is known to the store.
-        is_new = self._unknown == (event.event_id, self._intake.database.deliveries)
-        return named if named is not None and (is_new or self._intake.known(room, event) is None) else None
+        if named is None or self.is_new(event):  # what is in flight is known to the store
+            return named
+        return named if self._intake.known(room, event) is None else None
 
     async def _judged(self, room: Room, event: Event) -> "tuple[Verdict, asyncio.Future[Any] | None]":
         known = self._intake.known(room, event)
@@ -117,14 +127,19 @@ class Settling:
     def _verdict(self, room: Room, event: Event, named: Named, before: State) -> Verdict:
         """What the events that an event names, the state before it and the current state say of it."""
         judging = self._intake.judging
-        try:
-            judging.check_vouchers(room, event, named.auth)
-        except NotAllowed:
-            return Verdict.REJECTED
-        # At the end both states hold what it names in all places that matter, and that allows it.
-        if not named.of_the_end and not judging.allows(room, event, before.state):
-            return Verdict.REJECTED
-        current = named.of_the_end or before.state is room.head.state or judging.allows(room, event, room.head.state)
+        if named.of_the_end:
+            # Both states hold what it names in all places that matter, and nothing else there: all three are one.
+            if not judging.allows(room, event, room.head.state):
+                return Verdict.REJECTED
+            current = True
+        else:
+            try:
+                judging.check_vouchers(room, event, named.auth)
+            except NotAllowed:
+                return Verdict.REJECTED
+            if not judging.allows(room, event, before.state):
+                return Verdict.REJECTED
+            current = before.state is room.head.state or judging.allows(room, event, room.head.state)
         wanting = self._intake.appender.endorsing.wants(room, room.head, event)
         return Verdict.ACCEPTED if current and not wanting else Verdict.SOFT_FAILED
 
