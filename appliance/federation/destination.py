@@ -27,6 +27,8 @@ log = logging.getLogger("hearth.federation.outbox")
 MOST_PDUS, MOST_EDUS = 50, 100
 """Of one transaction (server-server API, "Transactions")."""
 MOST_EDU_BYTES = 1024 * 1024
+UNTAKEN = (400, 413)
+"""What a server answers that refuses a transaction for what is in it."""
 SECONDS = 60.0
 """For one transaction: the other server may have to look for what it lacks."""
 MOST_PENDING = 2000
@@ -118,6 +120,7 @@ class Destination:
 
     __slots__ = (
         "_again",
+        "_most",
         "_needs",
         "_task",
         "_timer",
@@ -139,6 +142,8 @@ class Destination:
         self.signs = Signs()
         self.stopped = False
         self._needs = needs
+        self._most = MOST_EDUS
+        """Of each kind in the next transaction; less for a server that refused more."""
         self._whole = not behind
         """Whether ``pending`` is all that it lacks."""
         self._again = False
@@ -237,21 +242,25 @@ class Destination:
         """What goes into the next transaction."""
         events: Sequence[Waiting] = ()
         noted: dict[int, int] = {}
+        most = min(MOST_PDUS, self._most)
         if not self.behind or self._whole:
-            events = [self.pending[place] for place in range(min(MOST_PDUS, len(self.pending)))]
+            events = [self.pending[place] for place in range(min(most, len(self.pending)))]
         if self.behind and not events:
-            noted = rows.lacking(self._needs.database, self.server, MOST_PDUS)
-            fresh = list(self.newest.items())[:MOST_PDUS]
-            noted = dict([*fresh, *((room, nid) for room, nid in noted.items() if room not in self.newest)][:MOST_PDUS])
+            noted = rows.lacking(self._needs.database, self.server, most)
+            fresh = list(self.newest.items())[:most]
+            noted = dict([*fresh, *((room, nid) for room, nid in noted.items() if room not in self.newest)][:most])
+        most = 0 if self._most == 1 and (events or noted) else self._most
         edus: list[bytes] = []
         marks = []
         for queue in self._needs.queues:
-            found, mark = queue.take(self.server, MOST_EDUS - len(edus))
+            if len(edus) >= most:
+                break
+            found, mark = queue.take(self.server, most - len(edus))
             if found:
                 edus.extend(found)
                 marks.append((queue, mark))
         if not self.behind:
-            edus.extend(self.signs.take(MOST_EDUS - len(edus)))
+            edus.extend(self.signs.take(most - len(edus)))
         return _Load(events, noted, edus, marks)
 
     async def _carry(self, load: _Load) -> bool:
@@ -259,27 +268,48 @@ class Destination:
         needs = self._needs
         nids = [event.nid for event in load.events] or list(load.rooms.values())
         bodies = needs.bodies(nids)
-        transaction = _transaction(
-            [bodies[nid] for nid in nids if nid in bodies], load.edus, needs.server_name(), needs.now_ms()
-        )
-        path = path_of("federation", "v1", "send", needs.transaction_id())
         try:
-            answer = await needs.client.request(
-                self.server, "PUT", path, content=transaction, timeout=SECONDS, urgent=True
-            )
+            answer = await self._send([bodies[nid] for nid in nids if nid in bodies], load.edus)
         except Unreachable as error:
             if error.local:
                 needs.standing.note_failure(self.server, error.sentence)
         except Refused as error:
+            if error.status in UNTAKEN and await self._may_take_less(load, error):
+                return True
             if not error.is_fault:
                 needs.standing.note_failure(self.server, f"It refused what was sent: {error.status} {error.error}")
         else:
             _look_at(self.server, answer)
+            self._most = min(MOST_EDUS, 2 * self._most)
             await self._arrived(load)
             return True
         self._fall_behind()
         self.rest()
         return False
+
+    async def _send(self, pdus: Sequence[bytes], edus: Sequence[bytes]) -> Mapping[str, Any]:
+        needs = self._needs
+        transaction = _transaction(pdus, edus, needs.server_name(), needs.now_ms())
+        path = path_of("federation", "v1", "send", needs.transaction_id())
+        return await needs.client.request(self.server, "PUT", path, content=transaction, timeout=SECONDS, urgent=True)
+
+    async def _may_take_less(self, load: _Load, refusal: Refused) -> bool:
+        """After a transaction was refused for what is in it: whether to go on at once, with half of it, or without the
+        one thing that is refused, so that this keeps nothing else away for ever.
+
+        A server that refuses a transaction that holds nothing, too, refuses everything: nothing is given up then.
+        """
+        most = max(len(load.events), len(load.rooms), len(load.edus))
+        if len(load.events) + len(load.rooms) + len(load.edus) > 1:
+            self._most = max(1, most // 2)
+            return True
+        try:
+            await self._send((), ())
+        except (Unreachable, Refused):
+            return False
+        log.warning("%s refuses what it is sent, and will not get it: %s", self.server, refusal)
+        await self._arrived(load)
+        return True
 
     async def _arrived(self, load: _Load) -> None:
         for event in load.events:

@@ -126,16 +126,17 @@ class ListUpdates:
         """The first EDUs for a server; the position of the last change that was looked at, and who is no more new."""
         found: list[bytes] = []
         users: list[str] = []
-        for user_id in tuple(self._met.get(server, ())):
-            updates = self._lists.updates_of(user_id, limit)
-            if users and len(found) + len(updates) > limit:
-                break
+        met = tuple(self._met.get(server, ()))
+        for user_id in met:
+            updates = self._lists.updates_of(user_id)
+            if len(found) + len(updates) > limit:
+                break  # with the next transaction: of half of somebody's devices nobody could make anything
             users.append(user_id)
             found.extend(self._edu(update) for update in updates)
         after = self._due.get(server)
         if after is not None and len(found) < limit:
             after = self._changes(server, after, limit, found)
-        if not found:
+        if not found and len(users) == len(met):
             self._met.pop(server, None)
         return found, (after, users)
 

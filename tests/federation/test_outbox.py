@@ -25,6 +25,7 @@ class Peers:
     def __init__(self) -> None:
         self.down: set[str] = set()
         self.refusing: set[str] = set()
+        self.spits_out: Callable[[dict[str, Any]], Any] = lambda transaction: False
         self.held: dict[str, asyncio.Event] = {}
         self.transactions: dict[str, list[dict[str, Any]]] = {}
         self.ids: list[str] = []
@@ -44,6 +45,8 @@ class Peers:
             raise Unreachable("Nothing answers.")
         if destination in self.refusing:
             raise Refused(403, "M_FORBIDDEN", "No.")
+        if self.spits_out(transaction):
+            raise Refused(413, "M_TOO_LARGE", "Too much.")
         self.ids.append(path.rpartition("/")[2])
         self.transactions.setdefault(destination, []).append(transaction)
         return {"pdus": {}}
