@@ -225,29 +225,35 @@ class LeftOut(Struct, frozen=True):
     json: bytes
 
 
-def put_left_out(tx: Tx, room_id: str, events: Iterable[LeftOut], now_ms: int, most_of_origin: int) -> None:
-    """Keep what was left out of a room when it was taken in, and drop what was left out of it before.
+def put_left_out(
+    tx: Tx, room_id: str, events: Iterable[LeftOut], now_ms: int, most_of_room: int, most_of_origin: int, *, anew: bool
+) -> None:
+    """Keep what was left out of a state that was told of a room.
 
     Args:
         tx: the unit.
         room_id: the room.
-        events: what was left out; what waits already for something else is passed over.
+        events: what was left out; what waits already is passed over.
         now_ms: the time, milliseconds since 1970.
+        most_of_room: how many of a room may be kept.
         most_of_origin: how many events of one server may wait; those whose keys are lacking count as theirs.
+        anew: whether the room is taken in as it was told, so that what was left out of it before does not matter.
     """
     before = tx.execute(
         "SELECT w.event_id FROM waiting_events w JOIN waiting_for f USING (event_id)"
         " WHERE w.room_id = ? AND f.missing_event_id IN (?,?)",
         (room_id, _LEFT_OUT, _BESIDE),
     )
-    for (event_id,) in before:
+    for (event_id,) in before if anew else ():
         remove(tx, event_id)
+    room = most_of_room - (0 if anew else len(before))
     left: dict[str, int] = {}
     for one in events:
         if one.server not in left:
             left[one.server] = most_of_origin - _count(tx, "origin", one.server)
-        if left[one.server] <= 0 or by_id(tx, one.event_id) is not None:
+        if room <= 0 or left[one.server] <= 0 or by_id(tx, one.event_id) is not None:
             continue
+        room -= 1
         left[one.server] -= 1
         tx.execute(
             "INSERT INTO waiting_events (event_id, room_id, origin, received_ts, json) VALUES (?,?,?,?,?)",

@@ -14,12 +14,13 @@ import pytest
 from appliance.protocol.events import Event, InvalidEvent
 from appliance.protocol.versions import VERSIONS
 from appliance.rooms.incoming.accepting import Unacceptable, Verdict
+from appliance.rooms.incoming.completing import Completing
 from appliance.rooms.incoming.vetting import Told
 from appliance.rooms.room import Room
 from appliance.storage import gaps
 from appliance.storage import state as state_rows
 from tests.federation.handshake import join_event, join_through, told_before
-from tests.federation.house import ALICE, MALLORY, House, Keyring, Remote, house
+from tests.federation.house import ALICE, ELSEWHERE, MALLORY, House, Keyring, Remote, house
 from tests.federation.test_accepting import shown, text
 
 THERE = "there.example"
@@ -328,6 +329,58 @@ async def test_a_hole_is_bridged(here: House, there: House, chain: bool) -> None
     assert last.prev_events[0] not in {end.event_id for end in taken.published.extremities}
     assert last.prev_events[0] not in gaps.missing(there.owning.database, taken.nid)
     assert state_ids(taken) == state_ids(room)
+
+
+@in_two_houses
+async def test_what_was_left_out_of_a_bridge_comes_when_its_keys_come(here: House, there: House) -> None:
+    """Members of a server that does not tell its keys: one who came meanwhile, one who changed, and one who is banned
+    afterwards.
+    """
+    room = await here.with_mallory(room_version="11")
+    zoe, nick = f"@zoe:{ELSEWHERE}", f"@nick:{ELSEWHERE}"
+
+    async def member(user_id: str, **content: Any) -> None:
+        event = here.remote.event(room, "m.room.member", {"membership": "join", **content}, user_id, sender=user_id)
+        assert await here.accepting.accept(room.room_id, event.pdu) is Verdict.ACCEPTED
+
+    await member(nick)
+    taken, _ = await join_through(here, there, room.room_id, BOB)
+    for user_id in (MALLORY, zoe, nick):
+        await member(user_id, displayname="new")
+    await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "after"})
+    last = here.living.graph.store.event(room.published.extremities[0].nid)
+    told = told_before(here, room, last.event_id)
+    await here.living.acts.membership.ban(ALICE, room.room_id, nick)
+    banned = here.living.graph.store.event(room.published.extremities[0].nid)
+
+    ring, wanted = here.intake.signatures, []
+    assert isinstance(ring, Keyring)
+    ring.keys.pop(ELSEWHERE)
+    ring.silent.add(ELSEWHERE)
+    there.arriving.keys_wanted.append(lambda server, origin: wanted.append(server))
+    assert await there.arriving.bridge(told, last.pdu) is Verdict.ACCEPTED
+    assert wanted == [ELSEWHERE]
+    assert ("m.room.member", zoe) not in state_ids(taken)
+    for server in (ELSEWHERE, THERE):
+        assert await there.holding.rooms_without(server) == ([room.room_id] if server == ELSEWHERE else [])
+    ring.silent.clear()
+    ring.know(ELSEWHERE, here.remote.key)
+    completing = Completing(there.intake)
+    assert await completing.complete(room.room_id, ELSEWHERE) == []
+    assert await there.holding.rooms_without(ELSEWHERE) == []
+    wanted_state = {**state_ids(room), ("m.room.member", nick): told_of(told, nick)}
+    assert state_ids(taken) == wanted_state
+    # What comes stands on it: the room goes on as it does there.
+    assert await there.accepting.accept(room.room_id, banned.pdu) is Verdict.ACCEPTED
+    assert state_ids(taken) == state_ids(room)
+    there.living.graph.rooms.drop(taken)
+    assert state_ids(await there.found(room.room_id)) == state_ids(room)
+
+
+def told_of(told: Told, user_id: str) -> str:
+    """The id of somebody's membership in a state that was told."""
+    events = [Event.from_pdu(told.version, pdu) for pdu in told.state]
+    return next(event.event_id for event in events if event.state_key == user_id)
 
 
 @in_two_houses

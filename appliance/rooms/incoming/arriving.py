@@ -116,10 +116,7 @@ class Arriving:
                 raise Unacceptable(f"The join is not allowed: {refusal}") from refusal
             while (room := await self._arrived(told, vetted, join)) is None:
                 pass
-        for server in dict.fromkeys(one.server for one in vetted.left_out):
-            log.info("Some of the state of %s waits for the keys of %s.", told.room_id, server)
-            for listener in self.keys_wanted:
-                listener(server, server)
+        self._want_keys(told.room_id, vetted)
         if self._intake.holding.may_wait():
             await self._accepting.look()
         return room
@@ -137,7 +134,9 @@ class Arriving:
         """
         room = await self._intake.room(told.room_id)
         event = await self._intake.checked(self._intake.read(room, pdu))
-        verdict = await self._bridged(told.room_id, await self._vet(told), event)
+        vetted = await self._vet(told)
+        verdict = await self._bridged(told.room_id, vetted, event)
+        self._want_keys(told.room_id, vetted)
         await self._accepting.take_up(event.event_id)
         return verdict
 
@@ -251,11 +250,18 @@ class Arriving:
         await self._go_on(room, outliers, join, self._number(join), first)
         return room
 
-    def _leaving_out(self, room_id: str, vetted: Vetted) -> Callable[[Tx], None]:
+    def _leaving_out(self, room_id: str, vetted: Vetted, *, anew: bool = True) -> Callable[[Tx], None]:
         """What keeps in the room's unit what was left out of it."""
         if vetted.left_out:
             self._intake.holding.leaves_out()
-        return lambda tx: self._intake.holding.leave_out(tx, room_id, vetted.left_out)
+        return lambda tx: self._intake.holding.leave_out(tx, room_id, vetted.left_out, anew=anew)
+
+    def _want_keys(self, room_id: str, vetted: Vetted) -> None:
+        """Say whose keys what was left out waits for."""
+        for server in dict.fromkeys(one.server for one in vetted.left_out):
+            log.info("Some of the state of %s waits for the keys of %s.", room_id, server)
+            for listener in self.keys_wanted:
+                listener(server, server)
 
     def _number(self, join: Event) -> int | None:
         """The number of a join, where it is here already."""
@@ -340,7 +346,13 @@ class Arriving:
         if known is not None and not known.outlier:
             return Verdict.KNOWN, None
         outliers = await self._outliers(room, vetted)
-        await asyncio.shield(self._intake.rooms.submit(room, lambda tx: event_rows.insert_outliers(tx, outliers.rows)))
+        left_out = self._leaving_out(room.room_id, vetted, anew=False)
+
+        def unit(tx: Tx) -> None:
+            left_out(tx)
+            event_rows.insert_outliers(tx, outliers.rows)
+
+        await asyncio.shield(self._intake.rooms.submit(room, unit))
         auth = event_rows.by_ids(self._intake.database, event.auth_events)
         missing = [event_id for event_id in event.auth_events if event_id not in auth]
         if missing:

@@ -1,8 +1,9 @@
-"""Taking into a room what was left out of its state when it was taken in, for want of keys to check it with.
+"""Taking into a room what was left out of a state that was told of it, for want of keys to check it with: when the room
+was taken in, or when an event was set upon such a state.
 
 The room went on meanwhile. What is good now takes its place in the present state, and in the states after the ends of
-the graph, on which all that comes stands; unless something else has that place by now. Older states stay as they are:
-where one of them meets the present one, resolution finds it.
+the graph, on which all that comes stands; unless something has that place by now that it does not follow. Older states
+stay as they are: where one of them meets the present one, resolution finds it.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from appliance.storage import rooms as room_rows
 from appliance.storage import state as state_rows
 from appliance.storage.database import Tx
 from appliance.storage.events import NewEvent
-from appliance.storage.state import Changes
+from appliance.storage.state import Changes, Slot
 from appliance.storage.waiting import LeftOut
 
 
@@ -103,7 +104,7 @@ class Completing:
             if row.room_nid == room.nid
         }
         rows: list[NewEvent] = []
-        changes: dict[tuple[str, str], tuple[None, int]] = {}
+        changes: dict[Slot, tuple[int | None, int]] = {}
         came: dict[int, Event] = {}
         for event in checked.good:
             if event.event_id not in here:
@@ -114,10 +115,26 @@ class Completing:
                 here[event.event_id] = (row.nid, event, row.rejected)
             nid, form, rejected = here[event.event_id]
             slot = (event.type, event.state_key or "")
-            if event.event_id in checked.in_state and not rejected and slot not in room.head.state:
-                changes[slot] = (None, nid)
+            if event.event_id in checked.in_state and not rejected and self._may_have(room, slot, event, events):
+                changes[slot] = (room.head.state.get(slot), nid)
                 came[nid] = form
         return await self._submit(room, checked, rows, changes, came)
+
+    def _may_have(self, room: Room, slot: Slot, event: Event, others: Mapping[str, Event]) -> bool:
+        """Whether an event may have its place in the present state: nothing has it, or what it comes after, by what it
+        and others that come with it name as allowing them, and the present state allows it.
+        """
+        nid = room.head.state.get(slot)
+        if nid is None:
+            return True
+        present = self._intake.store.event(nid).event_id
+        line, seen = [event], {event.event_id}
+        for one in line:  # grows while it is walked
+            if present in one.auth_events:
+                return self._intake.judging.allows(room, event, room.head.state)
+            line.extend(others[name] for name in one.auth_events if name in others and name not in seen)
+            seen.update(one.auth_events)
+        return False
 
     def _row(self, room: Room, event: Event, auth: Sequence[tuple[int, Event, bool]]) -> NewEvent:
         """An event as it is stored: without a place in the graph, rejected where what it names does not allow it."""
@@ -179,6 +196,10 @@ class Completing:
                 if base != room.head.group_nid
                 else {}
             )
-            lacking = {slot: change for slot, change in changes.items() if slot not in held}
+            lacking = {
+                slot: (held.get(slot), nid)
+                for slot, (before, nid) in changes.items()
+                if held.get(slot) in (None, before)
+            }
             found[end.nid] = (self._intake.numbers.group(), base, lacking)
         return found

@@ -67,9 +67,11 @@ class Holding:
         """The servers for whose keys events wait, each with one that sent such an event."""
         return await self._database.reading(rows.servers_wanted)
 
-    def leave_out(self, tx: Tx, room_id: str, events: Sequence[LeftOut]) -> None:
-        """In the unit that takes a room in: keep what was left out of it for want of keys."""
-        rows.put_left_out(tx, room_id, events[:MOST_LEFT_OUT], self._now_ms(), MOST_OF_ORIGIN)
+    def leave_out(self, tx: Tx, room_id: str, events: Sequence[LeftOut], *, anew: bool) -> None:
+        """In the unit that stores a state which was told: keep what was left out of it for want of keys; ``anew`` where
+        the room is as it was told from then on.
+        """
+        rows.put_left_out(tx, room_id, events, self._now_ms(), MOST_LEFT_OUT, MOST_OF_ORIGIN, anew=anew)
 
     def leaves_out(self) -> None:
         """Before such a unit is submitted: something may be waiting from now on."""
