@@ -114,6 +114,9 @@ class Settings(Struct, kw_only=True):
         int, Meta(description="Memory that hashing one password takes, in KiB (argon2id).", ge=8, le=4194304)
     ] = 19456
     passwords_rounds: Annotated[int, Meta(description="Passes over that memory (argon2id).", ge=1, le=1000)] = 2
+    passwords_shortest: Annotated[
+        int, Meta(description="How many characters people's new passwords have at least.", ge=1, le=128)
+    ] = 8
 
     @property
     def reached_at(self) -> str:

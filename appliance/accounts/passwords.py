@@ -34,14 +34,21 @@ class Verdict(Struct, frozen=True):
     outdated: bool = False
 
 
-def check_new_password(password: str | None) -> str:
+def check_new_password(password: str | None, shortest: int = 1) -> str:
     """A password as a client offers it for keeping, if it can be kept.
 
+    Args:
+        password: the password.
+        shortest: how many characters it must have.
+
     Raises:
-        MatrixError: ``M_MISSING_PARAM`` without one, ``M_INVALID_PARAM`` for one that is too long.
+        MatrixError: ``M_MISSING_PARAM`` without one, ``M_WEAK_PASSWORD`` for one that is too short,
+            ``M_INVALID_PARAM`` for one that is too long.
     """
     if not password:
         raise missing_param("A password is needed.")
+    if len(password) < shortest:
+        raise MatrixError("M_WEAK_PASSWORD", f"A password takes at least {shortest} characters here.", 400)
     if _too_long(password):
         raise invalid_param(f"A password may have at most {MAX_PASSWORD_BYTES} bytes.")
     return password

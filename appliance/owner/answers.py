@@ -119,6 +119,7 @@ _KEYS: Mapping[str, tuple[_Kind, str]] = {
     "limits.rates": (_RATES, "limits_rates"),
     "passwords.memory_kib": (_NUMBER, "passwords_memory_kib"),
     "passwords.rounds": (_NUMBER, "passwords_rounds"),
+    "passwords.shortest": (_NUMBER, "passwords_shortest"),
 }
 """Every key of the file: what it takes, and the setting that it becomes ("" for what is no setting)."""
 

@@ -38,6 +38,7 @@ def checked(settings: Settings) -> Settings:
     _check_calls(good)
     _within(good.passwords_memory_kib, 8, 4194304, "passwords.memory_kib", "KiB")
     _within(good.passwords_rounds, 1, 1000, "passwords.rounds", "rounds")
+    _within(good.passwords_shortest, 1, 128, "passwords.shortest", "characters")
     if good.passwords_memory_kib * good.passwords_rounds > 16 * 1024 * 1024:
         raise AnswerError("passwords.rounds", "Memory and rounds together would make each login take many seconds.")
     return good

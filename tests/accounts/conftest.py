@@ -24,6 +24,7 @@ def settings() -> Settings:
         limits_enabled=False,
         passwords_memory_kib=8,
         passwords_rounds=1,
+        passwords_shortest=5,
     )
 
 

@@ -153,7 +153,7 @@ def application() -> Litestar:
         bound(Profile, "company", "profiles", "lookups", "settings"),
         bound(FiltersApi, "filters"),
         bound(AccountDataApi, "account_data"),
-        bound(Account, "accounts", "interactive"),
+        bound(Account, "accounts", "interactive", "settings"),
         bound(FallbackPage, "interactive", "settings"),
     ]
     sessions: Any = Present("sessions")

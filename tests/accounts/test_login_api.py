@@ -206,6 +206,26 @@ async def test_registering_without_logging_in(client: httpx.AsyncClient) -> None
     assert answer.json() == {"user_id": "@alice:example.org", "home_server": "example.org"}
 
 
+async def test_a_registration_whose_answer_was_lost_is_answered_again(
+    house: Household, client: httpx.AsyncClient
+) -> None:
+    """The same request with the same session logs in again on the same device; another one does not, nor does it after
+    the session's time."""
+    wish = {"username": "alice", "password": "ecila", "initial_device_display_name": "Phone"}
+    session = (await client.post(f"{V3}/register", json=wish)).json()["session"]
+    auth = {**DUMMY, "session": session}
+    lost, again = [(await client.post(f"{V3}/register", json={**wish, "auth": auth})).json() for _ in range(2)]
+    assert (again["user_id"], again["device_id"]) == (lost["user_id"], lost["device_id"])
+    assert again["access_token"] != lost["access_token"]
+    assert house.sessions.authenticate(lost["access_token"]) is None
+    assert house.sessions.authenticate(again["access_token"]) is not None
+    for other in ({**wish, "password": "other"}, {**wish, "device_id": "OTHER"}):
+        refused = await client.post(f"{V3}/register", json={**other, "auth": auth})
+        assert refused.json()["errcode"] == "M_USER_IN_USE"
+    await house.accounts.restrict("@alice:example.org", locked=True)
+    assert (await client.post(f"{V3}/register", json={**wish, "auth": auth})).json()["errcode"] == "M_USER_IN_USE"
+
+
 @pytest.mark.parametrize(
     ("mode", "query", "body", "status", "errcode"),
     [
@@ -219,6 +239,7 @@ async def test_registering_without_logging_in(client: httpx.AsyncClient) -> None
         ("open", "", {"username": ""}, 400, "M_INVALID_USERNAME"),
         ("open", "", {"username": 7}, 400, "M_BAD_JSON"),
         ("open", "", {"username": "bob", "password": "p" * 513}, 400, "M_INVALID_PARAM"),
+        ("open", "", {"username": "bob", "password": "four"}, 400, "M_WEAK_PASSWORD"),
         ("open", "", {"username": "bob", "device_id": "D" * 513}, 400, "M_INVALID_PARAM"),
         ("open", "", {"username": "bob", "auth": DUMMY}, 400, "M_MISSING_PARAM"),
         ("open", "", {"auth": {"type": "m.login.password"}}, 401, "M_FORBIDDEN"),

@@ -37,6 +37,7 @@ enabled = false
 [passwords]
 memory_kib = 64
 rounds = 1
+shortest = 1
 """
 
 

@@ -87,6 +87,11 @@ def test_who_cannot_be_invited_to_a_new_room(alice: Client, bob: Client) -> None
     bob.must("PUT", config, {"default_action": "block"})
     wanted = {"invite": [bob.user_id, carol.user_id], "name": unique("new")}
     alice.refused("M_INVITE_BLOCKED", 403, "POST", "/createRoom", wanted)
+    # Whose server is away is not forgotten silently; the room is there all the same.
+    missed = alice.refused("M_UNKNOWN", 502, "POST", "/createRoom", {"invite": ["@dora:away.test", carol.user_id]})
+    room = missed["error"].split(" was made")[0].removeprefix("The room ")
+    assert room in alice.must("GET", "/joined_rooms")["joined_rooms"]
+    assert alice.member(room, carol)["membership"] == "invite"
     carol.sync_until(lambda sync: wanted["name"] in str(sync.get("rooms", {}).get("invite", {})))
     assert "invite" not in bob.sync().get("rooms", {})
     before = alice.must("GET", "/joined_rooms")

@@ -58,6 +58,7 @@ login = [20, 0.5]
 [passwords]
 memory_kib = 64
 rounds = 1
+shortest = 12
 """
 
 
@@ -96,6 +97,7 @@ def test_everything_that_the_file_may_hold_becomes_settings(tmp_path: Path) -> N
         limits_enabled=False,
         passwords_memory_kib=64,
         passwords_rounds=1,
+        passwords_shortest=12,
     )
     assert answers.owner == Owner("alice", "correct horse")
 

@@ -236,6 +236,9 @@ def test_nobody_keeps_out_their_own_server(alice: Client) -> None:
 def test_nobody_says_who_vouches_for_their_join(alice: Client) -> None:
     """Joining again, to change one's name, needs nobody to vouch; what a client says of that is left out."""
     room = alice.create_room(room_version="11")
+    for odd in ({"displayname": 5}, {"avatar_url": ["mxc://a/b"]}):
+        own = f"/rooms/{seg(room)}/state/m.room.member/{seg(alice.user_id)}"
+        alice.refused("M_BAD_JSON", 400, "PUT", own, {"membership": "join", **odd})
     content = {"membership": "join", "displayname": "Al", "join_authorised_via_users_server": "unused"}
     alice.set_state(room, "m.room.member", content, alice.user_id)
     assert alice.member(room) == {"membership": "join", "displayname": "Al"}

@@ -14,6 +14,7 @@ from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
 from appliance.server.requester import Access, Limit
+from appliance.settings import Settings
 
 MAX_ACCOUNT_BODY = 16 * 1024
 _FLOWS = ((PASSWORD,),)
@@ -37,6 +38,7 @@ class Account(Controller):
 
     accounts: Accounts
     interactive: Interactive
+    settings: Settings
 
     @endpoint(
         "POST",
@@ -54,12 +56,12 @@ class Account(Controller):
         body = await request.object()
         offered = as_struct(body, PasswordChange)
         if offered.new_password is not None:
-            check_new_password(offered.new_password)
+            check_new_password(offered.new_password, self.settings.passwords_shortest)
         proof = await self._prove(request, "POST /account/password", body)
         change = as_struct(proof.body, PasswordChange)
         await self.accounts.set_password(
             proof.user_id,
-            check_new_password(change.new_password),
+            check_new_password(change.new_password, self.settings.passwords_shortest),
             change.logout_devices,
             keep=request.requester.device_id or None,
         )

@@ -60,7 +60,7 @@ def account_controllers(
     registration = Registration(accounts, sessions, interactive, tokens, settings)
     devices = Devices(database, sessions)
     return [
-        bind(Account, accounts=accounts, interactive=interactive),
+        bind(Account, accounts=accounts, interactive=interactive, settings=settings),
         bind(AdminApi, accounts=accounts, devices=devices, settings=settings),
         bind(AccountDataApi, account_data=people.account_data),
         bind(CallsApi, settings=settings),

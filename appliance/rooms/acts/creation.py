@@ -244,8 +244,10 @@ class Creation:
         """Invite people of other servers into a room that has just been made; it stands, whatever they answer.
 
         Raises:
-            MatrixError: ``M_INVITE_BLOCKED`` where somebody does not want to be invited, ``M_UNSUPPORTED_ROOM_VERSION``
-                where their server does not know the version; after all have been tried.
+            MatrixError: after all have been tried, where somebody could not be invited, so that whoever asked for it
+                knows: ``M_INVITE_BLOCKED`` where they do not want to be, ``M_UNSUPPORTED_ROOM_VERSION`` where their
+                server does not know the version, else what ``Elsewhere.invite`` raises: 502 ``M_UNKNOWN`` where it
+                could not be reached.
         """
         here, refusal = self._identity.server_name, None
         others = [user_id for user_id in dict.fromkeys(request.invite) if server_of(user_id) != here]
@@ -254,10 +256,13 @@ class Creation:
                 await self.elsewhere.invite(creator, room_id, user_id, self._invitation(user_id, request))
             except MatrixError as problem:
                 log.warning("%s is not invited to the new room %s: %s", user_id, room_id, problem.message)
+                told = f"The room {room_id} was made, but {user_id} is not invited: {problem.message}"
                 if problem.errcode == "M_INVITE_BLOCKED":
-                    refusal = problem
+                    refusal = MatrixError(problem.errcode, told, problem.status)
                 elif problem.errcode == "M_INCOMPATIBLE_ROOM_VERSION":
-                    refusal = MatrixError("M_UNSUPPORTED_ROOM_VERSION", f"For {user_id}: {problem.message}", 400)
+                    refusal = MatrixError("M_UNSUPPORTED_ROOM_VERSION", told, 400)
+                elif refusal is None:
+                    refusal = MatrixError(problem.errcode, told, problem.status)
         if refusal is not None:
             raise refusal
 

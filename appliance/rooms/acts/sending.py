@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from appliance.errors import MatrixError, forbidden, invalid_param, not_found
+from appliance.errors import MatrixError, bad_json, forbidden, invalid_param, not_found
 from appliance.protocol.event_signatures import AUTHORISER
 from appliance.protocol.identifiers import is_room_alias, server_of
 from appliance.protocol.power import creators
@@ -250,7 +250,14 @@ def _kinds(content: Content) -> list[str]:
 
 
 def _unvouched(event_type: str, content: Content) -> Content:
-    """A membership's content without who vouches for a join, which is the servers' to say."""
+    """A membership's content without who vouches for a join, which is the servers' to say.
+
+    Raises:
+        MatrixError: ``M_BAD_JSON`` for names that are no text.
+    """
+    for field in ("displayname", "avatar_url") if event_type == MEMBER else ():
+        if not isinstance(content.get(field), str | None):
+            raise bad_json(f"{field} must be a string.")
     return {key: value for key, value in content.items() if event_type != MEMBER or key != AUTHORISER}
 
 
