@@ -42,6 +42,17 @@ def parse_level(version: RoomVersion, value: Any) -> int | None:
     return None
 
 
+def are_integers(content: dict[str, Any]) -> bool:
+    """Whether all levels of an ``m.room.power_levels`` are integers, as servers are to send them in every version,
+    whatever some of them take.
+    """
+    named = {name: content[name] for name in DEFAULTS if name in content}
+    groups = [content.get(name, {}) for name in ("events", "notifications", "users")]
+    return all(
+        isinstance(group, dict) and all(type(level) is int for level in group.values()) for group in (named, *groups)
+    )
+
+
 def creators(create: AnyEvent) -> frozenset[str]:
     """The creators of a room: one, or from version 12 on the sender of the create event and those it adds."""
     if create.version.creator_in_content:

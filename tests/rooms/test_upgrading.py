@@ -91,3 +91,24 @@ async def test_an_upgrade_is_refused(home: House) -> None:
     with pytest.raises(MatrixError, match="may not upgrade"):
         await home.living.acts.upgrading.upgrade(home.remote.event(room, "m", {}).sender, room.room_id, "12")
     assert room_ids(home) == before
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("version", ["11", "12"])
+async def test_levels_of_old_rooms_are_put_right(home: House, version: str) -> None:
+    """Up to version 9 a level may be text, which from version 10 on nobody may send; what is no level at all counts as
+    absent there and is left out."""
+    old = (await home.room(room_version="9")).room_id
+    written = {
+        "users": {ALICE: "100"},
+        "ban": " +60 ",
+        "notifications": {"room": "20"},
+        "events": {"m.room.name": "050"},
+    }
+    await home.living.acts.appender.append(old, lambda draft: draft.add("m.room.power_levels", ALICE, written, ""))
+    new = await home.found(await home.living.acts.upgrading.upgrade(ALICE, old, version))
+    levels = new.state_event(new.published, "m.room.power_levels")
+    assert levels is not None
+    assert (levels.content["ban"], levels.content["events"]["m.room.name"]) == (60, 50)
+    assert levels.content["notifications"] == {"room": 20}
+    assert levels.content["users"] == ({ALICE: 100} if version == "11" else {})

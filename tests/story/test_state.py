@@ -146,6 +146,17 @@ def test_power_levels_change(alice: Client, bob: Client, version: str) -> None:
     refused(users={**levels["users"], bob.user_id: 50})
 
 
+@pytest.mark.parametrize("content", [{"ban": "50"}, {"users": {"@a:b": "7"}}, {"events": {"m.x": 1.5}}, {"kick": None}])
+def test_power_levels_are_numbers_in_old_rooms_too(alice: Client, content: Json) -> None:
+    """Other servers may send text for numbers there; "servers should take reasonable precautions to prevent users from
+    sending" it."""
+    room = alice.create_room(room_version="5")
+    path = f"/rooms/{seg(room)}/state/m.room.power_levels"
+    levels = alice.state(room, "m.room.power_levels")
+    alice.refused("M_BAD_JSON", 400, "PUT", path, {**levels, **content})
+    alice.set_state(room, "m.room.power_levels", {**levels, "ban": 51})
+
+
 @pytest.mark.parametrize("content", [{"ban": "50"}, {"users": {"nobody": 1}}, {"events": 5}, {"users": {"@a:b": True}}])
 def test_power_levels_must_be_levels(alice: Client, content: Json) -> None:
     """Whole numbers, under user ids."""

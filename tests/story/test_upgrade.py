@@ -50,20 +50,6 @@ def test_power_comes_along(alice: Client, bob: Client) -> None:
     assert alice.state(eleven, "m.room.power_levels")["users"] == {bob.user_id: 50, alice.user_id: 100}
 
 
-def test_levels_of_old_rooms_are_put_right(alice: Client) -> None:
-    """Up to version 9 a level may be text, which from version 10 on nobody may send; what is no level at all counts as
-    absent there and is left out."""
-    old = alice.create_room(room_version="9", name="Kitchen")
-    levels = alice.state(old, "m.room.power_levels")
-    written = {**levels, "users": {alice.user_id: "100"}, "ban": " +60 ", "events": {"m.room.name": "050"}}
-    alice.set_state(old, "m.room.power_levels", written)
-    for version in ("11", "12"):
-        new = alice.state(upgrade(alice, old, version), "m.room.power_levels")
-        assert new["ban"] == 60
-        assert new["events"]["m.room.name"] == 50
-        assert new["users"] == ({alice.user_id: 100} if version == "11" else {})
-
-
 def test_a_level_above_everybody_is_no_hindrance(alice: Client) -> None:
     """What is carried over may need more power than anybody has: so somebody may have it for a moment."""
     old = alice.create_room(room_version="11", name="Kitchen")

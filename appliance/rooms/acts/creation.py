@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from appliance.errors import MatrixError, bad_json, forbidden, invalid_param, too_large
 from appliance.protocol.events import Event, EventTooLarge, InvalidEvent, build_event
 from appliance.protocol.identifiers import is_room_alias, is_user_id, server_of
+from appliance.protocol.power import are_integers
 from appliance.protocol.versions import VERSIONS, RoomVersion
 from appliance.rooms.acts.elsewhere import Elsewhere, Nobody
 from appliance.rooms.acts.presets import CreateRoom, create_content, first_state, power_levels
@@ -227,7 +228,10 @@ class Creation:
 
     def _fill(self, draft: Draft, creator: str, request: CreateRoom, version: RoomVersion, alias: str | None) -> None:
         """Draft the events of a new room after the creator's joining, in the specification's order."""
-        draft.add("m.room.power_levels", creator, power_levels(request, version, creator), "")
+        levels = power_levels(request, version, creator)
+        if not are_integers(levels):
+            raise MatrixError("M_INVALID_ROOM_STATE", "The room cannot be made so: power levels must be integers.")
+        draft.add("m.room.power_levels", creator, levels, "")
         if alias is not None:
             draft.add("m.room.canonical_alias", creator, {"alias": alias}, "")
         for entry in first_state(request):

@@ -6,7 +6,7 @@ from typing import Any
 from appliance.errors import MatrixError, bad_json, forbidden, invalid_param, not_found
 from appliance.protocol.event_signatures import AUTHORISER
 from appliance.protocol.identifiers import is_room_alias, server_of
-from appliance.protocol.power import creators
+from appliance.protocol.power import are_integers, creators
 from appliance.protocol.server_acl import ServerAcl
 from appliance.rooms.acts import guests
 from appliance.rooms.acts.creation import People, check_invitee
@@ -113,7 +113,7 @@ class Sending:
         if event_type == "m.room.canonical_alias" and not state_key:
             await self._check_aliases(room, content)
         if event_type == "m.room.power_levels" and not state_key:
-            _check_creators(room, content)
+            _check_levels(room, content)
         if (event_type, state_key) == ("m.room.server_acl", "") and not ServerAcl(content).allows(
             self._identity.server_name
         ):
@@ -277,8 +277,12 @@ def _same(one: Content, other: Content) -> bool:
     return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _check_creators(room: Room, content: Content) -> None:
-    """Say what is wrong with a power level for a creator, before the authorisation rules only say that it is."""
+def _check_levels(room: Room, content: Content) -> None:
+    """Say what is wrong with a power level for a creator, before the authorisation rules only say that it is; refuse
+    text for numbers in versions where they do not.
+    """
+    if room.version.text_levels and not are_integers(content):
+        raise bad_json("Power levels must be integers.")
     users = content.get("users")
     if room.version.creators_above_all and isinstance(users, dict):
         for user_id in creators(room.create) & users.keys():
