@@ -13,6 +13,7 @@ from litestar.types import Receive, Scope
 from appliance.errors import MatrixError, bad_json, invalid_param, missing_param, not_json, too_large
 from appliance.protocol import canonical
 from appliance.server.endpoints import Declaration
+from appliance.server.query import read_query
 from appliance.server.requester import Requester
 
 T = TypeVar("T")
@@ -82,13 +83,18 @@ def announced_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
 class Asked(Request[None, None, State]):
     """A request to one of Hearth's endpoints."""
 
-    _query: MultiDict[Any] | None = None
-    """The parameters of the query, which Litestar puts together anew each time they are asked for."""
+    _query: dict[str, str] | None = None
+    """The parameters of the query, of each the first value."""
 
     @property
     def requester(self) -> Requester:
         """Who asks; set by the authentication before the handler runs."""
         return cast("Requester", self.scope["requester"])  # type: ignore[typeddict-item]
+
+    @property
+    def query_params(self) -> MultiDict[Any]:
+        """All parameters of the query, of each all values."""
+        return MultiDict(read_query(self.scope["query_string"]))
 
     async def body_bytes(self) -> bytes:
         """The body, read once.
@@ -153,9 +159,9 @@ class Asked(Request[None, None, State]):
         """One parameter of the query, or the default where it is absent."""
         known = self._query
         if known is None:
-            known = self._query = self.query_params
+            known = self._query = dict(reversed(read_query(self.scope["query_string"])))
         value = known.get(name)
-        return default if value is None else str(value)
+        return default if value is None else value
 
     def query_int(self, name: str, default: int, *, lowest: int = 0, highest: int = 2**53 - 1) -> int:
         """One whole number of the query, cut to the range; ``M_INVALID_PARAM`` where it is none."""
