@@ -84,6 +84,7 @@ class Inbox:
         self._unwritten: dict[Key, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writing: Future[None] | None = None
+        self._first = 0  # nothing that was sent before this is in the database
         self._settling = False
         self.deleted_at = 0
         had, sends = rows.marks(database), rows.sends(database)
@@ -277,17 +278,24 @@ class Inbox:
         self._timer = None
         acks, self._unwritten = self._unwritten, {}
         first = next(iter(self._sends), self._last + 1)
-        had = [(user_id, device_id, upto) for (user_id, device_id), upto in acks.items()]
+        had = [(*key, upto) for key, upto in acks.items()]
+        # What is just going on to the rows of its devices is in them by the time that this is written.
+        stored = [(*key, upto) for key, upto in acks.items() if self._settling or self._waiting(key).count]
+        fewer = first > self._first
 
         def work(tx: Tx) -> None:
-            rows.delete_messages(tx, had)
+            if stored:
+                rows.delete_messages(tx, stored)
             rows.put_marks(tx, [one for one in had if one[2] >= first])
-            rows.drop_sends(tx, first)
+            if fewer:
+                rows.drop_sends(tx, first)
 
         def published(_: None) -> None:
+            self._first = max(self._first, first)
             self.requests.drop(first)
+            for user_id, device_id, _upto in stored:
+                self._known.drop((user_id, device_id))
             for key, upto in acks.items():
-                self._known.drop(key)
                 if self._acked.get(key) == upto:
                     del self._acked[key]
 
