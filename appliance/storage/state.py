@@ -138,14 +138,21 @@ def slots_of(database: Reads, numbers: Collection[int]) -> Mapping[int, Slot]:
     return names
 
 
-def _named(reads: Reads, numbers: Sequence[int]) -> Iterator[tuple[int, Slot]]:
+def _named(reads: Reads, numbers: Sequence[int]) -> Iterable[tuple[int, Slot]]:
     """The slots of those numbers, given in rising order, from the database."""
-    if len(numbers) > _CHUNK and numbers[-1] - numbers[0] < WORTH_A_RANGE * len(numbers):
-        wanted = frozenset(numbers)
-        ((found, types, keys),) = reads.read(_RANGE_SQL, (numbers[0], numbers[-1]))
-        slots = zip(map(sys.intern, orjson.loads(types)), orjson.loads(keys), strict=True)
-        yield from (named for named in zip(orjson.loads(found), slots, strict=True) if named[0] in wanted)
-        return
+    if len(numbers) <= _CHUNK or numbers[-1] - numbers[0] >= WORTH_A_RANGE * len(numbers):
+        return _named_one_by_one(reads, numbers)
+    ((numbers_json, types, keys),) = reads.read(_RANGE_SQL, (numbers[0], numbers[-1]))
+    found = orjson.loads(numbers_json)
+    named = zip(found, zip(map(sys.intern, orjson.loads(types)), orjson.loads(keys), strict=True), strict=True)
+    if len(found) == len(numbers):
+        return named  # as it mostly is: nothing else lies between them
+    wanted = frozenset(numbers)
+    return (one for one in named if one[0] in wanted)
+
+
+def _named_one_by_one(reads: Reads, numbers: Sequence[int]) -> Iterator[tuple[int, Slot]]:
+    """The same, where others lie between them, or few are asked for."""
     for start in range(0, len(numbers), _CHUNK):
         chunk = numbers[start : start + _CHUNK]
         marks = ",".join("?" * len(chunk))
@@ -295,13 +302,12 @@ def highest_group(database: Reads) -> int:
 
 
 def current(database: Reads, room_nid: int) -> dict[Slot, int]:
-    """The current state of a room: slot to event number."""
-    rows = database.read(
-        "SELECT s.type, s.state_key, c.event_nid FROM current_state c JOIN slots s USING (slot_nid)"
-        " WHERE c.room_nid = ?",
-        (room_nid,),
-    )
-    return {(sys.intern(event_type), key): event_nid for event_type, key, event_nid in rows}
+    """The current state of a room: slot to event number. The names of its slots are kept in memory, for whoever reads
+    other states of the room.
+    """
+    numbered = dict(database.read("SELECT slot_nid, event_nid FROM current_state WHERE room_nid = ?", (room_nid,)))
+    names = slots_of(database, numbered)
+    return {names[number]: event_nid for number, event_nid in numbered.items()}
 
 
 def change_current(tx: Tx, room_nid: int, position: int, changes: Changes) -> None:

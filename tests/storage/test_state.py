@@ -161,6 +161,33 @@ async def test_names_of_slots_are_read_once_and_many_at_a_time(database: Databas
     assert not counted.queries
 
 
+@pytest.mark.parametrize("share", [1, 2, 9])
+async def test_the_present_state_is_what_the_rows_say(database: Database, share: int) -> None:
+    """However the slots of two rooms lie among each other; and whoever has read it knows the names of its slots."""
+    rng = luck(share)
+
+    def grow(tx: Tx) -> None:
+        for number in range(1200):
+            room = 1 if rng.randrange(share) == 0 else 2
+            changes: state.Changes = {member(number): (None, number), ("m.room.topic", ""): (None, number)}
+            state.change_current(tx, room, tx.position(), changes)
+
+    await database.write(grow)
+    for room in (1, 2):
+        rows = database.read(
+            "SELECT s.type, s.state_key, c.event_nid FROM current_state c JOIN slots s USING (slot_nid)"
+            " WHERE c.room_nid = ?",
+            (room,),
+        )
+        expected = {(event_type, key): nid for event_type, key, nid in rows}
+        assert await database.reading(lambda reader, room=room: state.current(reader, room)) == expected  # type: ignore[misc]
+        assert await database.write(lambda tx, room=room: state.current(tx, room)) == expected  # type: ignore[misc]
+        counted = Counted(database)
+        counted.file = database.file  # type: ignore[attr-defined]
+        state.current(counted, room)
+        assert counted.queries == 1
+
+
 def test_numbers_of_any_size_are_packed() -> None:
     for held in ({}, {1: 2}, {7: 1, 3: 2**32 - 1}, {7: 2**32, 3: 4}, {2**40: 1, 5: 2**62}):
         packed = pack(held)
