@@ -305,7 +305,8 @@ def current(database: Reads, room_nid: int) -> dict[Slot, int]:
     """The current state of a room: slot to event number. The names of its slots are kept in memory, for whoever reads
     other states of the room.
     """
-    numbered = dict(database.read("SELECT slot_nid, event_nid FROM current_state WHERE room_nid = ?", (room_nid,)))
+    rows = database.read("SELECT slot_nid, event_nid FROM current_state WHERE room_nid = ?", (room_nid,))
+    numbered: dict[int, int] = dict(rows)
     names = slots_of(database, numbered)
     return {names[number]: event_nid for number, event_nid in numbered.items()}
 
