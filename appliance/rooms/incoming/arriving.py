@@ -21,6 +21,7 @@ from typing import Any
 from appliance.protocol.auth import NotAllowed
 from appliance.protocol.events import Event
 from appliance.protocol.identifiers import server_of
+from appliance.protocol.versions import RoomVersion
 from appliance.rooms.acts.creation import EMPTY
 from appliance.rooms.graph.appending import Draft, Identity
 from appliance.rooms.graph.placing import NewGroup, Placement, changes_between, members_after
@@ -166,17 +167,28 @@ class Arriving:
                 for event_id, found in event_rows.by_ids(reader, event_ids).items()
             }
 
-        vetted = await self._vetting.vet(
-            told, lambda event_ids: self._intake.database.reading(lambda reader: read(reader, event_ids))
-        )
+        async def lookup(event_ids: Sequence[str]) -> dict[str, tuple[Event, bool] | None]:
+            if row is None and _are_its_own(told.version):
+                return {}
+            return await self._intake.database.reading(lambda reader: read(reader, event_ids))
+
+        vetted = await self._vetting.vet(told, lookup)
         room = await self._intake.rooms.find(told.room_id)
         if room is not None and room.create.event_id != vetted.create.event_id:
             raise Unacceptable("The room has another create event than the other server says.")
         return vetted
 
-    async def _outliers(self, room: Room, vetted: Vetted) -> _Outliers:
-        """What was told as rows with numbers, each higher than the numbers of what allows it."""
-        nids = await self._intake.database.reading(lambda reader: event_rows.nids_of(reader, list(vetted.events)))
+    async def _outliers(self, room: Room, vetted: Vetted, *, is_unheard_of: bool = False) -> _Outliers:
+        """What was told as rows with numbers, each higher than the numbers of what allows it.
+
+        Args:
+            room: the room.
+            vetted: what was told.
+            is_unheard_of: whether the room has no number yet, so that no event of it is here.
+        """
+        nids: dict[str, int] = {}
+        if not (is_unheard_of and _are_its_own(room.version)):
+            nids = await self._intake.database.reading(lambda reader: event_rows.nids_of(reader, list(vetted.events)))
         known = frozenset(nids)
         rows: list[NewEvent] = []
         events: dict[int, Event] = {}
@@ -232,7 +244,7 @@ class Arriving:
         row = RoomRow(nid, told.room_id, told.version.identifier, create.sender, create.origin_server_ts)
         room = Room(row, EMPTY, 0, self._intake.store, create)
         self._intake.store.know_room(room.nid, room.version)
-        outliers = await self._outliers(room, vetted)
+        outliers = await self._outliers(room, vetted, is_unheard_of=known is None)
         # From here on there is no waiting until the room is in memory: nobody else can have taken it in.
         if (
             self._intake.rooms.loaded(told.room_id) is not None
@@ -362,3 +374,8 @@ class Arriving:
         before = State(group.nid, outliers.state, (group,))
         named = self._named(room, event, list(auth.values()))
         return await self._settling.settle(room, event, known, named, before)
+
+
+def _are_its_own(version: RoomVersion) -> bool:
+    """Whether no two rooms of a version can have events of the same id, as it is a hash of what they are."""
+    return version.event_ids != "field"
