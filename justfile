@@ -41,6 +41,10 @@ bench *arguments:
 complement suite *arguments:
     '{{ python }}' -m tests.complement '{{ suite }}' {{ arguments }}
 
+# Let matrix-rust-sdk, the library of Element X, live a session; it needs Rust, and builds for ten minutes the first time
+element-x:
+    RUST_SESSION=1 '{{ python }}' -m pytest -n 0 tests/interop/test_rust_sdk.py
+
 # List every operation of the specification with its status, in docs/coverage.md
 coverage:
     '{{ python }}' -m tests.support.coverage > docs/coverage.md
