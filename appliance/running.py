@@ -46,7 +46,9 @@ class Running:
         hearth, setup = self.hearth, self.hearth.owning.setup
         if not setup.is_finished:
             hearth.owning.claim.renew()
+        # Whatever is kept in memory is there before anybody can ask.
         await hearth.living.reaching.start()
+        hearth.living.acts.delayed.take_up()
         await self._agree()
         hearth.living.reaching.release()
         hearth.certificates.on_change.append(lambda _: self._changed.set())

@@ -90,10 +90,13 @@ class Delayed:
 
     # The life of the whole -------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Take up what is pending; what was due meanwhile is sent now."""
+    def take_up(self) -> None:
+        """Know what is pending, before anybody can ask for it or make it void."""
         for event in rows.pending(self._database):
             self._remember(event)
+
+    def start(self) -> None:
+        """Begin to send; what was due meanwhile is sent now."""
         self._arrange()
 
     async def stop(self) -> None:
