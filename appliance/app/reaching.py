@@ -36,7 +36,7 @@ class Reaching:
         """Go on with what was to be sent: others can reach us by now."""
         self.outbox.release()
         if self.policy.enabled:
-            self.client.resolver.prepare()
+            self.client.prepare()
 
     async def stop(self) -> None:
         """Send no more, and let go of the connections."""

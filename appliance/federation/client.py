@@ -1,7 +1,7 @@
 """Asking other servers: signed requests with JSON in both directions, and files by HTTPS.
 
-Everything that comes back is bounded in size and time. h11 and TLS are loaded at the first request, so that a server
-that talks with nobody does not pay for them.
+Everything that comes back is bounded in size and time. h11 and TLS are loaded by ``prepare``, or else at the first
+request, so that a server that talks with nobody does not pay for them.
 """
 
 import asyncio
@@ -91,6 +91,7 @@ class FederationClient:
         self.discovery = Discovery(self.resolver, self.fetch)
         self.watch: Watch | None = None
         self._pools: Pools | None = None
+        self._loading: asyncio.Future[None] | None = None
 
     async def request(
         self,
@@ -186,6 +187,11 @@ class FederationClient:
         except TimeoutError as error:
             raise Unreachable(f"{host} did not answer within {FILE_SECONDS:g} seconds.") from error
         raise Unreachable(f"{host} redirects again and again.")
+
+    def prepare(self) -> None:
+        """Have at hand what asks others, so that the first who wants to join a room need not wait for it."""
+        self.resolver.prepare()
+        self._loading = asyncio.ensure_future(asyncio.to_thread(_load))
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -291,6 +297,11 @@ class FederationClient:
 
             self._pools = Pools(Doors(self._settings, self.resolver))
         return self._pools
+
+
+def _load() -> None:
+    import appliance.federation.pools
+    import appliance.federation.wire  # noqa: F401
 
 
 def path_of(*segments: str) -> str:
