@@ -15,15 +15,9 @@ from appliance.storage.events import NewEvent
 
 
 def new_row(
-    room_nid: int,
-    event: Event,
-    place: Placement,
-    *,
-    rejected: bool = False,
-    soft_failed: bool = False,
-    outlier: bool = False,
+    room_nid: int, event: Event, place: Placement, *, rejected: bool = False, soft_failed: bool = False
 ) -> NewEvent:
-    """An event as it is stored."""
+    """An event in its place, as it is stored."""
     return NewEvent(
         nid=place.nid,
         event_id=event.event_id,
@@ -38,7 +32,6 @@ def new_row(
         replaces_nid=place.replaces_nid,
         rejected=rejected,
         soft_failed=soft_failed,
-        outlier=outlier,
         apart=place.apart,
         plain=plain_columns(event),
     )

@@ -15,7 +15,7 @@ from appliance.protocol.events import Event
 from appliance.rooms.graph.appending import Draft
 from appliance.rooms.graph.merging import Merging
 from appliance.rooms.graph.placing import Placement
-from appliance.rooms.graph.storing import gap_before, new_row, store_groups
+from appliance.rooms.graph.storing import gap_before, new_row, outlier_row, store_groups
 from appliance.rooms.incoming.intake import Intake
 from appliance.rooms.incoming.naming import Named
 from appliance.rooms.incoming.states import State
@@ -152,9 +152,8 @@ class Settling:
             self._intake.judging.check_vouchers(room, event, named.auth)
         except NotAllowed:
             verdict = Verdict.REJECTED
-        auth = named.auth_nids(room)
-        place = Placement(self._intake.numbers.event(), (), auth, event.depth, None, 0, 0, (), room.head, {})
-        row = new_row(room.nid, event, place, rejected=verdict is Verdict.REJECTED, outlier=True)
+        nid, auth = self._intake.numbers.event(), tuple(named.auth_nids(room))
+        row = outlier_row(room.nid, nid, event, auth, rejected=verdict is Verdict.REJECTED)
         stored = self._intake.rooms.submit(room, lambda tx: event_rows.insert(tx, row, None))
         return verdict, asyncio.shield(stored)
 
