@@ -88,11 +88,16 @@ class Network:
         self.names.serve(name, server.federation)
         return server.start() if start else server
 
-    def hearth_by_address(self) -> HearthProcess:
-        """A new server that is named by its address and port, for servers that do not ask this network's DNS."""
+    def hearth_by_address(self, lay: Callable[[int], int] | None = None) -> HearthProcess:
+        """A new server that is named by its address and port, for servers that do not ask this network's DNS.
+
+        Args:
+            lay: given its port, answers another that leads there, by which others know it.
+        """
         server = HearthProcess(self.folder / unique("hearth"), "", federates=True)
         self._stack.callback(server.end)
-        self._set_up(server, self.name_of(server), (), "")
+        name = f"127.0.0.1:{lay(server.federation)}" if lay else self.name_of(server)
+        self._set_up(server, name, (), "")
         return server.start()
 
     @staticmethod

@@ -102,6 +102,8 @@ class SynapseProcess:
             "federation_verify_certificates": False,
             "ip_range_blacklist": [],
             "federation_ip_range_blacklist": [],
+            # Who could not be reached is tried again soon.
+            "federation": {"destination_min_retry_interval": "1s", "destination_max_retry_interval": "2s"},
             "url_preview_enabled": False,
             "rc_login": dict.fromkeys(("address", "account", "failed_attempts"), _OFTEN),
             "rc_joins": dict.fromkeys(("local", "remote"), _OFTEN),

@@ -132,10 +132,11 @@ class Searching:
                 below, offset = position, offset + 1
                 if position in seen:
                     hits.setdefault(seen[position].event.nid, seen[position])
-                if place == len(chunk) - 1 and len(chunk) < AT_A_TIME:
-                    return Found(list(hits.values()), count, None)
+                # A full page names the next one, which may be empty: clients and Complement count on it.
                 if len(hits) == sought.limit:
                     return Found(list(hits.values()), count, self._after(start, sought, below, offset))
+                if place == len(chunk) - 1 and len(chunk) < AT_A_TIME:
+                    return Found(list(hits.values()), count, None)
             if not chunk:
                 return Found(list(hits.values()), count, None)
         return Found(list(hits.values()), count, self._after(start, sought, below, offset))
