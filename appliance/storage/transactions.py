@@ -36,39 +36,56 @@ class Lane:
         self.broken: BaseException | None = None
 
 
+AHEAD = 1_000
+"""Positions that the file gives up at a time: what a kill may leave out of the stream."""
+
+
 class Positions:
     """The stream's counters, as the transaction in progress sees them and as they were last committed.
 
-    ``last`` counts up from 1 and is kept in the table ``stream``; ``past`` counts down from -1 for events fetched from
-    before our time, and is found again from the events themselves.
+    ``last`` counts up from 1. The table ``stream`` has a position that none is given beyond, and is written once in
+    ``AHEAD`` positions, since a commit that need not write it has a page less to write. Whoever opens the file after a
+    kill goes on from there; closing it leaves the last one that was given. ``past`` counts down from -1 for events
+    fetched from before our time, and is found again from the events themselves.
     """
 
-    __slots__ = ("_committed_last", "_committed_past", "last", "past")
+    __slots__ = ("_committed_last", "_committed_past", "_keeping", "_kept", "last", "past")
 
     def __init__(self) -> None:
         self.last = self._committed_last = 0
         self.past = self._committed_past = 0
+        self._kept = self._keeping = 0
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read both from the file; what was given before and is known to be committed is never given again."""
-        (last,) = connection.execute("SELECT position FROM stream").fetchone()
+        (self._kept,) = connection.execute("SELECT position FROM stream").fetchone()
         (past,) = connection.execute("SELECT min(position) FROM events WHERE position IS NOT NULL").fetchone()
-        self.last = max(last, self._committed_last)
+        self._keeping = self._kept
+        self.last = max(self._kept, self._committed_last)
         self.past = min(past or 0, self._committed_past)
-        self.committed()
+        self._committed_last, self._committed_past = self.last, self.past
 
     def keep(self, connection: sqlite3.Connection) -> None:
-        """Write the last position, within the transaction, if it has moved."""
-        if self.last != self._committed_last:
-            connection.execute("UPDATE stream SET position = ?", (self.last,))
+        """Before a commit: see that the file knows of positions as far as they were taken."""
+        if self.last > self._kept:
+            self._keeping = self.last + AHEAD
+            connection.execute("UPDATE stream SET position = ?", (self._keeping,))
 
     def committed(self) -> None:
         """The transaction was committed."""
         self._committed_last, self._committed_past = self.last, self.past
+        self._kept = self._keeping
 
     def rolled_back(self) -> None:
         """The transaction was undone: what it took is free again."""
         self.last, self.past = self._committed_last, self._committed_past
+        self._keeping = self._kept
+
+    def leave(self, connection: sqlite3.Connection) -> None:
+        """Before the file is closed: leave no positions out."""
+        if self._committed_last < self._kept:
+            connection.execute("UPDATE stream SET position = ?", (self._committed_last,))
+            self._kept = self._keeping = self._committed_last
 
 
 class Tx:

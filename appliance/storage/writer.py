@@ -221,6 +221,8 @@ class Writer:
             # small server would mislead the planner once it has grown, and without any our queries have the plans that
             # the tests see.
             self._connection.execute("PRAGMA busy_timeout = 0")
+            if not self._suspect and self._damage is None:
+                self._positions.leave(self._connection)
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error:
             # All is in the log, which the next start reads.

@@ -22,7 +22,7 @@ async def test_a_unit_is_answered_after_its_commit(database: Database) -> None:
     assert position == database.position == 1
     # Another connection sees it: it is committed.
     with contextlib.closing(sqlite3.connect(database.path)) as other:
-        assert other.execute("SELECT position FROM stream").fetchall() == [(1,)]
+        assert other.execute("SELECT position FROM device_list_changes").fetchall() == [(1,)]
     assert noted(database) == [(1, "@a:x")]
 
 

@@ -6,6 +6,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -56,11 +57,11 @@ def test_every_acknowledged_write_is_there_after_a_kill(tmp_path: Path, seed: in
     chance = random.Random(seed)  # noqa: S311
     path = tmp_path / "hearth.db"
     acknowledged: dict[int, int] = {}
-    for _ in range(3):
+    for kills in range(1, 4):
         before = len(acknowledged)
         acknowledged |= _killed_after(path, chance.randrange(1, 1500))
         assert len(acknowledged) > before
-        _check(path, acknowledged)
+        _check(path, acknowledged, kills)
 
 
 def test_a_log_that_was_cut_off(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_a_log_that_was_cut_off(tmp_path: Path) -> None:
 
 
 def _go_on(path: Path, acknowledged: dict[int, int]) -> int:
-    """Open a file that lost its end, check it and go on with it; the last position that it had."""
+    """Open a file that lost its end, check it and go on with it; the last position that was used in it."""
 
     async def live() -> int:
         database = await Database.open(path)
@@ -98,9 +99,11 @@ def _go_on(path: Path, acknowledged: dict[int, int]) -> int:
     with contextlib.closing(sqlite3.connect(path)) as file:
         assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         stored = dict(file.execute("SELECT event_nid, position FROM events"))
-    assert sorted(stored.values()) == list(range(1, last + 1))
-    assert {nid: position for nid, position in acknowledged.items() if position <= last}.items() <= stored.items()
-    return last
+    there = len(stored)
+    assert sorted(stored.values()) == list(range(1, there + 1))
+    assert there <= last
+    assert {nid: position for nid, position in acknowledged.items() if position <= there}.items() <= stored.items()
+    return there
 
 
 def _killed_after(path: Path, lines: int) -> dict[int, int]:
@@ -115,13 +118,16 @@ def _killed_after(path: Path, lines: int) -> dict[int, int]:
     return {int(nid): int(position) for nid, position in (line.split() for line in read if line.endswith(b"\n"))}
 
 
-def _check(path: Path, acknowledged: dict[int, int]) -> None:
+def _check(path: Path, acknowledged: dict[int, int], kills: int) -> None:
     with contextlib.closing(sqlite3.connect(path)) as file:
         assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         stored = dict(file.execute("SELECT event_nid, position FROM events"))
         edges = {nid for (nid,) in file.execute("SELECT event_nid FROM edges")}
         ((last,),) = file.execute("SELECT position FROM stream")
     assert acknowledged.items() <= stored.items()
-    # Nothing half, and no position twice or left out.
+    # Nothing half, no position twice, and none left out but by a kill.
     assert edges == stored.keys()
-    assert sorted(stored.values()) == list(range(1, last + 1))
+    positions = sorted(stored.values())
+    assert len(set(positions)) == len(positions)
+    assert positions[-1] <= last
+    assert sum(later > earlier + 1 for earlier, later in pairwise(positions)) == kills - 1
