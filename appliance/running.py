@@ -49,11 +49,11 @@ class Running:
         # Whatever is kept in memory is there before anybody can ask.
         await hearth.living.reaching.start()
         hearth.living.acts.delayed.take_up()
+        setup.on_reach.append(self._changed.set)
+        setup.on_finished.append(self._changed.set)
         await self._agree()
         hearth.living.reaching.release()
         hearth.certificates.on_change.append(lambda _: self._changed.set())
-        setup.on_reach.append(self._changed.set)
-        setup.on_finished.append(self._changed.set)
         self._changes = asyncio.create_task(self._follow(), name="listeners")
         if setup.draft.reached or setup.is_finished:
             hearth.issuance.start()

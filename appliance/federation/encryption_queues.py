@@ -15,7 +15,6 @@ import orjson
 from appliance.encryption.local_lists import LocalLists
 from appliance.protocol import canonical
 from appliance.storage import destinations as destination_rows
-from appliance.storage import device_lists as rows
 from appliance.storage import to_device
 from appliance.storage.database import Database, Tx
 from appliance.storage.device_lists import DeviceUpdate
@@ -93,7 +92,8 @@ class ListUpdates:
     def changed(self, user_id: str) -> None:
         """A user's list changed, and that is being published (a listener of ``DeviceLists``)."""
         if self._is_local(user_id) and self._servers_of(user_id):
-            self._note(user_id, rows.last_change(self._database, user_id) - 1)
+            # Other changes may be published with it, and before it or behind it: all are after this position.
+            self._note(user_id, self._database.position)
 
     def met(self, user_id: str, servers: Collection[str]) -> None:
         """A local user shares a room with some servers, and did not until now."""

@@ -32,6 +32,8 @@ class Neighbours:
         self._identity = identity
         self._rooms_of = rooms_of
         self._servers: Lru[int, Counter[str]] = Lru(ROOMS_KEPT)
+        self._counted = 0
+        """The position of the last event that was published; ahead of the database's while a batch is."""
         self.met: list[Callable[[str, Collection[str]], None]] = []
         self.came: list[Callable[[int, str], None]] = []
 
@@ -39,7 +41,9 @@ class Neighbours:
         """The servers of those who are in a room, this one included; not to be changed."""
         found = self._servers.get(room_nid)
         if found is None:
-            found = Counter(dict(rows.servers_in(self._database, room_nid)))
+            # The database may know of more already, which will be counted when it is published.
+            upto = max(self._database.position, self._counted)
+            found = Counter(rows.servers_in(self._database, room_nid, upto))
             self._servers.put(room_nid, found)
         return found.keys()
 
@@ -58,6 +62,7 @@ class Neighbours:
     def published(self, step: Step, position: int) -> None:
         """Note who came and went."""
         self._count(step)
+        self._counted = position
         here = self._identity.server_name
         for user_id in step.members_changed:
             if step.after.members.of(user_id) != "join":

@@ -288,6 +288,8 @@ def _events(reader: Any, after: int, here: str) -> tuple[list[tuple[Waiting, Col
     for event in events:
         servers = rows.servers_at(reader, event.room_nid, event.position - 1)
         if here in servers:
+            if event.withdrawn is not None:
+                servers.add(server_of(event.withdrawn))
             own = server_of(event.sender)
             found.append((Waiting(event.position, event.room_nid, event.nid), servers - {here, own}))
     return found, position

@@ -232,6 +232,9 @@ class Rooms:
         if row is None:
             return None
         loaded = await self._database.reading(lambda reader: _read(reader, row.room_nid))
+        there = self._rooms.get(room_id)
+        if there is not None:
+            return there  # somebody took it in meanwhile
         if not loaded.snapshot.state:
             # Nothing is known of it but how somebody stands to it (``outside.py``).
             return None

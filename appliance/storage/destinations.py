@@ -40,6 +40,7 @@ class OutboxEvent(Struct, frozen=True):
         room_nid: its room.
         sender: who sent it.
         relayed: whether it is another server's, to be passed on.
+        withdrawn: the user whose invitation, or knock, it put an end to.
     """
 
     position: int
@@ -47,6 +48,7 @@ class OutboxEvent(Struct, frozen=True):
     room_nid: int
     sender: str
     relayed: bool
+    withdrawn: str | None
 
 
 _COLUMNS = "server_name, last_success_ts, failing_since_ts, failures, retry_ts, last_error, behind"
@@ -184,12 +186,16 @@ def events_after(reads: Reads, position: int, server_name: str, limit: int) -> t
         limit: how many events of any kind to look at.
     """
     rows = reads.read(
-        "SELECT e.position, e.event_nid, e.room_nid, e.sender, r.event_nid IS NOT NULL FROM events e"
-        " LEFT JOIN outbox_relays r ON r.position = e.position WHERE e.position > ? ORDER BY e.position LIMIT ?",
+        "SELECT e.position, e.event_nid, e.room_nid, e.sender, r.event_nid IS NOT NULL, c.user_id FROM events e"
+        " LEFT JOIN outbox_relays r ON r.position = e.position"
+        " LEFT JOIN membership_changes c ON c.user_id = e.state_key AND c.position = e.position"
+        " AND c.room_nid = e.room_nid AND c.event_nid = e.event_nid"
+        " AND c.previous IN ('invite', 'knock') AND c.membership IN ('leave', 'ban')"
+        " WHERE e.position > ? ORDER BY e.position LIMIT ?",
         (position, limit),
     )
     found = [
-        OutboxEvent(row[0], row[1], row[2], row[3], bool(row[4]))
+        OutboxEvent(row[0], row[1], row[2], row[3], bool(row[4]), row[5])
         for row in rows
         if row[4] or row[3].partition(":")[2] == server_name
     ]
@@ -209,16 +215,28 @@ def servers_at(reads: Reads, room_nid: int, position: int) -> set[str]:
     return {server_of(user_id) for user_id, membership in now.items() if membership == "join"}
 
 
-def servers_in(reads: Reads, room_nid: int) -> list[tuple[str, int]]:
-    """(server, how many of its users) of those who are in a room now."""
-    return [
-        (row[0], row[1])
+def servers_in(reads: Reads, room_nid: int, position: int) -> dict[str, int]:
+    """Server to how many of its users were in a room at a position."""
+    found = {
+        row[0]: row[1]
         for row in reads.read(
             "SELECT substr(user_id, instr(user_id, ':') + 1) AS server, count(*) FROM memberships"
             " WHERE room_nid = ? AND membership = 'join' GROUP BY server",
             (room_nid,),
         )
-    ]
+    }
+    later = {
+        row[0]: (row[1] == "join") - (row[2] == "join")
+        for row in reads.read(
+            "SELECT c.user_id, c.previous, m.membership FROM membership_changes c JOIN memberships m"
+            " USING (room_nid, user_id) WHERE c.room_nid = ? AND c.position > ? ORDER BY c.position DESC",
+            (room_nid, position),
+        )
+    }  # of each user the earliest change counts, which comes last
+    for user_id, undone in later.items():
+        server = server_of(user_id)
+        found[server] = found.get(server, 0) + undone
+    return {server: count for server, count in found.items() if count > 0}
 
 
 def _row(row: tuple[Any, ...]) -> DestinationRow:

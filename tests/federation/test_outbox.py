@@ -17,6 +17,8 @@ from appliance.storage import destinations as rows
 from tests.federation.house import ALICE, ELSEWHERE, MALLORY, House, Remote, house
 
 THIRD = "third.example"
+INVITED_TO = "fourth.example"
+INVITED = f"@guest:{INVITED_TO}"
 
 
 class Peers:
@@ -340,9 +342,14 @@ def test_what_was_not_sent_before_a_kill_is_sent_after_it_and_only_to_whom_it_wa
     async def before(stage: Stage) -> None:
         room = await stage.room(ELSEWHERE, THIRD)
         await stage.outbox._mark()
-        peers.held = {ELSEWHERE: asyncio.Event(), THIRD: asyncio.Event()}
+        peers.held = {server: asyncio.Event() for server in (ELSEWHERE, THIRD, INVITED_TO)}
         await stage.say(room, "to both")
-        await stage.house.living.acts.membership.kick(ALICE, room.room_id, MALLORY, None)
+        sending = stage.house.living.acts.sending
+        await sending.set_state(ALICE, room.room_id, "m.room.power_levels", "", {"invite": 0})
+        invite = stage.house.remote.event(room, "m.room.member", {"membership": "invite"}, INVITED)
+        await stage.house.accepting.accept(room.room_id, invite.pdu)
+        for user in (MALLORY, INVITED):
+            await stage.house.living.acts.membership.kick(ALICE, room.room_id, user, None)
         await stage.say(room, "to one")
         for destination in stage.outbox._destinations.values():
             await destination.stop()  # killed: nothing arrives, and the mark does not move
@@ -365,6 +372,10 @@ def test_what_was_not_sent_before_a_kill_is_sent_after_it_and_only_to_whom_it_wa
         await until(lambda: peers.texts() == ["to both"])
         kick = peers.transactions[ELSEWHERE][-1]["pdus"][-1]
         assert kick["content"] == {"membership": "leave"}
+        # Whoever was invited only is told alone that this is over.
+        await until(lambda: INVITED_TO in peers.transactions)
+        (told,) = peers.transactions[INVITED_TO]
+        assert [(one["state_key"], one["content"]) for one in told["pdus"]] == [(INVITED, {"membership": "leave"})]
 
     play(tmp_path, after, peers)
     told = len(peers.ids)
