@@ -1,7 +1,7 @@
 // Two people with two devices each in an encrypted room (matrix-js-sdk with its Rust crypto): talking, verifying,
 // a backup that a new device restores, a device that is removed.
 //
-//   node js_encryption.mjs URL [MILLISECONDS]
+//   node js_encryption.mjs URL [MILLISECONDS [OTHER_URL]]
 
 import { comeIn, crypto, device, encryptedRoom, end, must, proof, readable, reads, register, setUp, step, until, verify }
     from "./js_people.mjs";
@@ -23,7 +23,7 @@ await step("a second device each", async () => {
 
 await step("talking both ways, readable on every device", async () => {
     room = await encryptedRoom(anna);
-    await comeIn(ben, room);
+    await comeIn(ben, room, anna);
     for (const client of [anna, phone, tablet]) {
         await until("everybody is in the room", () => client.getRoom(room)?.getJoinedMemberCount() === 2);
     }

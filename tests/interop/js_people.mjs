@@ -1,5 +1,7 @@
 // Devices with matrix-js-sdk and its Rust crypto, for the scripts beside this one: each is a login with keys of its own,
 // all in memory. A person's secret storage key is known to all of their devices, as if they typed it in.
+//
+// Ben is at home where the third argument says, if there is one: the address of another server.
 
 import * as sdk from "matrix-js-sdk";
 import { logger } from "matrix-js-sdk/lib/logger.js";
@@ -11,6 +13,7 @@ for (const name of ["debug", "info", "log", "warn", "error"]) {
     console[name] = (...words) => (/^(step|whole|told): /.test(words[0]) ? say(...words) : undefined);
 }
 export const url = process.argv[2];
+const home = (name) => (name === "ben" && process.argv[4]) || url;
 export const PATIENCE = Number(process.argv[3] ?? 60_000);
 const PASSWORD = "a long password";
 const secrets = new Map();
@@ -32,14 +35,14 @@ export async function until(what, holds, patience = PATIENCE) {
     }
 }
 
-const anonymous = () => sdk.createClient({ baseUrl: url });
+const anonymous = (name) => sdk.createClient({ baseUrl: home(name) });
 
 export const proof = (name) => ({
     type: "m.login.password", identifier: { type: "m.id.user", user: name }, password: PASSWORD,
 });
 
 export async function register(name) {
-    await anonymous().registerRequest({
+    await anonymous(name).registerRequest({
         username: name, password: PASSWORD, auth: { type: "m.login.dummy" }, inhibit_login: true,
     });
 }
@@ -54,10 +57,10 @@ const waiting = () =>
 
 // A new device of a person. `sent` gathers what it sends to devices: user and device of each message.
 export async function device(name) {
-    const login = await anonymous().loginRequest(proof(name));
+    const login = await anonymous(name).loginRequest(proof(name));
     const sent = [];
     const client = sdk.createClient({
-        baseUrl: url,
+        baseUrl: home(name),
         userId: login.user_id,
         accessToken: login.access_token,
         deviceId: login.device_id,
@@ -114,8 +117,8 @@ export async function encryptedRoom(client, rotation = {}) {
     return room;
 }
 
-export async function comeIn(client, room) {
-    await client.joinRoom(room);
+export async function comeIn(client, room, through) {
+    await client.joinRoom(room, { viaServers: through ? [through.getDomain()] : [] });
     await until("the room is encrypted", async () => {
         return client.getRoom(room) && (await crypto(client).isEncryptionEnabledInRoom(room));
     });
