@@ -1,7 +1,7 @@
 // Two people with two devices each in an encrypted room (matrix-js-sdk with its Rust crypto): talking, verifying,
 // a backup that a new device restores, a device that is removed.
 //
-//   node js_encryption.mjs URL [MILLISECONDS [OTHER_URL]]
+//   node js_encryption.mjs URL [MILLISECONDS] [ben=OTHER_URL]
 
 import { comeIn, crypto, device, encryptedRoom, end, must, proof, readable, reads, register, setUp, step, until, verify }
     from "./js_people.mjs";

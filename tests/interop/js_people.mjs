@@ -1,7 +1,7 @@
 // Devices with matrix-js-sdk and its Rust crypto, for the scripts beside this one: each is a login with keys of its own,
 // all in memory. A person's secret storage key is known to all of their devices, as if they typed it in.
 //
-// Ben is at home where the third argument says, if there is one: the address of another server.
+// With an argument ben=URL, Ben is at home there.
 
 import * as sdk from "matrix-js-sdk";
 import { logger } from "matrix-js-sdk/lib/logger.js";
@@ -13,7 +13,7 @@ for (const name of ["debug", "info", "log", "warn", "error"]) {
     console[name] = (...words) => (/^(step|whole|told): /.test(words[0]) ? say(...words) : undefined);
 }
 export const url = process.argv[2];
-const home = (name) => (name === "ben" && process.argv[4]) || url;
+const home = (name) => process.argv.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1) ?? url;
 export const PATIENCE = Number(process.argv[3] ?? 60_000);
 const PASSWORD = "a long password";
 const secrets = new Map();

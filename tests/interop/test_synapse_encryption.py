@@ -29,7 +29,7 @@ def test_they_encrypt_across_servers(servers: tuple[HearthProcess, SynapseProces
     """
     script = HERE / "js_encryption.mjs"
     urls = [server.url for server in servers]
-    story = npm.start(npm.require(), script, tmp_path, urls[first], STEP_MS, urls[1 - first])
+    story = npm.start(npm.require(), script, tmp_path, urls[first], STEP_MS, f"ben={urls[1 - first]}")
     try:
         assert story.wait(PATIENCE) == 0, f"{story.output()[-4000:]}\n{servers[0].tail()}"
         assert whole(script, story.output()), story.output()
