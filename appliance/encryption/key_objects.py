@@ -4,11 +4,10 @@ A server checks the shape of keys and who uploads them. Whether the signatures o
 to judge who use them; only those of cross-signing are checked here, as the specification asks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
-from msgspec import Struct
 
 from appliance.errors import bad_json, invalid_param, too_large
 from appliance.protocol import canonical
@@ -28,12 +27,8 @@ SIGNED_CURVE25519 = "signed_curve25519"
 _SHAPE = (("user_id", str), ("device_id", str), ("algorithms", list), ("keys", dict), ("signatures", dict))
 
 
-class Prekey(Struct, frozen=True):
-    """A one-time or fallback key: its algorithm, its id, and itself as JSON."""
-
-    algorithm: str
-    key_id: str
-    json: bytes
+Prekeys = dict[str, dict[str, bytes]]
+"""One-time or fallback keys: algorithm to key id to the key as JSON."""
 
 
 def read_device_keys(value: Any, user_id: str, device_id: str) -> dict[str, Any]:
@@ -61,7 +56,7 @@ def read_device_keys(value: Any, user_id: str, device_id: str) -> dict[str, Any]
     return keys
 
 
-def read_prekeys(value: Any, name: str, most: int) -> list[Prekey]:
+def read_prekeys(value: Any, name: str, most: int) -> Prekeys:
     """One-time or fallback keys: an object of ``<algorithm>:<key id>`` to a key.
 
     Args:
@@ -73,7 +68,7 @@ def read_prekeys(value: Any, name: str, most: int) -> list[Prekey]:
         MatrixError: ``M_BAD_JSON`` for another shape, ``M_TOO_LARGE``.
     """
     if value is None:
-        return []
+        return {}
     if not isinstance(value, dict):
         raise bad_json(f"{name} must be an object.")
     if len(value) > most:
@@ -81,19 +76,37 @@ def read_prekeys(value: Any, name: str, most: int) -> list[Prekey]:
     for key in value.values():
         if not isinstance(key.get("key") if isinstance(key, dict) else key, str):
             raise bad_json(f"{name} must hold keys: strings, or objects with a string named key.")
-    return named_prekeys({full_id: encoded_bytes(key) for full_id, key in value.items()}, name)
+    return named_prekeys(value, [encoded_bytes(key) for key in value.values()], name)
 
 
-def named_prekeys(keys: Mapping[str, bytes], name: str) -> list[Prekey]:
-    """Keys by ``<algorithm>:<key id>`` that are JSON already, as ``encoded_bytes`` writes it; raises the same."""
-    found = []
-    for full_id, json in keys.items():
+def named_prekeys(names: Collection[str], keys: Sequence[bytes], name: str) -> Prekeys:
+    """Keys and their names (``<algorithm>:<key id>``), in the same order, by algorithm.
+
+    Args:
+        names: the names, each once.
+        keys: the keys as JSON, as ``encoded_bytes`` writes it.
+        name: what all of them are called in the request.
+
+    Raises:
+        MatrixError: ``M_BAD_JSON`` for other names, ``M_TOO_LARGE``.
+    """
+    if not keys:
+        return {}
+    if max(map(len, keys)) > MAX_PREKEY_BYTES:
+        raise too_large(f"A key in {name} may have at most {MAX_PREKEY_BYTES} bytes.")
+    # Nearly always they are all of one algorithm.
+    algorithm, colon, _ = next(iter(names)).partition(":")
+    start = len(algorithm) + 1
+    prefix = algorithm + colon
+    ids = [full_id[start:] for full_id in names if full_id.startswith(prefix)]
+    if algorithm and colon and len(ids) == len(keys) and all(ids) and max(map(len, names)) <= SHORT:
+        return {algorithm: dict(zip(ids, keys, strict=True))}
+    found: Prekeys = {}
+    for full_id, key in zip(names, keys, strict=True):
         algorithm, _, key_id = full_id.partition(":")
-        if not (algorithm and key_id) or (len(full_id) > SHORT and not fits(full_id)):
+        if not (algorithm and key_id and fits(full_id)):
             raise bad_json(f"{name} must have names of the form <algorithm>:<key id>, of at most 255 bytes.")
-        if len(json) > MAX_PREKEY_BYTES:
-            raise too_large(f"A key in {name} may have at most {MAX_PREKEY_BYTES} bytes.")
-        found.append(Prekey(algorithm, key_id, json))
+        found.setdefault(algorithm, {})[key_id] = key
     return found
 
 

@@ -10,7 +10,7 @@ from appliance.encryption.counts import Counts, told
 from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.key_objects import (
     MOST_ONE_TIME_KEYS,
-    Prekey,
+    Prekeys,
     bare,
     encoded,
     read_device_keys,
@@ -20,6 +20,7 @@ from appliance.encryption.upload_bodies import Given
 from appliance.errors import MatrixError, invalid_param, too_large
 from appliance.storage import device_keys as rows
 from appliance.storage.database import Database, Tx
+from appliance.storage.device_keys import Pack
 from appliance.storage.device_lists import note_update
 
 
@@ -74,7 +75,7 @@ class Uploads:
         identity, one_time, fallback = None, given.one_time, given.fallback
         if given.device_keys is not None:
             identity = read_device_keys(given.device_keys, user_id, device_id)
-        if len({key.algorithm for key in fallback}) != len(fallback):
+        if any(len(keys) > 1 for keys in fallback.values()):
             raise invalid_param("fallback_keys may hold one key for each algorithm.")
         if identity is None and not one_time and not fallback:
             return dict(self._counts.of(user_id, device_id).one_time)
@@ -100,24 +101,29 @@ def store_keys(
     user_id: str,
     device_id: str,
     identity: dict[str, Any] | None,
-    one_time: list[Prekey],
-    fallback: list[Prekey],
+    one_time: Prekeys,
+    fallback: Prekeys,
 ) -> _Done:
     """Store keys that were found good, in a unit; refusals are answered and not raised, since nothing was written."""
     device = rows.keyed_device(tx, user_id, device_id)
     if device is None:
         return _Done(MatrixError("M_UNKNOWN_TOKEN", "This device is gone: please log in again.", 401))
     nid, before = device.device_nid, device.json
-    known = None if before is None else orjson.loads(before)
-    renewed = identity is not None and known is not None and known["keys"] != identity["keys"]
-    chosen = _Chosen({}, {})
-    if one_time or not device.new:
-        refusal = _choose(tx, nid, renewed or device.new, one_time, chosen)
-        if refusal is not None:
-            return _Done(refusal)
+    known = None if before is None or identity is None else orjson.loads(before)
+    renewed = known is not None and identity is not None and known["keys"] != identity["keys"]
+    # What the old identity signed is of no use under a new one.
+    packs = [] if renewed else device.packs
+    if packs and one_time:
+        found = _new_of(packs, one_time)
+        if isinstance(found, MatrixError):
+            return _Done(found)
+        one_time = found
+    left = _left(packs, one_time)
+    if sum(left.values()) > MOST_ONE_TIME_KEYS:
+        return _Done(too_large(f"A device may have at most {MOST_ONE_TIME_KEYS} one-time keys on the server."))
     if renewed:
-        # What the old identity signed is of no use under the new one.
         rows.drop_prekeys(tx, nid)
+    rows.drop_used(tx, nid, packs)
     position = None
     if identity is not None:
         if known is not None and bare(known) == bare(identity):
@@ -126,49 +132,48 @@ def store_keys(
         if json != before:
             rows.put_keys(tx, user_id, device_id, json)
             position = note_update(tx, user_id, device_id)
-    for algorithm, keys in chosen.added.items():
+    for algorithm, keys in one_time.items():
         rows.add_pack(tx, nid, algorithm, keys)
-    for key in fallback:
-        rows.put_fallback_key(tx, nid, key.algorithm, key.key_id, key.json.decode())
-    return _Done(None, chosen.left, position)
+    for algorithm, keys in fallback.items():
+        for key_id, key in keys.items():
+            rows.put_fallback_key(tx, nid, algorithm, key_id, key.decode())
+    return _Done(None, left, position)
 
 
-class _Chosen(Struct):
-    """What is to be added (algorithm to key id to key), and how many keys there are with that, by algorithm."""
-
-    added: dict[str, dict[str, bytes]]
-    left: dict[str, int]
-
-
-def _choose(tx: Tx, nid: int, first: bool, one_time: list[Prekey], chosen: _Chosen) -> MatrixError | None:
-    """Find which keys are to be added, where they are the first or others count; or why none may be."""
-    held: dict[tuple[str, str], bytes] = {}
-    given: set[tuple[str, str, bytes]] = set()
-    packs = [] if first else rows.packs(tx, nid)
-    digests = set() if first else rows.claimed_before(tx, nid)
-    left, added = chosen.left, chosen.added
+def _left(packs: list[Pack], added: Prekeys) -> dict[str, int]:
+    """How many one-time keys there are with those that are added, by algorithm."""
+    left: dict[str, int] = {}
     for pack in packs:
-        given.update((pack.algorithm, *key) for key in pack.keys[: pack.taken])
-        held.update(((pack.algorithm, key_id), json) for key_id, json in pack.keys[pack.taken :])
-    for algorithm, _ in held:
-        left[algorithm] = left.get(algorithm, 0) + 1
-    for key in one_time:
-        algorithm, key_id, json = key.algorithm, key.key_id, key.json
-        there = held.get((algorithm, key_id)) if held else None
-        if there is not None:
-            if there != json:
-                return _taken(algorithm, key_id, there, json)
-        elif not (given and (algorithm, key_id, json) in given) and not (
-            digests and rows.digest(algorithm, key_id, json) in digests
-        ):
-            added.setdefault(algorithm, {})[key_id] = json
+        if pack.count > pack.taken:
+            left[pack.algorithm] = left.get(pack.algorithm, 0) + pack.count - pack.taken
     for algorithm, keys in added.items():
         left[algorithm] = left.get(algorithm, 0) + len(keys)
-    if sum(left.values()) > MOST_ONE_TIME_KEYS:
-        return too_large(f"A device may have at most {MOST_ONE_TIME_KEYS} one-time keys on the server.")
-    if packs:
-        rows.drop_used(tx, nid, packs)
-    return None
+    return left
+
+
+def _new_of(packs: list[Pack], one_time: Prekeys) -> Prekeys | MatrixError:
+    """Of uploaded keys those that are not there yet nor were given out; or why none may be added."""
+    added: Prekeys = {}
+    for algorithm, keys in one_time.items():
+        held: dict[str, bytes] = {}
+        given: set[tuple[str, bytes]] = set()
+        for pack in packs:
+            # Nearly always all ids are new.
+            if pack.algorithm == algorithm and not keys.keys().isdisjoint(pack.ids()):
+                each = pack.each()
+                given.update(each[: pack.taken])
+                held.update(each[pack.taken :])
+        new = {}
+        for key_id, json in keys.items():
+            there = held.get(key_id)
+            if there is not None:
+                if there != json:
+                    return _taken(algorithm, key_id, there, json)
+            elif (key_id, json) not in given:
+                new[key_id] = json
+        if new:
+            added[algorithm] = new
+    return added
 
 
 def _taken(algorithm: str, key_id: str, there: bytes, json: bytes) -> MatrixError:

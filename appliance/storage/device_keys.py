@@ -3,7 +3,6 @@
 Everything that decides who gets a key happens within a unit, and units run one after another: no key is given twice.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
@@ -41,14 +40,6 @@ class Claimed(Struct, frozen=True):
     fallback: bool
 
 
-class Keyed(Struct, frozen=True):
-    """A device that has keys: the number under which they are kept, its identity keys, whether it is new here."""
-
-    device_nid: int
-    json: str | None
-    new: bool
-
-
 class Pack(Struct, frozen=True):
     """One-time keys of one algorithm that were uploaded together.
 
@@ -56,28 +47,55 @@ class Pack(Struct, frozen=True):
         pack_nid: its number; packs of a device are given out in the order of these.
         algorithm: the algorithm.
         taken: how many, from the beginning, were given out.
-        keys: (key id, key as JSON) of all, in order.
+        count: how many there were.
+        stored: all of them, see ``_packed``.
     """
 
     pack_nid: int
     algorithm: str
     taken: int
-    keys: list[tuple[str, bytes]]
+    count: int
+    stored: bytes
+
+    def ids(self) -> list[str]:
+        """The ids of all its keys, in order."""
+        ids: list[str] = orjson.loads(self.stored[: self.stored.index(b"\n")])
+        return ids
+
+    def each(self) -> list[tuple[str, bytes]]:
+        """(key id, key as JSON) of all, in order."""
+        _, *keys = self.stored.split(b"\n")
+        return list(zip(self.ids(), keys, strict=True))
+
+
+class Keyed(Struct, frozen=True):
+    """A device that has keys: the number under which they are kept, its identity keys, its packs, the oldest first."""
+
+    device_nid: int
+    json: str | None
+    packs: list[Pack]
 
 
 def keyed_device(tx: Tx, user_id: str, device_id: str) -> Keyed | None:
-    """A device as one that has keys, which it becomes where it was not; None where there is no such device."""
+    """A device as one that has keys, which it becomes where it was not; None where there is no such device.
+
+    Its packs are those that it has left, and those that were given out lately.
+    """
     rows = tx.execute(
-        "SELECT device_nid, json FROM keyed_devices WHERE user_id = ? AND device_id = ?", (user_id, device_id)
+        "SELECT k.device_nid, k.json, b.pack_nid, b.algorithm, b.taken, b.count, p.keys FROM keyed_devices k"
+        " LEFT JOIN one_time_batches b USING (device_nid) LEFT JOIN one_time_packs p USING (pack_nid)"
+        " WHERE k.user_id = ? AND k.device_id = ? ORDER BY b.pack_nid",
+        (user_id, device_id),
     )
     if rows:
-        return Keyed(rows[0][0], rows[0][1], False)
+        nid, json, first, *_ = rows[0]
+        return Keyed(nid, json, [Pack(*row[2:]) for row in rows] if first is not None else [])
     rows = tx.execute(
         "INSERT INTO keyed_devices (user_id, device_id) SELECT user_id, device_id FROM devices"
         " WHERE user_id = ? AND device_id = ? RETURNING device_nid",
         (user_id, device_id),
     )
-    return Keyed(rows[0][0], None, True) if rows else None
+    return Keyed(rows[0][0], None, []) if rows else None
 
 
 # Identity keys ----------------------------------------------------------------------------------------------------
@@ -120,23 +138,11 @@ def put_keys(tx: Tx, user_id: str, device_id: str, json: str) -> None:
 # One-time keys ----------------------------------------------------------------------------------------------------
 
 
-def packs(reads: Reads, device_nid: int) -> list[Pack]:
-    """The one-time keys of a device by upload, with those that were given out lately; the oldest first."""
-    return [
-        Pack(pack_nid, algorithm, taken, _unpacked(keys))
-        for pack_nid, algorithm, taken, keys in reads.read(
-            "SELECT pack_nid, algorithm, taken, keys FROM one_time_batches JOIN one_time_packs USING (pack_nid)"
-            " WHERE device_nid = ? ORDER BY pack_nid",
-            (device_nid,),
-        )
-    ]
-
-
 def drop_used(tx: Tx, device_nid: int, found: Sequence[Pack]) -> None:
     """Forget packs that were given out whole, but for as many as are remembered."""
     remembered = 0
     for pack in reversed(found):
-        if remembered >= CLAIMED_KEPT and pack.taken == len(pack.keys):
+        if remembered >= CLAIMED_KEPT and pack.taken == pack.count:
             tx.execute(
                 "DELETE FROM one_time_batches WHERE device_nid = ? AND algorithm = ? AND pack_nid = ?",
                 (device_nid, pack.algorithm, pack.pack_nid),
@@ -144,55 +150,31 @@ def drop_used(tx: Tx, device_nid: int, found: Sequence[Pack]) -> None:
         remembered += pack.taken
 
 
-def claimed_before(reads: Reads, device_nid: int) -> set[bytes]:
-    """The digests of a device's keys that were given out before they were kept in packs."""
-    return {row[0] for row in reads.read("SELECT digest FROM claimed_keys WHERE device_nid = ?", (device_nid,))}
-
-
-def digest(algorithm: str, key_id: str, json: bytes) -> bytes:
-    """What a key of ``claimed_before`` is known by."""
-    return hashlib.sha256(f"{algorithm}:{key_id}\0".encode() + json).digest()[:16]
-
-
 def add_pack(tx: Tx, device_nid: int, algorithm: str, keys: Mapping[str, bytes]) -> None:
     """Add keys of one algorithm (key id to JSON), which come after all that the device has."""
-    # In the order of their ids, where somebody counts on it.
-    each = sorted(keys.items())
-    tx.execute("INSERT INTO one_time_packs (keys) VALUES (?)", (_packed(each),))
+    tx.execute("INSERT INTO one_time_packs (keys) VALUES (?)", (_packed(keys),))
     tx.execute(
         "INSERT INTO one_time_batches (device_nid, algorithm, pack_nid, taken, count)"
         " VALUES (?, ?, last_insert_rowid(), 0, ?)",
-        (device_nid, algorithm, len(each)),
+        (device_nid, algorithm, len(keys)),
     )
 
 
-def _packed(keys: Sequence[tuple[str, bytes]]) -> bytes:
-    """A line with the ids and the lengths of keys, then these."""
-    return b"\n".join(
-        (orjson.dumps([(key_id, len(json)) for key_id, json in keys]), b"".join([json for _, json in keys]))
-    )
-
-
-def _unpacked(stored: bytes) -> list[tuple[str, bytes]]:
-    head, _, rest = stored.partition(b"\n")
-    found, start = [], 0
-    for key_id, length in orjson.loads(head):
-        found.append((key_id, rest[start : start + length]))
-        start += length
-    return found
+def _packed(keys: Mapping[str, bytes]) -> bytes:
+    """A line with the ids, and a line for each key; in the order of the ids, where somebody counts on it."""
+    ids = sorted(keys)
+    return b"\n".join([orjson.dumps(ids), *[keys[key_id] for key_id in ids]])
 
 
 def _nth(stored: bytes, number: int) -> tuple[str, bytes]:
-    head = stored[: stored.index(b"\n")]
-    named = orjson.loads(head)
-    key_id, length = named[number]
-    start = len(head) + 1 + sum([length for _, length in named[:number]])
-    return key_id, stored[start : start + length]
+    """The id and the key at a place, counted from 0."""
+    lines = stored.split(b"\n", number + 2)
+    return orjson.loads(lines[0])[number], lines[number + 1]
 
 
 def drop_prekeys(tx: Tx, device_nid: int) -> None:
     """Drop a device's one-time and fallback keys, and what is remembered of those given out."""
-    for table in ("one_time_batches", "fallback_keys", "claimed_keys"):
+    for table in ("one_time_batches", "fallback_keys"):
         tx.execute(f"DELETE FROM {table} WHERE device_nid = ?", (device_nid,))
 
 

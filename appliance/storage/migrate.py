@@ -26,6 +26,7 @@ STEPS: tuple[str, ...] = (
     "m0012_queues",
     "m0013_allowances",
     "m0014_requests",
+    "m0015_parcels",
 )
 """Modules of ``appliance.storage.migrations``, in order. Each has STATEMENTS: SQL, run in one transaction."""
 

@@ -308,7 +308,7 @@ async def test_other_servers_are_told_of_our_devices(home: House) -> None:
     encrypting, database = home.living.encrypting, home.owning.database
     await home.owning.sessions.login(ALICE, "D", "Phone")
     identity = {**keys("D"), "user_id": ALICE}
-    await encrypting.uploads.upload(ALICE, "D", Given(identity, [], []))
+    await encrypting.uploads.upload(ALICE, "D", Given(identity, {}, {}))
     await home.owning.sessions.login(ALICE, "E", None)
     told = orjson.loads(orjson.dumps(encrypting.local_lists.devices(ALICE)))
     phone = {"device_id": "D", "keys": identity, "device_display_name": "Phone"}

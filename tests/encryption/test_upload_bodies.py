@@ -68,6 +68,7 @@ def test_of_doubles_the_last_counts() -> None:
     [
         ({"nameless": "k"}, "M_BAD_JSON"),
         ({":b": "k"}, "M_BAD_JSON"),
+        ({"a:b": "k", "a:": "k"}, "M_BAD_JSON"),
         ({"a:" + "b" * 254: "k"}, "M_BAD_JSON"),
         ({"a:b": "k" * 4_096}, "M_TOO_LARGE"),
         ({f"a:{number}": "k" for number in range(1_001)}, "M_TOO_LARGE"),

@@ -11,7 +11,7 @@ PRUNED = {kind.name for kind in pruning.KINDS}
 OF_ACCOUNTS = {
     # They go with the account or the device, or there is one of each, or so many at most.
     *("accounts", "profiles", "account_data", "filters", "devices", "sessions", "device_updates", "keyed_devices"),
-    *("one_time_batches", "one_time_packs", "fallback_keys", "claimed_keys", "cross_signing_keys", "user_signatures"),
+    *("one_time_batches", "one_time_packs", "fallback_keys", "cross_signing_keys", "user_signatures"),
     *("dehydrated_devices", "key_reset_allowances"),
     *("key_backups", "former_push_rules", "untold_profiles", "sliding_connections", "sliding_configs", "sliding_rooms"),
 }
