@@ -176,10 +176,9 @@ class Between:
         await self.inbox.stop()
 
     async def _look(self) -> None:
-        try:
-            await self.inbox.look()
-            await self._accepting.look()
-            await self.awaited_keys.look()
-            self.catching.look()
-        except Exception:
-            log.exception("What waited before the start could not all be looked at.")
+        for look in (self.inbox.look, self._accepting.look, self.awaited_keys.look):
+            try:
+                await look()
+            except Exception:
+                log.exception("What waited before the start could not all be looked at.")
+        self.catching.look()

@@ -28,6 +28,8 @@ log = logging.getLogger("hearth.federation.keys")
 MOST_SERVERS = 100
 """That are waited for at a time."""
 SHORTEST_WAIT = 1.0
+AFTER_FAULT = 60.0
+"""Seconds until what waited is looked at again, where that failed through no fault of another server."""
 
 
 class _Place:
@@ -146,18 +148,22 @@ class AwaitedKeys:
         """Ask until nothing waits for a server's keys any more: it came, or it waited too long."""
         told = place.told
         try:
-            while await self._holding.waiting_for_keys(server, ""):
-                if not told.is_set():
-                    await self._keyring.refresh(server)
-                if told.is_set():
-                    told.clear()
-                    await self._take_up(server)
-                    continue
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(told.wait(), max(SHORTEST_WAIT, self._keyring.rest(server)))
-        except Exception:
-            log.exception("What waits for the keys of %s could not be looked at.", server)
-            return
+            while True:
+                try:
+                    if not await self._holding.waiting_for_keys(server, ""):
+                        break
+                    if not told.is_set():
+                        await self._keyring.refresh(server)
+                    if told.is_set():
+                        told.clear()
+                        await self._take_up(server)
+                        continue
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(told.wait(), max(SHORTEST_WAIT, self._keyring.rest(server)))
+                except Exception:
+                    log.exception("What waits for the keys of %s could not be looked at yet.", server)
+                    told.set()
+                    await asyncio.sleep(AFTER_FAULT)
         finally:
             if self._places.get(server) is place:
                 del self._places[server]

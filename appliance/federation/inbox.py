@@ -41,6 +41,8 @@ MOST_UNREAD = 1_000
 KEPT_MS = 24 * 3600 * 1000
 """How long an answer is kept for those who send a transaction again."""
 SLICE = 200
+AGAIN_SECONDS = 60.0
+"""Until events are looked at again that could not be, through no fault of theirs."""
 NOTED_SECONDS, MOST_NOTED = 1.0, 100
 """After which answers that may be lost are written, and how many wait for it at most."""
 REPEATABLE = frozenset({"m.typing", "m.presence", "m.receipt"})
@@ -116,6 +118,10 @@ class Inbox:
         self._noted: dict[tuple[str, str], tuple[int, bytes]] = {}
         """Answers that are not written yet, each with its time."""
         self._noting: asyncio.TimerHandle | None = None
+        self._behind = rows.unread_rooms(database)
+        """Rooms of which something was taken that nobody looks at: nothing of them is to overtake it."""
+        self._later: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     async def receive(self, origin: str, transaction_id: str, transaction: dict[str, Any]) -> bytes:
         """Take a transaction; the same one again is answered as it was.
@@ -150,11 +156,10 @@ class Inbox:
         return await asyncio.shield(running)
 
     async def look(self) -> None:
-        """Look at what was taken and not looked at before a restart."""
-        while found := rows.unread(self._database, SLICE):
-            for one in found:
-                async with self._lock(one.room_id):
-                    await self._read(one)
+        """Look at what was taken and not looked at: before a restart, or as the disk was full then."""
+        for room_id in sorted(self._behind):
+            async with self._lock(room_id):
+                await self._catch_up(room_id)
 
     async def prune(self) -> int:
         """Forget old answers, a few at a time; answers how many those were."""
@@ -162,7 +167,12 @@ class Inbox:
         return await self._database.write(lambda tx: rows.drop_answers(tx, before, SLICE))
 
     async def stop(self) -> None:
-        """Write what is not written yet."""
+        """Write what is not written yet, and look at nothing more."""
+        if self._later is not None:
+            self._later.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
         if self._noted:
             await self._write_noted()
 
@@ -216,6 +226,8 @@ class Inbox:
             rows.keep_answer(tx, origin, transaction_id, now, answer)
 
         await self._database.write(unit)
+        for room_id, task in zip(by_room, tasks, strict=True):
+            task.add_done_callback(lambda done, room_id=room_id: self._failed_late(room_id, done))  # type: ignore[misc]
         for one in left:
             # What was looked at while that was written waits no longer.
             if one.event.event_id in verdicts:
@@ -295,6 +307,8 @@ class Inbox:
     async def _work(self, origin: str, room_id: str, came: Sequence[Came], verdicts: dict[str, dict[str, Any]]) -> None:
         """Look at the events of one room, one after the other."""
         async with self._lock(room_id):
+            if room_id in self._behind:
+                await self._catch_up(room_id)
             told = await self._judge(origin, room_id, [one.pdu for one in came])
             for one, verdict in zip(came, told, strict=True):
                 verdicts[one.event.event_id] = verdict
@@ -314,10 +328,37 @@ class Inbox:
                 told.append({})
         return told
 
-    async def _read(self, one: UnreadEvent) -> None:
-        """Look at an event that was taken earlier."""
-        await self._judge(one.origin, one.room_id, [canonical.decode(one.json, max_depth=1000)])
-        await self._done(one.event_id, always=True)
+    async def _catch_up(self, room_id: str) -> None:
+        """Look at the events of a room that were taken earlier, with its lock held. What fails through no fault of an
+        event keeps none of the others; it is done again later.
+        """
+        self._behind.discard(room_id)
+        last, failed = 0, False
+        while found := rows.unread(self._database, room_id, last, SLICE):
+            for last, one in found:  # noqa: B007 - where to go on
+                try:
+                    await self._judge(one.origin, room_id, [canonical.decode(one.json, max_depth=1000)])
+                    await self._done(one.event_id, always=True)
+                except Exception:
+                    log.exception("An event of %s in %s could not be looked at yet.", one.origin, room_id)
+                    failed = True
+        if failed:
+            self._look_later(room_id)
+
+    def _failed_late(self, room_id: str, done: "asyncio.Task[None]") -> None:
+        """After a transaction was answered: its events of a room were looked at, or could not be."""
+        if not done.cancelled() and (error := done.exception()) is not None:
+            log.error("Events of %s could not be looked at yet.", room_id, exc_info=error)
+            self._look_later(room_id)
+
+    def _look_later(self, room_id: str) -> None:
+        self._behind.add(room_id)
+        if self._later is None:
+            self._later = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._look_again)
+
+    def _look_again(self) -> None:
+        self._later = None
+        self._looking = asyncio.get_running_loop().create_task(self.look(), name="looking at what was taken")
 
     async def _done(self, event_id: str, *, always: bool = False) -> None:
         if always or rows.is_unread(self._database, event_id):

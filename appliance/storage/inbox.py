@@ -71,9 +71,16 @@ def unread_count(reads: Reads, origin: str) -> int:
     return int(reads.read("SELECT count(*) FROM unread_events WHERE origin = ?", (origin,))[0][0])
 
 
-def unread(reads: Reads, limit: int) -> list[UnreadEvent]:
-    """The events that wait to be looked at, the first first."""
+def unread_rooms(reads: Reads) -> set[str]:
+    """The rooms of the events that wait to be looked at."""
+    return {row[0] for row in reads.read("SELECT DISTINCT room_id FROM unread_events")}
+
+
+def unread(reads: Reads, room_id: str, after_nid: int, limit: int) -> list[tuple[int, UnreadEvent]]:
+    """The events of a room that wait to be looked at, the first first, each with its number; from a number on."""
     rows = reads.read(
-        "SELECT event_id, room_id, origin, received_ts, json FROM unread_events ORDER BY unread_nid LIMIT ?", (limit,)
+        "SELECT unread_nid, event_id, room_id, origin, received_ts, json FROM unread_events"
+        " WHERE room_id = ? AND unread_nid > ? ORDER BY unread_nid LIMIT ?",
+        (room_id, after_nid, limit),
     )
-    return [UnreadEvent(*row) for row in rows]
+    return [(row[0], UnreadEvent(*row[1:])) for row in rows]

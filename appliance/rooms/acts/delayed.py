@@ -27,6 +27,7 @@ from appliance.rooms.snapshot import Step, Transaction
 from appliance.storage import delayed_events as rows
 from appliance.storage.database import Database, Tx
 from appliance.storage.delayed_events import CANCELLED, DelayedEvent
+from appliance.storage.errors import StorageError
 
 log = logging.getLogger("hearth.rooms")
 
@@ -34,6 +35,8 @@ LONGEST_MS = 7 * 24 * 3600 * 1000
 """The longest delay."""
 MOST_OF_USER = 100
 """Pending events of one user."""
+AGAIN_MS = 5_000
+"""After which the next is sent, where nothing could be stored."""
 KEPT_MS = 24 * 3600 * 1000
 """How long it is remembered what became of one."""
 
@@ -87,6 +90,7 @@ class Delayed:
         self._sending: dict[str, list[DelayedEvent]] = {}
         self._settling: dict[int, list[str]] = {}
         self._stopped = False
+        self._not_before = 0
 
     # The life of the whole -------------------------------------------------------------------------------------------
 
@@ -295,7 +299,7 @@ class Delayed:
         while self._due and not self._is_live(self._due[0]):
             heapq.heappop(self._due)
         if self._due:
-            seconds = max(0.0, (self._due[0][0] - self._now_ms()) / 1000)
+            seconds = max(0.0, (max(self._due[0][0], self._not_before) - self._now_ms()) / 1000)
             self._timer = asyncio.get_running_loop().call_later(seconds, self._wake)
 
     def _is_live(self, entry: tuple[int, str]) -> bool:
@@ -310,11 +314,23 @@ class Delayed:
         while self._due and self._due[0][0] <= self._now_ms() and not self._stopped:
             entry = heapq.heappop(self._due)
             async with self._alone(entry[1]):
-                if self._is_live(entry):
+                if not self._is_live(entry):
+                    continue
+                try:
                     await self._send(entry[1])
+                except StorageError as error:
+                    # It is still to be sent: a full disk is no reason to forget somebody's last will.
+                    log.warning("A delayed event cannot be sent yet: %s", error)
+                    self._not_before = self._now_ms() + AGAIN_MS
+                    heapq.heappush(self._due, entry)
+                    return
 
     async def _send(self, delay_id: str) -> MatrixError | None:
-        """Send one event and settle it; answers what refused it. A repetition after a kill makes no second event."""
+        """Send one event and settle it; answers what refused it. A repetition after a kill makes no second event.
+
+        Raises:
+            StorageError: where nothing can be stored; it is still pending then, but perhaps was sent.
+        """
         event = self._pending[delay_id]
         content = orjson.loads(event.content)
         event_id, refusal = None, None
@@ -333,6 +349,8 @@ class Delayed:
                 event_id = await self.sending.send(event.user_id, event.room_id, event.type, content, transaction)
         except MatrixError as error:
             refusal = error
+        except StorageError:
+            raise
         except Exception as error:
             log.exception("A delayed event could not be sent.")
             refusal = MatrixError("M_UNKNOWN", f"It could not be sent: {type(error).__name__}.", 500)

@@ -10,6 +10,9 @@ from appliance.storage.memberships import left_behind
 
 log = logging.getLogger("hearth.rooms")
 
+AGAIN_SECONDS = 60.0
+"""Until it is tried again, where something of this server failed, such as its disk."""
+
 
 class Departures:
     """Leaves rooms for those who cannot any more.
@@ -24,6 +27,7 @@ class Departures:
         self._membership = membership
         self._task: asyncio.Task[None] | None = None
         self._again = False
+        self._later: asyncio.TimerHandle | None = None
 
     def look(self) -> None:
         """Look for users left behind, in the background: at start, and when an account has ended."""
@@ -32,7 +36,9 @@ class Departures:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="departures")
 
     async def settled(self) -> None:
-        """Wait until the present look is over."""
+        """Wait until the present look is over, after which there is no further one."""
+        if self._later is not None:
+            self._later.cancel()
         if self._task is not None:
             await asyncio.wait((self._task,))
 
@@ -44,3 +50,11 @@ class Departures:
                     await self._membership.leave(user_id, room_id)
                 except MatrixError as refusal:
                     log.warning("An ended account could not leave a room: %s", refusal.message)
+                except Exception:
+                    log.exception("An ended account could not leave a room yet.")
+                    self._look_later()
+
+    def _look_later(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+        self._later = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.look)

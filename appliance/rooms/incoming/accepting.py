@@ -8,6 +8,7 @@ restart (``holding.py``); so does one that cannot be checked, as a server that s
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,8 @@ from appliance.rooms.incoming.verdicts import NeedsKeys, Outcome, Signatures, Ve
 from appliance.storage.errors import LaneBroken
 
 __all__ = ["Accepting", "NeedsEvents", "Signatures", "Unacceptable", "Verdict"]
+
+log = logging.getLogger("hearth.rooms")
 
 SLICE = 25
 """Events that are read and judged at one go, so that others get their turn: some twelve milliseconds. What they store
@@ -162,8 +165,11 @@ class Accepting:
         last = ""
         while found := await self._intake.holding.due(last):
             for last in found:
-                if await self._again(last):
-                    await self.take_up(last)
+                try:
+                    if await self._again(last):
+                        await self.take_up(last)
+                except Exception:
+                    log.exception("An event that waited could not be taken up; the others are.")
 
     # Steps -------------------------------------------------------------------------------------------------------
 
@@ -268,7 +274,7 @@ class Accepting:
         except NeedsEvents as needs:
             await self._intake.holding.wait_for(event_id, needs.missing)
             return False
-        except Unacceptable:
+        except (InvalidEvent, Unacceptable):
             await self._intake.holding.drop(event_id)
             return False
         if verdict is Verdict.KNOWN:

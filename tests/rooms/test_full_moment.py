@@ -1,0 +1,58 @@
+"""A disk that is full for a moment: what is done by itself is done once there is room again, not at the next start."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from appliance.rooms.acts import delayed as delaying
+from appliance.rooms.acts import departures as departing
+from appliance.rooms.acts.delayed import Wish
+from appliance.storage.errors import StorageFull
+from tests.federation.house import ALICE, House
+
+pytestmark = pytest.mark.anyio
+
+
+def full_at_first(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> list[str]:
+    """Let something fail once; gives what happened."""
+    work, happened = getattr(where, name), []
+
+    async def tried(*named: Any, **more: Any) -> Any:
+        happened.append(name)
+        if len(happened) == 1:
+            raise StorageFull("There is no room left.")
+        return await work(*named, **more)
+
+    monkeypatch.setattr(where, name, tried)
+    return happened
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for something that comes by itself."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def test_a_last_will_is_sent_all_the_same(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delaying, "AGAIN_MS", 10)
+    room, delayed = await home.room(), home.living.acts.delayed
+    happened = full_at_first(monkeypatch, home.living.acts.sending, "send")
+    wish = Wish(room.room_id, "m.room.message", None, {"body": "farewell"}, 1)
+    name = await delayed.schedule(wish, None, (ALICE, "D"))
+    await until(lambda: home.events_of(ALICE)[-1].content == {"body": "farewell"})
+    await until(lambda: not delayed.of_user(ALICE))
+    assert (happened, delayed.get(ALICE, name).error) == (["send"] * 2, None)
+    await delayed.stop()
+
+
+async def test_who_is_gone_leaves_all_the_same(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(departing, "AGAIN_SECONDS", 0.01)
+    rooms, acts = [await home.room(), await home.room()], home.living.acts
+    full_at_first(monkeypatch, acts.membership, "leave")
+    await home.owning.database.write(lambda tx: tx.execute("UPDATE accounts SET deactivated = 1"))
+    acts.departures.look()
+    await until(lambda: all(room.published.members.of(ALICE) == "leave" for room in rooms))
+    await acts.departures.settled()
