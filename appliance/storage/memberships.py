@@ -116,9 +116,12 @@ def joined_rooms_of(database: Reads, user_id: str) -> list[int]:
 
 
 def history_of_user(database: Reads, user_id: str) -> list[tuple[int, int, str, int]]:
-    """(room number, position, membership, event number) of every change of a user's memberships, earliest first."""
+    """(room number, position, membership, event number) of every change of a user's memberships, earliest first; of
+    rooms that are known, as there may be rows left of one that is on its way out.
+    """
     return database.read(
-        "SELECT room_nid, position, membership, event_nid FROM membership_changes WHERE user_id = ? ORDER BY position",
+        "SELECT room_nid, position, membership, event_nid FROM membership_changes"
+        " WHERE user_id = ? AND room_nid IN (SELECT room_nid FROM rooms) ORDER BY position",
         (user_id,),
     )
 

@@ -10,6 +10,7 @@ from appliance.protocol.filters import Filter
 from appliance.rooms.incoming.naming import Unacceptable
 from appliance.rooms.reading.serving import Asker
 from appliance.rooms.room import Room
+from appliance.rooms.standings import Standings
 from appliance.rooms.upkeep.purging import Purging, RoomInUse
 from appliance.storage import purge, state
 from appliance.storage.database import Database
@@ -71,6 +72,20 @@ async def test_a_room_that_everybody_left_and_forgot_goes_whole(home: House) -> 
     assert await home.living.graph.rooms.find(room.room_id) is None
     # Of the slots the one with the highest number stays.
     assert home.owning.database.read("SELECT COUNT(*) FROM slots") == [(1,)]
+
+
+async def test_who_was_in_a_room_that_is_on_its_way_out_is_known(home: House) -> None:
+    """At whatever moment a kill interrupts a purge: whoever comes first after the start is asked how they stand."""
+    stays, room = await home.with_mallory(), await left_room(home)
+    purging, database = purging_of(home), home.owning.database
+    assert await purging.mark(room.room_id)
+    slices = 0
+    async for _ in purging.marked_rooms():
+        slices += 1
+        user = Standings(database, home.living.graph.store).of(ALICE)
+        assert set(user.histories) == {stays.nid}
+        assert not user.forgotten
+    assert slices > 10
 
 
 async def test_other_rooms_stay_as_they_are(home: House) -> None:

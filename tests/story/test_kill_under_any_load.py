@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.story.further_deeds import BACKUP, FurtherDeeds
 from tests.support.client import Client, Json, Refused, joined, seg
 from tests.support.hearth import HearthProcess
 
@@ -22,7 +23,7 @@ DELAYED = "/_matrix/client/unstable/org.matrix.msc4140"
 Check = Callable[[], None]
 
 
-class Person:
+class Person(FurtherDeeds):
     """Somebody who does one thing after the other, each of which can be looked for afterwards.
 
     Args:
@@ -34,7 +35,9 @@ class Person:
         self.client, self.friend = Client.register(url), friend
         self.room = self.client.create_room()
         self.account = f"/user/{seg(self.client.user_id)}"
-        self.backup = self.client.must("POST", "/room_keys/version", _BACKUP)["version"]
+        self.backup = self.client.must("POST", "/room_keys/version", BACKUP)["version"]
+        self.dry: list[str] = []
+        self.masters: list[str] = []
         self.keys = 0
         self.sent: list[str] = []
         self.messages: set[str] = set()
@@ -57,6 +60,17 @@ class Person:
             self.takes_back,
             self.says_later,
             self.is_asked,
+            self.changes_the_backup,
+            self.signs_itself,
+            self.leaves_a_dry_device,
+            self.goes_for_good,
+            self.knocks,
+            self.follows_a_thread,
+            self.slides,
+            self.publishes,
+            self.upgrades,
+            self.tags,
+            self.forgets,
         ]
 
     # Each does one thing, and gives what must be true from then on. What was underway at the kill may be done or not,
@@ -209,12 +223,6 @@ class Person:
         return lambda: _grown(self.client.must("GET", path)["n"], content["n"])
 
 
-_BACKUP = {
-    "algorithm": "m.megolm_backup.v1.curve25519-aes-sha2",
-    "auth_data": {"public_key": "abcdefg", "signatures": {}},
-}
-
-
 def _same(found: object, expected: object) -> None:
     assert found == expected
 
@@ -234,7 +242,7 @@ class Bustle:
         self._most = enough
         # Each begins elsewhere, so that all kinds of things are done before the kill.
         self._threads = [
-            threading.Thread(target=self._live, args=(one, first + 4 * place)) for place, one in enumerate(people)
+            threading.Thread(target=self._live, args=(one, first + 6 * place)) for place, one in enumerate(people)
         ]
         for thread in self._threads:
             thread.start()
