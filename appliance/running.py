@@ -47,6 +47,7 @@ class Running:
         if not setup.is_finished:
             hearth.owning.claim.renew()
         # Whatever is kept in memory is there before anybody can ask.
+        await hearth.living.syncing.lineage.begin()
         await hearth.living.reaching.start()
         hearth.living.acts.delayed.take_up()
         setup.on_reach.append(self._changed.set)

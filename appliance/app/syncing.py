@@ -12,6 +12,7 @@ from appliance.app.signs import Signs
 from appliance.sync.account_data import AccountDataStream
 from appliance.sync.activity import Activity
 from appliance.sync.ephemeral import Ephemeral
+from appliance.sync.lineage import Lineage
 from appliance.sync.presence import PresenceStream
 from appliance.sync.sections import Sections
 from appliance.sync.service import Sync
@@ -55,6 +56,7 @@ class Syncing:
         encrypting: Encrypting,
     ) -> None:
         database = owning.database
+        self.lineage = Lineage(database, signs.serial)
         self.activity = Activity(database)
         self.bumps = Bumps(database)
         self.sections = Sections(database, graph.store, graph.ends, reads.timeline, reads.serving, pushing.counts)
@@ -76,7 +78,7 @@ class Syncing:
             "account_data": AccountDataExtension(database, self.stream),
             "receipts": ReceiptsExtension(database, self.ephemeral),
             "typing": TypingExtension(),
-            "to_device": ToDeviceExtension(encrypting.parts),
+            "to_device": ToDeviceExtension(encrypting.parts, self.lineage),
             "e2ee": EncryptionExtension(encrypting.parts),
             SUBSCRIPTIONS: ThreadSubscriptionsExtension(signs.following),
         }

@@ -27,6 +27,7 @@ STEPS: tuple[str, ...] = (
     "m0013_allowances",
     "m0014_requests",
     "m0015_parcels",
+    "m0016_runs",
 )
 """Modules of ``appliance.storage.migrations``, in order. Each has STATEMENTS: SQL, run in one transaction."""
 

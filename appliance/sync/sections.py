@@ -68,11 +68,13 @@ class Options(Struct, frozen=True):
         filter: which events.
         full_state: the whole state of every room.
         state_after: the field in which the client reads the state after the timeline; empty for the state before it.
+        anew: whether the client begins anew and does not know it: what it has may never have been (``lineage.py``).
     """
 
     filter: Filter
     full_state: bool = False
     state_after: str = ""
+    anew: bool = False
 
 
 class _Span(Struct, frozen=True):
@@ -141,6 +143,7 @@ class Sections:
         limited = False
         if not window.quiet:
             events, limited = self._events(window, asker, options.filter.room.timeline, window.upto)
+        limited = limited or options.anew
         whole = window.since is None or options.full_state
         span = self._span(window, options, events, whole, window.upto)
         slots = self._slots(span) if whole or not window.quiet else {}

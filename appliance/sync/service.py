@@ -135,7 +135,8 @@ class Sync:
         windows = [self._window(history, held[history.room_nid], known, upto) for history in concerned]
         following = Following(known is None, chain, by_room, news)
         rooms = await self._room_sections(windows, asker, options, following)
-        encryption = await self._encryption.news(asker, known, since.to_device if since else 0, upto)
+        delivered = since.to_device if since else 0
+        encryption = await self._encryption.news(asker, 0 if options.anew else known, delivered, upto)
         token = SyncToken(upto, encryption.to_device, boot=news.boot, serial=news.serial, chain=chain_number)
         answer: dict[str, Any] = {"next_batch": str(token), **encryption.fields}
         if rooms:
@@ -287,7 +288,7 @@ def _tells_of_leaving(membership: str, following: Following, options: Options) -
     """Whether a room that the asker is out of is told of. A first sync leaves out those that were left, unless the
     client wants them, and not those that the asker is banned from.
     """
-    return not following.initial or membership == "ban" or options.filter.room.include_leave
+    return not following.initial or membership == "ban" or options.filter.room.include_leave or options.anew
 
 
 def _had(user: UserRooms, room_nid: int, position: int) -> bool:

@@ -24,7 +24,7 @@ SETTLED = {
 OF_THE_SERVER = {
     # A row or a few, as the owner has it; reports are so many at most.
     *("settings", "setup", "signing_keys", "certificates", "acme_accounts", "registration_tokens", "reports", "stream"),
-    *("number_floors", "outbox_mark", "search_marks"),
+    *("number_floors", "outbox_mark", "search_marks", "runs"),
 }
 OF_OTHER_SERVERS = {
     # One for each server, or for each user of theirs with whom somebody here shares a room; so many keys of a server.

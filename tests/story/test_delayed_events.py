@@ -68,7 +68,10 @@ def test_messages_are_sent_when_their_time_comes(alice: Client, bob: Client) -> 
         return len(heard) == 3
 
     bob.sync_until(all_came)
-    assert heard == ["300", "500", "700"]
+    # On a busy machine the requests may be further apart than the times.
+    settled = [alice.must("GET", f"{ALL}/{seg(name)}") for name in names]
+    settled.sort(key=lambda one: one["running_since"] + one["delay"])
+    assert heard == [one["content"]["body"] for one in settled]
     assert pending(alice) == []
     told = alice.must("GET", f"{ALL}/{seg(names[0])}")
     event = alice.event(room, told["event_id"])

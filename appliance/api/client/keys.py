@@ -18,6 +18,7 @@ from appliance.server.request import Asked
 from appliance.server.requester import Limit
 from appliance.storage.database import Database
 from appliance.storage.tokens import read_sync
+from appliance.sync.lineage import Lineage
 
 TIMEOUT_MS, LONGEST_TIMEOUT_MS = 10_000, 60_000
 
@@ -30,6 +31,7 @@ class DeviceKeysApi(Controller):
     queries: Queries
     claims: Claims
     device_lists: DeviceLists
+    lineage: Lineage
 
     @endpoint("POST", "/_matrix/client/v3/keys/upload", guests=True, suspended=True)
     async def upload(self, request: Asked) -> ASGIApp:
@@ -72,7 +74,9 @@ class DeviceKeysApi(Controller):
         ends = [request.query_text(name) for name in ("from", "to")]
         if not all(ends):
             raise missing_param("from and to are needed: tokens of sync.")
-        since, upto = (min(read_sync(text or "").position, self.database.position) for text in ends)
+        first, last = (read_sync(text or "") for text in ends)
+        since = first.position if self.lineage.knows(first.boot, first.position) else 0
+        upto = min(last.position, self.database.position)
         found = await self.device_lists.between(request.requester.user_id, since, max(since, upto))
         return answer({"changed": found.changed, "left": found.left})
 

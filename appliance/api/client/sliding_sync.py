@@ -14,6 +14,7 @@ from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
 from appliance.storage.tokens import ConnectionToken, read_connection
 from appliance.sync.encryption import EncryptionParts
+from appliance.sync.lineage import Lineage
 from appliance.sync.sliding import accepted, deployed
 from appliance.sync.sliding.connections import unknown_pos
 from appliance.sync.sliding.service import Answered, SlidingSync
@@ -27,6 +28,7 @@ class SlidingSyncApi(Controller):
 
     encryption: EncryptionParts
     following: Following
+    lineage: Lineage
     presence: Presence
     requests: deployed.Requests
     sliding: SlidingSync
@@ -80,6 +82,8 @@ class SlidingSyncApi(Controller):
         txn_id: str | None = None,
     ) -> ASGIApp:
         asker = Asker(request.requester.user_id, request.requester.device_id)
+        if token is not None and not self.lineage.knows(token.boot, token.position):
+            raise unknown_pos()
         connection = await self.sliding.connection(asker, wishes.connection, token)
 
         async def make() -> Made:

@@ -16,6 +16,7 @@ from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
 from appliance.storage.tokens import read_sync
 from appliance.sync.encryption import EncryptionParts
+from appliance.sync.lineage import Lineage
 from appliance.sync.sections import Options
 from appliance.sync.service import Sync
 
@@ -29,6 +30,7 @@ class SyncApi(Controller):
     encryption: EncryptionParts
     filters: Filters
     following: Following
+    lineage: Lineage
     presence: Presence
     sync_service: Sync
 
@@ -42,7 +44,10 @@ class SyncApi(Controller):
         text = request.query_text("since")
         since = read_sync(text) if text else None
         state = cast("State", request.query_choice("set_presence", STATES, "online"))
-        options = self._options(request, asker.user_id)
+        anew = since is not None and not self.lineage.knows(since.boot, max(since.position, since.to_device))
+        if anew:
+            since = None
+        options = self._options(request, asker.user_id, anew=anew)
         wait_ms = request.query_int("timeout", 0, highest=LONGEST_WAIT_MS)
         if since is None or options.full_state:
             wait_ms = 0
@@ -56,20 +61,20 @@ class SyncApi(Controller):
         def beside() -> object:
             return self.encryption.keys_left(asker)
 
-        asked = None if options.full_state else (text, *rest)
+        asked = None if options.full_state or anew else (text, *rest)
         with self.presence.syncing(asker.user_id, asker.device_id, state):
             return await self.following.answer(
                 Follower(request, (asker.user_id, asker.device_id), asked, wait_ms, make, beside)
             )
 
-    def _options(self, request: Asked, user_id: str) -> Options:
+    def _options(self, request: Asked, user_id: str, *, anew: bool) -> Options:
         state_after = ""
         if request.query_flag("org.matrix.msc4222.use_state_after"):
             state_after = UNSTABLE_STATE_AFTER
         if request.query_flag("use_state_after"):
             state_after = "state_after"
         return Options(
-            self._filter(request.query_text("filter"), user_id), request.query_flag("full_state"), state_after
+            self._filter(request.query_text("filter"), user_id), request.query_flag("full_state"), state_after, anew
         )
 
     def _filter(self, text: str | None, user_id: str) -> Filter:

@@ -35,6 +35,6 @@ def api_controllers(
     return [
         *account_controllers(owning, living, between, limits, interactive, tokens, short_tokens),
         *room_controllers(owning, living, between, waiting),
-        *encryption_controllers(living.encrypting, interactive),
+        *encryption_controllers(living.encrypting, living.syncing.lineage, interactive),
         *federation_controllers(owning, living, federating, between, short_tokens),
     ]

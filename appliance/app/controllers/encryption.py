@@ -10,9 +10,12 @@ from appliance.api.client.keys import DeviceKeysApi
 from appliance.api.client.to_device import ToDeviceApi
 from appliance.app.encrypting import Encrypting
 from appliance.server.endpoints import bind
+from appliance.sync.lineage import Lineage
 
 
-def encryption_controllers(encrypting: Encrypting, interactive: Interactive) -> list[type[Controller]]:
+def encryption_controllers(
+    encrypting: Encrypting, lineage: Lineage, interactive: Interactive
+) -> list[type[Controller]]:
     """The controllers of the client-server API that are about encryption."""
     return [
         bind(
@@ -22,6 +25,7 @@ def encryption_controllers(encrypting: Encrypting, interactive: Interactive) -> 
             queries=encrypting.queries,
             claims=encrypting.claims,
             device_lists=encrypting.lists,
+            lineage=lineage,
         ),
         bind(
             CrossSigningApi,

@@ -4,11 +4,12 @@ import re
 
 from appliance.errors import invalid_param
 from appliance.sync.encryption import EncryptionParts
+from appliance.sync.lineage import Lineage
 from appliance.sync.sliding.extensions import Context, Part
 from appliance.sync.sliding.wishes import ExtensionWish
 
 MOST = 100
-_TOKEN = re.compile(r"d1_(\d{1,18})", re.ASCII)
+_TOKEN = re.compile(r"d1_(\d{1,18})(?:_(\d{1,18}))?", re.ASCII)
 
 
 class ToDeviceExtension:
@@ -16,10 +17,12 @@ class ToDeviceExtension:
 
     Args:
         parts: tells of encryption.
+        lineage: knows whose ``since`` says what is true here.
     """
 
-    def __init__(self, parts: EncryptionParts) -> None:
+    def __init__(self, parts: EncryptionParts, lineage: Lineage) -> None:
         self._parts = parts
+        self._lineage = lineage
 
     async def tell(self, context: Context, wish: ExtensionWish) -> Part:
         """The next messages, and where to go on.
@@ -33,8 +36,10 @@ class ToDeviceExtension:
             raise invalid_param("This token of messages to devices was not made by this server. Start without it.")
         most = min(limit, MOST) if isinstance(limit, int) and limit > 0 else MOST
         delivered = 0 if match is None else int(match[1])
+        if match is not None and not self._lineage.knows(int(match[2] or 0), delivered):
+            delivered = 0
         events, cursor = self._parts.to_device(context.asker, delivered, context.upto, most)
-        return Part({"next_batch": f"d1_{cursor}", "events": events}, not events)
+        return Part({"next_batch": f"d1_{cursor}_{context.news.boot}", "events": events}, not events)
 
 
 class EncryptionExtension:
