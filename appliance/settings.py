@@ -105,6 +105,9 @@ class Settings(Struct, kw_only=True):
     federation_notaries: Annotated[
         list[str], Meta(description="Servers that are asked for the keys of others which do not answer themselves.")
     ] = field(default_factory=lambda: ["matrix.org"])
+    federation_device_names: Annotated[
+        bool, Meta(description="Whether other servers are told the names of people's devices.")
+    ] = False
     limits_enabled: Annotated[bool, Meta(description="Whether request rates are limited; off only for tests.")] = True
     limits_rates: Annotated[
         dict[LimitName, tuple[float, float]],

@@ -47,7 +47,7 @@ class Encrypting:
         self.inbox = Inbox(database)
         self.remote_lists = RemoteLists(database, self.lists, self.remote, now_ms)
         self.queries = Queries(database, self.remote.is_local, self.remote_lists)
-        self.local_lists = LocalLists(database, self.queries)
+        self.local_lists = LocalLists(database, self.queries, owning.settings)
         self.uploads = Uploads(database, self.lists, self.counts)
         self.cross_signing = CrossSigning(database, self.lists, now_ms)
         self.signatures = Signatures(database, self.lists)

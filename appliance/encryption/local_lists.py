@@ -4,7 +4,8 @@ from typing import Any
 
 import orjson
 
-from appliance.encryption.queries import Queries
+from appliance.encryption.queries import Queries, Wanted
+from appliance.settings import Settings
 from appliance.storage import cross_signing as cross_rows
 from appliance.storage import device_lists as rows
 from appliance.storage.database import Database
@@ -20,11 +21,17 @@ class LocalLists:
     Args:
         database: where they are.
         queries: what is served of users.
+        settings: whether the names of devices are told, read at use. Many name the person, the place or the model.
     """
 
-    def __init__(self, database: Database, queries: Queries) -> None:
+    def __init__(self, database: Database, queries: Queries, settings: Settings) -> None:
         self._database = database
         self._queries = queries
+        self._settings = settings
+
+    def keys(self, wanted: Wanted) -> dict[str, orjson.Fragment]:
+        """The answer to ``POST /_matrix/federation/v1/user/keys/query``; see ``Queries.query_local``."""
+        return self._queries.query_local(wanted, named=self._settings.federation_device_names)
 
     def devices(self, user_id: str) -> dict[str, Any]:
         """The answer to ``GET /_matrix/federation/v1/user/devices/{userId}``."""
@@ -33,7 +40,7 @@ class LocalLists:
         devices = []
         for device in all_keys(self._database, (user_id,)).get(user_id, ()):
             told: dict[str, Any] = {"device_id": device.device_id, "keys": orjson.Fragment(device.json)}
-            if device.display_name is not None:
+            if device.display_name is not None and self._settings.federation_device_names:
                 told["device_display_name"] = device.display_name
             devices.append(told)
         answer["devices"] = devices
@@ -67,7 +74,7 @@ class LocalLists:
         there, name = device_name(self._database, update.user_id, update.device_id)
         if not there:
             return "m.device_list_update", {**content, "deleted": True}
-        if name is not None:
+        if name is not None and self._settings.federation_device_names:
             content["device_display_name"] = name
         keys = self._queries.of(update.user_id).devices.get(update.device_id)
         if keys is not None:

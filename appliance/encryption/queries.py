@@ -7,6 +7,7 @@ users joins them.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
 import orjson
 from msgspec import Struct
 
@@ -138,8 +139,12 @@ class Queries:
             found.user_signing_keys[asker] = key
         return found.answer(await self._ask(found, others, signed, timeout_ms))
 
-    def query_local(self, wanted: Wanted) -> dict[str, orjson.Fragment]:
+    def query_local(self, wanted: Wanted, *, named: bool) -> dict[str, orjson.Fragment]:
         """The same for another server that asks: without what only users themselves may see.
+
+        Args:
+            wanted: whose keys.
+            named: whether the names of devices are told.
 
         Returns:
             ``device_keys``, ``master_keys`` and ``self_signing_keys``, each a map of users.
@@ -147,7 +152,8 @@ class Queries:
         found = KeysOf({}, {}, {}, {})
         for user_id, device_ids in wanted.items():
             if self._is_local(user_id):
-                self._add(found, user_id, self.of(user_id), device_ids, {})
+                known = self.of(user_id)
+                self._add(found, user_id, known if named else _nameless(known, user_id), device_ids, {})
         names = ("device_keys", "master_keys", "self_signing_keys")
         return {name: orjson.Fragment(found.part(name)) for name in names}
 
@@ -221,6 +227,18 @@ def _served(user_id: str, devices: Sequence[rows.DeviceKeys], keys: Mapping[str,
         each.get("self_signing"),
         each.get("user_signing"),
     )
+
+
+def _nameless(keys: UserKeys, user_id: str) -> UserKeys:
+    """What is served of a user, without the names of their devices."""
+    devices = {}
+    for device_id, told in keys.devices.items():
+        if b'"unsigned"' in told:
+            plain = orjson.loads(told)
+            plain.pop("unsigned", None)
+            told = orjson.dumps(plain)
+        devices[device_id] = told
+    return msgspec.structs.replace(keys, devices=devices, named_devices=_named(user_id, joined(devices)))
 
 
 def _size(keys: UserKeys) -> int:

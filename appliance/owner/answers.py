@@ -115,6 +115,7 @@ _KEYS: Mapping[str, tuple[_Kind, str]] = {
     "federation.allowed_servers": (_TEXTS, "federation_allowed_servers"),
     "federation.blocked_servers": (_TEXTS, "federation_blocked_servers"),
     "federation.notaries": (_TEXTS, "federation_notaries"),
+    "federation.device_names": (_FLAG, "federation_device_names"),
     "limits.enabled": (_FLAG, "limits_enabled"),
     "limits.rates": (_RATES, "limits_rates"),
     "passwords.memory_kib": (_NUMBER, "passwords_memory_kib"),

@@ -306,16 +306,19 @@ async def test_messages_come_in_once_and_go_out_in_order(home: House) -> None:
 async def test_other_servers_are_told_of_our_devices(home: House) -> None:
     """The list with its number, and each change with the number before it; a deleted device as such."""
     encrypting, database = home.living.encrypting, home.owning.database
-    await home.owning.sessions.login(ALICE, "D", "Phone")
+    await home.owning.sessions.login(ALICE, "D", "Alice's phone")
     identity = {**keys("D"), "user_id": ALICE}
     await encrypting.uploads.upload(ALICE, "D", Given(identity, {}, {}))
     await home.owning.sessions.login(ALICE, "E", None)
     told = orjson.loads(orjson.dumps(encrypting.local_lists.devices(ALICE)))
-    phone = {"device_id": "D", "keys": identity, "device_display_name": "Phone"}
+    phone = {"device_id": "D", "keys": identity}
     (first, second) = encrypting.local_lists.updates(0, database.position)
     assert told == {"user_id": ALICE, "stream_id": second.position, "devices": [phone]}
     kind, content = encrypting.local_lists.edu(first)
-    assert (kind, content["keys"], content["device_display_name"]) == ("m.device_list_update", identity, "Phone")
+    assert (kind, content["keys"], "device_display_name" in content) == ("m.device_list_update", identity, False)
+    assert orjson.loads(orjson.dumps(encrypting.local_lists.keys({ALICE: []})["device_keys"])) == {
+        ALICE: {"D": identity}
+    }
     assert encrypting.local_lists.edu(second)[1] == {
         "user_id": ALICE,
         "device_id": "E",
@@ -331,5 +334,25 @@ async def test_other_servers_are_told_of_our_devices(home: House) -> None:
         "prev_id": [second.position],
         "deleted": True,
     }
-    local = orjson.loads(orjson.dumps(encrypting.queries.query_local({ALICE: [], MALLORY: []})))
+    local = orjson.loads(orjson.dumps(encrypting.local_lists.keys({ALICE: [], MALLORY: []})))
     assert local == {"device_keys": {ALICE: {}}, "master_keys": {}, "self_signing_keys": {}}
+
+
+async def test_other_servers_are_told_the_names_of_devices_if_the_owner_wants_that(home: House) -> None:
+    """People here see them in any case."""
+    encrypting = home.living.encrypting
+    await home.owning.sessions.login(ALICE, "D", "Alice's phone")
+    await encrypting.uploads.upload(ALICE, "D", Given({**keys("D"), "user_id": ALICE}, {}, {}))
+
+    def told() -> list[Json]:
+        lists = encrypting.local_lists
+        everything = [lists.devices(ALICE), lists.keys({ALICE: []}), lists.keys({ALICE: ["D"]})]
+        everything += [lists.edu(update)[1] for update in lists.updates(0, home.owning.database.position)]
+        return [orjson.loads(orjson.dumps(one)) for one in everything]
+
+    assert "phone" not in str(told())
+    answer = await encrypting.queries.query(ALICE, {ALICE: []}, 1)
+    assert b"Alice's phone" in answer
+    home.owning.settings.federation_device_names = True
+    assert len(told()) == 4
+    assert all("Alice's phone" in str(one) for one in told())

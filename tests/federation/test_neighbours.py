@@ -62,7 +62,7 @@ def test_all_changes_of_devices_in_one_commit_are_told(tmp_path: Path) -> None:
         async with house(tmp_path) as home:
             await home.with_mallory()
             database, lists = home.owning.database, home.living.encrypting.lists
-            local = LocalLists(database, home.living.encrypting.queries)
+            local = LocalLists(database, home.living.encrypting.queries, home.owning.settings)
             updates = ListUpdates(database, local, lambda user: user == ALICE, home.living.neighbours.of_user)
             lists.listeners.append(updates.changed)
 

@@ -47,6 +47,7 @@ key = "6yhHGKhCiXTSEN2ksjV7kX/N6rBQZ3Xb+M7LlC6NS+s"
 enabled = true
 ca_file = "root.pem"
 resolver = "127.0.0.1:5300"
+device_names = true
 allow_private_addresses = true
 [rooms]
 default_version = "11"
@@ -92,6 +93,7 @@ def test_everything_that_the_file_may_hold_becomes_settings(tmp_path: Path) -> N
         federation_ca_file=root,
         federation_resolver="127.0.0.1:5300",
         federation_allow_private_addresses=True,
+        federation_device_names=True,
         rooms_default_version="11",
         rooms_redacted_days=3,
         limits_enabled=False,

@@ -7,7 +7,6 @@ from litestar.types import ASGIApp
 from appliance.encryption import claims, queries
 from appliance.encryption.claims import Claims
 from appliance.encryption.local_lists import LocalLists
-from appliance.encryption.queries import Queries
 from appliance.errors import missing_param, not_found
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
@@ -21,7 +20,6 @@ class DevicesForServersApi(Controller):
     """Keys."""
 
     database: Database
-    queries: Queries
     claims: Claims
     lists: LocalLists
 
@@ -34,7 +32,7 @@ class DevicesForServersApi(Controller):
         body = await request.object()
         if "device_keys" not in body:
             raise missing_param("device_keys is missing.")
-        found = self.queries.query_local(queries.read_wanted(body["device_keys"]))
+        found = self.lists.keys(queries.read_wanted(body["device_keys"]))
         return answer(orjson.dumps(found))
 
     @endpoint("POST", "/_matrix/federation/v1/user/keys/claim", access=Access.SERVER)

@@ -40,7 +40,6 @@ def federation_controllers(
         bind(
             DevicesForServersApi,
             database=owning.database,
-            queries=encrypting.queries,
             claims=encrypting.claims,
             lists=encrypting.local_lists,
         ),
