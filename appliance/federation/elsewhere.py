@@ -8,7 +8,7 @@ then all of it is one unit: a kill in between leaves nothing half, and the whole
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from appliance.errors import MatrixError, forbidden, not_found
@@ -205,6 +205,23 @@ class ThroughOthers:
         if verdict is Verdict.WAITING or row is None or row.rejected or row.soft_failed:
             raise forbidden("The room does not allow this any more.")
         return event.event_id
+
+    async def silent(self, servers: Collection[str]) -> dict[str, MatrixError]:
+        """Those of some servers that do not answer now, each with a 502 ``M_UNKNOWN`` that says so; all are asked at
+        once.
+        """
+
+        async def ask(server: str) -> MatrixError | None:
+            try:
+                await self._remote.answers(server)
+            except Unreachable as problem:
+                return explained(problem, server)
+            except Refused:
+                pass  # whatever it says, it is there
+            return None
+
+        problems = await asyncio.gather(*map(ask, servers))
+        return {server: one for server, one in zip(servers, problems, strict=True) if one is not None}
 
     # Whom to ask -------------------------------------------------------------------------------------------------
 

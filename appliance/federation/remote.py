@@ -15,6 +15,7 @@ Json = dict[str, Any]
 Query = Mapping[str, str | int | Sequence[str] | None]
 
 SHAKE_SECONDS = 30.0
+THERE_SECONDS = 10.0
 JOIN_SECONDS = 120.0
 MAX_JOIN_BYTES = 200 * 1024 * 1024
 MAX_STATE_BYTES = 200 * 1024 * 1024
@@ -109,6 +110,11 @@ class Remote:
         path = path_of("federation", "v1", "invite", room_id, event_id)
         content = {**pdu, "unsigned": {"invite_room_state": shown}}
         return _object(await self._client.request(server, "PUT", path, content=content, urgent=True), "event")
+
+    async def answers(self, server: str) -> None:
+        """Find out whether a server is there at all, by a question that each can answer."""
+        path = path_of("federation", "v1", "version")
+        await self._client.request(server, "GET", path, timeout=THERE_SECONDS, urgent=True)
 
     # The graph ---------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Making a room: all its first events, its alias and its place in the directory are one unit."""
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,8 @@ log = logging.getLogger("hearth.rooms")
 
 MOST_INVITES = 100
 """Invitations in one request; each is an event to sign."""
+INVITING_SECONDS = 45.0
+"""How long people of other servers are invited into a new room; whoever made it waits for that."""
 EMPTY = Snapshot((), 0, {}, Members({}))
 
 
@@ -255,20 +258,43 @@ class Creation:
         """
         here, refusal = self._identity.server_name, None
         others = [user_id for user_id in dict.fromkeys(request.invite) if server_of(user_id) != here]
+        servers = dict.fromkeys(server_of(user_id) for user_id in others)
+        # Each invitation stands upon the one before it, so one server is asked after the other; but not one that is
+        # away, for which all would wait.
+        silent = await self.elsewhere.silent(servers) if len(servers) > 1 else {}
+        deadline = asyncio.get_running_loop().time() + INVITING_SECONDS
         for user_id in others:
-            try:
-                await self.elsewhere.invite(creator, room_id, user_id, self._invitation(user_id, request))
-            except MatrixError as problem:
-                log.warning("%s is not invited to the new room %s: %s", user_id, room_id, problem.message)
-                told = f"The room {room_id} was made, but {user_id} is not invited: {problem.message}"
-                if problem.errcode == "M_INVITE_BLOCKED":
-                    refusal = MatrixError(problem.errcode, told, problem.status)
-                elif problem.errcode == "M_INCOMPATIBLE_ROOM_VERSION":
-                    refusal = MatrixError("M_UNSUPPORTED_ROOM_VERSION", told, 400)
-                elif refusal is None:
-                    refusal = MatrixError(problem.errcode, told, problem.status)
+            content = self._invitation(user_id, request)
+            problem = silent.get(server_of(user_id))
+            if problem is None:
+                problem = await self._invite_elsewhere(creator, room_id, user_id, content, deadline)
+            if problem is None:
+                continue
+            if problem.status == 502:
+                silent[server_of(user_id)] = problem
+            log.warning("%s is not invited to the new room %s: %s", user_id, room_id, problem.message)
+            told = f"The room {room_id} was made, but {user_id} is not invited: {problem.message}"
+            if problem.errcode == "M_INVITE_BLOCKED":
+                refusal = MatrixError(problem.errcode, told, problem.status)
+            elif problem.errcode == "M_INCOMPATIBLE_ROOM_VERSION":
+                refusal = MatrixError("M_UNSUPPORTED_ROOM_VERSION", told, 400)
+            elif refusal is None:
+                refusal = MatrixError(problem.errcode, told, problem.status)
         if refusal is not None:
             raise refusal
+
+    async def _invite_elsewhere(
+        self, creator: str, room_id: str, user_id: str, content: dict[str, Any], deadline: float
+    ) -> MatrixError | None:
+        """Invite somebody of another server; what went wrong, if something did."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.elsewhere.invite(creator, room_id, user_id, content)
+        except MatrixError as problem:
+            return problem
+        except TimeoutError:
+            return MatrixError("M_UNKNOWN", "Their server, or those before it, took too long.", 504)
+        return None
 
     def _alias(self, request: CreateRoom) -> str | None:
         if request.room_alias_name is None:

@@ -3,7 +3,7 @@
 Declared here, done by federation, which the composition root hands in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from appliance.errors import MatrixError, not_found
@@ -42,6 +42,10 @@ class Elsewhere(Protocol):
         """Invite a user of another server into a room; the id of the invitation."""
         ...
 
+    async def silent(self, servers: Collection[str]) -> dict[str, MatrixError]:
+        """Those of some servers that do not answer now, asked all at once, each with what is to be said of that."""
+        ...
+
     async def room_of(self, alias: str) -> tuple[str, Sequence[str]]:
         """The id of the room behind another server's alias, and servers that know it."""
         ...
@@ -69,6 +73,10 @@ class Nobody:
     async def invite(self, sender: str, room_id: str, user_id: str, content: Content) -> str:
         """Refuse."""
         raise MatrixError("M_UNKNOWN", f"Hearth cannot reach {server_of(user_id)} to invite {user_id}.", 400)
+
+    async def silent(self, servers: Collection[str]) -> dict[str, MatrixError]:
+        """None is asked."""
+        return {}
 
     async def room_of(self, alias: str) -> tuple[str, Sequence[str]]:
         """Refuse."""
