@@ -66,4 +66,4 @@ class Encrypting:
         self.lists.listeners.append(lambda user_id: notifier.devices(user_id, company))
         self.lists.signers.append(self.queries.forget)
         self.lists.signers.append(notifier.concern)
-        self.to_device.arrived.append(notifier.concern)
+        self.to_device.arrived.append(notifier.concern_all)

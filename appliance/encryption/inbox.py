@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Sequence
 from itertools import islice, takewhile
 from operator import itemgetter
 
-from appliance.encryption.parcels import Key, Parcel
+from appliance.encryption.parcels import EMPTY, Key, Parcel
 from appliance.encryption.sent_requests import SentRequests
 from appliance.storage import to_device as rows
 from appliance.storage.database import Database, Tx
@@ -151,16 +151,17 @@ class Inbox:
             now_ms: when.
 
         Returns:
-            the position of the messages, and those of them whose devices are still there.
+            the position of the messages, and those of them whose devices are still there; 0 and none where the request
+            was served before.
         """
         if self.deleted_at > known:
             parcel = parcel.only(rows.present(tx, parcel.keys))
         position = tx.position()
         if parcel.keys:
-            rows.put_send(tx, position, request, now_ms, parcel.packed)
-        elif request is not None:
-            rows.note_sent(tx, request, now_ms)
-        return position, parcel
+            new = rows.put_send(tx, position, request, now_ms, parcel.packed)
+        else:
+            new = request is None or rows.note_sent(tx, request, now_ms)
+        return (position, parcel) if new else (0, EMPTY)
 
     def arrived(self, position: int, parcel: Parcel) -> None:
         """Messages are being published."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -44,7 +44,7 @@ class ToDevice:
         now_ms: the time, milliseconds since 1970.
 
     Attributes:
-        arrived: called on the loop with each local user to whom a message is being published.
+        arrived: called on the loop with the local users to whom messages are being published.
         outgoing: called on the loop with each other server for which a message waits (``storage/to_device.py``); while
             nobody is here to carry them, messages to other servers are dropped.
     """
@@ -54,7 +54,7 @@ class ToDevice:
         self._inbox = inbox
         self._remote = remote
         self._now_ms = now_ms
-        self.arrived: list[Callable[[str], None]] = []
+        self.arrived: list[Callable[[Iterable[str]], None]] = []
         self.outgoing: list[Callable[[str], None]] = []
 
     async def send(self, user_id: str, device_id: str, type_: str, transaction_id: str, messages: Any) -> None:
@@ -85,9 +85,9 @@ class ToDevice:
         now_ms = self._now_ms()
 
         def work(tx: Tx) -> _Sent:
-            if rows.was_sent(tx, request):
-                return _NOTHING
             position, kept = self._inbox.put(tx, parcel, known, request, now_ms)
+            if not position:
+                return _NOTHING
             for server, edu in edus.items():
                 rows.put_outgoing(tx, server, position, edu)
                 rows.trim_outgoing(tx, server, MOST_OUTGOING)
@@ -99,10 +99,17 @@ class ToDevice:
             self._published(sent)
 
         requests.begin(request)
-        future = self._database.submit(work, published=published)
-        future.add_done_callback(lambda _: requests.end(request))
-        # The unit goes on though its client may not: until it is over, the same request has to wait.
-        await asyncio.shield(future)
+        waited = True
+        try:
+            await self._database.write(work, published=published)
+        except asyncio.CancelledError:
+            # The unit goes on though its client does not: until it is over, the same request has to wait.
+            waited = False
+            self._database.submit(_nothing).add_done_callback(lambda _: requests.end(request))
+            raise
+        finally:
+            if waited:
+                requests.end(request)
 
     async def receive(self, origin: str, content: Mapping[str, Any]) -> None:
         """Take in an ``m.direct_to_device`` of another server, once.
@@ -140,9 +147,8 @@ class ToDevice:
     def _published(self, sent: _Sent) -> None:
         if sent.arrivals.keys:
             self._inbox.arrived(sent.position, sent.arrivals)
-            for listener in self.arrived:
-                for user_id in sent.arrivals.users:
-                    listener(user_id)
+            for arrived in self.arrived:
+                arrived(sent.arrivals.users)
         for server in sent.servers:
             for listener in self.outgoing:
                 listener(server)

@@ -24,38 +24,33 @@ class Waiting(Struct):
     size: int = 0
 
 
-def was_sent(reads: Reads, request: Request) -> bool:
-    """Whether a request of a device was served; of those of lately ``sends`` tells."""
+def note_sent(tx: Tx, request: Request, now_ms: int) -> bool:
+    """Note that a request that leaves nothing for local devices is served; False where it was before. Of those of
+    lately ``sends`` tells.
+    """
     return bool(
-        reads.read(
-            "SELECT 1 FROM sent_to_device WHERE user_id = ? AND device_id = ? AND type = ? AND transaction_id = ?",
-            request,
+        tx.change(
+            "INSERT OR IGNORE INTO sent_to_device (user_id, device_id, type, transaction_id, sent_ts)"
+            " VALUES (?,?,?,?,?)",
+            (*request, now_ms),
         )
-    )
-
-
-def note_sent(tx: Tx, request: Request, now_ms: int) -> None:
-    """Note that a request that leaves nothing for local devices is served."""
-    tx.execute(
-        "INSERT OR IGNORE INTO sent_to_device (user_id, device_id, type, transaction_id, sent_ts) VALUES (?,?,?,?,?)",
-        (*request, now_ms),
     )
 
 
 def begin_received(tx: Tx, origin: str, message_id: str, now_ms: int) -> bool:
     """Note that a message from another server is taken in; False where it was before."""
-    rows = tx.execute(
-        "INSERT INTO received_to_device (origin, message_id, received_ts) VALUES (?,?,?)"
-        " ON CONFLICT DO NOTHING RETURNING 1",
-        (origin, message_id, now_ms),
+    return bool(
+        tx.change(
+            "INSERT OR IGNORE INTO received_to_device (origin, message_id, received_ts) VALUES (?,?,?)",
+            (origin, message_id, now_ms),
+        )
     )
-    return bool(rows)
 
 
 # What was sent lately -----------------------------------------------------------------------------------------------
 
 
-def put_send(tx: Tx, position: int, request: Request | None, now_ms: int, messages: bytes) -> None:
+def put_send(tx: Tx, position: int, request: Request | None, now_ms: int, messages: bytes) -> bool:
     """Keep the messages of one request, as ``packed`` makes them, at its position of the stream.
 
     Args:
@@ -64,11 +59,17 @@ def put_send(tx: Tx, position: int, request: Request | None, now_ms: int, messag
         request: which request; None for what came from another server.
         now_ms: when.
         messages: packed.
+
+    Returns:
+        False, and nothing is kept, where the request was served before; of those of lately ``sends`` tells.
     """
-    tx.execute(
-        "INSERT INTO to_device_sends (position, user_id, device_id, type, transaction_id, sent_ts, messages)"
-        " VALUES (?,?,?,?,?,?,?)",
-        (position, *(request or _NO_REQUEST), now_ms, messages),
+    return bool(
+        tx.change(
+            "INSERT INTO to_device_sends (position, user_id, device_id, type, transaction_id, sent_ts, messages)"
+            " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM sent_to_device"
+            " WHERE user_id = ?2 AND device_id = ?3 AND type = ?4 AND transaction_id = ?5)",
+            (position, *(request or _NO_REQUEST), now_ms, messages),
+        )
     )
 
 

@@ -116,6 +116,16 @@ class Tx:
     read = execute
     """The same under the name that database and readers have, for functions that only read."""
 
+    def change(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run one statement that returns nothing, and return how many rows it inserted, changed or deleted."""
+        if self.refusal is not None:
+            raise self.refusal
+        try:
+            return self._connection.execute(sql, parameters).rowcount
+        except (sqlite3.Error, MemoryError) as error:
+            self._consider(error)
+            raise
+
     def dicts(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Run one statement and return its rows by the names of their columns, as Piccolo wants them."""
         if self.refusal is not None:

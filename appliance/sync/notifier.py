@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
@@ -65,6 +65,11 @@ class Notifier:
         """Note that what is being published concerns a user."""
         if user_id in self._waiting:
             self._concerned.add(user_id)
+
+    def concern_all(self, user_ids: Iterable[str]) -> None:
+        """The same for several."""
+        if self._waiting:
+            self._concerned.update(user_id for user_id in user_ids if user_id in self._waiting)
 
     def is_concerned(self, user_id: str) -> bool:
         """Whether something happened for a user who waits, who will be woken in a moment."""
