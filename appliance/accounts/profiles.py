@@ -57,6 +57,7 @@ class Profiles:
         self._settings = settings
         self.listeners: list[ProfileListener] = []
         self._telling: set[asyncio.Task[None]] = set()
+        self._failed = False
 
     def exists(self, user_id: str) -> bool:
         """Whether there is such a user here, not deactivated."""
@@ -177,6 +178,13 @@ class Profiles:
         for user_id, serial in profiles.untold(self._database):
             self._changed(user_id, serial)
 
+    async def tell_again(self) -> int:
+        """Tell once more of what did not get everywhere; a chore of the housekeeping, in one go."""
+        if self._failed:
+            self._failed = False
+            self.start()
+        return 0
+
     def _changed(self, user_id: str, serial: int) -> None:
         """Tell the listeners of a change; 0 or less stands for none that concerns them."""
         if serial > 0:
@@ -190,7 +198,8 @@ class Profiles:
                 await listener.profile_changed(user_id)
             await self._database.write(lambda tx: profiles.mark_told(tx, user_id, serial))
         except Exception:
-            log.exception("The change of a profile did not get everywhere; that is tried again at the next start.")
+            log.exception("The change of a profile did not get everywhere; that is tried again later.")
+            self._failed = True
 
     async def settled(self) -> None:
         """Wait until every listener has done what the changes so far asked of it."""

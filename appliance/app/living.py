@@ -48,6 +48,7 @@ class Living:
         self.acts = Acts(owning, self.people, self.graph, identity, delayed, self._contributors(delayed))
         self.upkeep = Upkeep(owning, self.graph, self.shown, self.syncing, self.encrypting)
         self.acts.membership.forgotten.append(self.upkeep.housekeeping.look)
+        self.upkeep.housekeeping.others.append(self.people.profiles.tell_again)
         self._tell_each_other()
         self._wake()
         database.on_published.append(self.notifier.wake_soon)

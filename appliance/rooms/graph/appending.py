@@ -6,6 +6,7 @@ ids, redactions) is a contributor's part of that unit; none of it can be lost by
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -31,6 +32,7 @@ from appliance.storage.state import Changes
 
 __all__ = ["Appender", "Beside", "Contributor", "Draft", "Identity", "PastContributor", "Pending", "Statement"]
 
+log = logging.getLogger("hearth.rooms")
 T = TypeVar("T")
 
 
@@ -369,7 +371,11 @@ class Appender:
         if one.client is not None:
             self._store.published(one.client.at(position))
         for contributor in self._contributors:
-            contributor.published(one.step, position)
+            try:
+                contributor.published(one.step, position)
+            except Exception:
+                # What the others keep in memory must not suffer for it: it would differ from the database for good.
+                log.exception("What follows the event %s failed.", one.step.event.event_id)
 
     def _settle(self, pending: Sequence[Pending], done: "asyncio.Future[Any]") -> None:
         """After the unit: where it failed, its events never came to be."""

@@ -106,7 +106,7 @@ class Housekeeping:
             await asyncio.wait((task,))
 
     async def round(self) -> None:
-        """Do all chores once.
+        """Do all chores once. One that fails keeps no other from being done.
 
         Raises:
             StorageError: the file or its disk failed.
@@ -121,7 +121,12 @@ class Housekeeping:
             self._further,
             self._space,
         ):
-            await self._do(chore)
+            try:
+                await self._do(chore)
+            except StorageError:
+                raise
+            except Exception:
+                log.exception("Some of what is not needed any more could not be cleared away.")
 
     async def _live(self) -> None:
         wait_s = FIRST_S
@@ -162,8 +167,13 @@ class Housekeeping:
     async def _further(self) -> AsyncIterator[None]:
         """What others have to clear away."""
         for chore in self.others:
-            while await chore():
-                yield
+            try:
+                while await chore():
+                    yield
+            except StorageError:
+                raise
+            except Exception:
+                log.exception("Some of what is not needed any more could not be cleared away.")
 
     async def _space(self) -> AsyncIterator[None]:
         """Empty pages, back to the disk."""
