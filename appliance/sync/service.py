@@ -19,7 +19,7 @@ from appliance.storage.tokens import SyncToken
 from appliance.sync.activity import Activity
 from appliance.sync.encryption import EncryptionParts
 from appliance.sync.ephemeral import Ephemeral, News
-from appliance.sync.held import NOWHERE, Held
+from appliance.sync.held import Held, hold
 from appliance.sync.lazy import Chain, Chains
 from appliance.sync.presence import PresenceStream
 from appliance.sync.sections import Options, Sections, Window
@@ -127,11 +127,8 @@ class Sync:
             people = self._presence.events(asker.user_id, since, options.filter.presence)
             concerned = self._concerned(user, known, options, by_room, news)
             missing = self._not_held(concerned, held)
-            if not missing:
+            if not missing or await hold(self._rooms, missing, held):
                 break
-            for history in missing:
-                room = await self._rooms.find(history.room_id)
-                held[history.room_nid] = NOWHERE if room is None else room
         windows = [self._window(history, held[history.room_nid], known, upto) for history in concerned]
         following = Following(known is None, chain, by_room, news)
         rooms = await self._room_sections(windows, asker, options, following)

@@ -18,7 +18,7 @@ from appliance.storage.tokens import ConnectionToken
 from appliance.sync.account_data import AccountDataStream
 from appliance.sync.activity import Activity
 from appliance.sync.ephemeral import Ephemeral, News
-from appliance.sync.held import NOWHERE, Held
+from appliance.sync.held import Held, hold
 from appliance.sync.sliding.connections import Connection, Memory, Rest
 from appliance.sync.sliding.lists import Lists, Relevant
 from appliance.sync.sliding.order import STAYING, Order
@@ -149,11 +149,8 @@ class Moments:
                 for nid, one in wanted.items()
                 if nid not in held or held[nid].position < self._activity.since(nid)
             ]
-            if not missing:
+            if not missing or await hold(self._rooms, missing, held):
                 break
-            for history in missing:
-                room = await self._rooms.find(history.room_id)
-                held[history.room_nid] = NOWHERE if room is None else room
         directs = any(kind == DIRECT and not room_id for room_id, kind, _ in changed)
         tasks = {
             nid: self._task(connection, before.get(nid), one, held[nid], asker, known[nid], since, upto, directs)
