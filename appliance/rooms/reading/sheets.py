@@ -10,6 +10,7 @@ A sheet is of one stored state of a room, which never changes; it is thrown away
 changes (a redaction).
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -29,6 +30,8 @@ MOST_BYTES = 12 * 1024 * 1024
 """What all sheets together may take."""
 _EVENT_BYTES = 200
 """What the memory of an event takes beside its bytes."""
+NOWHERE = -(2**63)
+"""Stands for the position of an event that has none."""
 
 Key = tuple[int, str]
 """A room's number and what of its state is meant."""
@@ -58,8 +61,8 @@ class Sheet(Struct, frozen=True):
         more: what else there is of each that is the same for all.
         nids: the events' numbers.
         timestamps: when each was made.
-        positions: where each stands in the stream; None for one that has no place there.
-        lowest: the lowest of those.
+        positions: where each stands in the stream, the earliest first, so that those between two changes of a
+            membership stand together; ``NOWHERE`` for one that has no place there.
         sent: which of them each sender sent, by their places in the sheet.
         people: the senders, and those of what the events replaced.
         tails: what comes after the age, by the asker's membership; made as it is needed.
@@ -71,8 +74,7 @@ class Sheet(Struct, frozen=True):
     more: Sequence[bytes]
     nids: Sequence[int]
     timestamps: Sequence[int]
-    positions: Sequence[int | None]
-    lowest: int
+    positions: Sequence[int]
     sent: dict[str, list[int]]
     people: frozenset[str]
     tails: dict[str, list[bytes]]
@@ -83,24 +85,15 @@ class Sheet(Struct, frozen=True):
 
     def tails_for(self, changes: Sequence[Change]) -> list[bytes]:
         """What comes after the ages for somebody with those memberships of the room, the earliest first."""
-        last = changes[-1]
-        at_last = self._tails(last.membership)
-        if self.lowest >= last.position:
-            return at_last
-        if len(changes) == 1:
-            start, before = last.position, self._tails("leave")
-            return [
-                now if one is None or one >= start else then
-                for one, now, then in zip(self.positions, at_last, before, strict=True)
-            ]
-        found = []
-        for place, one in enumerate(self.positions):
-            if one is None or one >= last.position:
-                found.append(at_last[place])
-            else:
-                earlier = [change for change in changes if change.position <= one]
-                found.append(self._tails(earlier[-1].membership if earlier else "leave")[place])
-        return found
+        found: list[bytes] = []
+        membership = "leave"
+        for change in changes:
+            start, end = len(found), bisect_left(self.positions, change.position)
+            if end > start:
+                found += self._tails(membership)[start:end]
+            membership = change.membership
+        last = self._tails(membership)
+        return found + last[len(found) :] if found else last
 
     def _tails(self, membership: str) -> list[bytes]:
         known = self.tails.get(membership)
@@ -108,7 +101,7 @@ class Sheet(Struct, frozen=True):
             said = unsigned.membership_member(membership)
             plain = said + unsigned.CLOSE
             known = self.tails[membership] = [
-                more + unsigned.CLOSE if position is None else said + more + unsigned.CLOSE if more else plain
+                more + unsigned.CLOSE if position == NOWHERE else said + more + unsigned.CLOSE if more else plain
                 for position, more in zip(self.positions, self.more, strict=True)
             ]
         return known
@@ -190,7 +183,7 @@ class Sheets:
         Args:
             wanted: what was asked for.
             room_id: the room, which each event names.
-            events: the events, in the order of the answer.
+            events: the events; the sheet has them in the order in which they arrived.
         """
         if (
             wanted.version == self._store.version
@@ -206,6 +199,7 @@ class Sheets:
         if any(event.apart for event in before.values()):
             return None
         reasons = self._store.clients(event.redacted_by for event in events if event.redacted_by is not None)
+        events = sorted(events, key=_position)
         more = []
         sent: dict[str, list[int]] = {}
         for place, event in enumerate(events):
@@ -221,9 +215,12 @@ class Sheets:
             more,
             [event.nid for event in events],
             [event.timestamp for event in events],
-            [event.position for event in events],
-            min((event.position for event in events if event.position is not None), default=0),
+            [_position(event) for event in events],
             sent,
             frozenset(sent).union(event.sender for event in before.values()),
             {},
         )
+
+
+def _position(event: ClientEvent) -> int:
+    return NOWHERE if event.position is None else event.position
