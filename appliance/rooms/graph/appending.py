@@ -230,6 +230,8 @@ class Appender:
                 raise forbidden("You are not in this room.")
             try:
                 async with room.lock:
+                    if self._rooms.loaded(room_id) is not room:
+                        continue  # it made place for others, or failed, while its lock was waited for
                     draft = Draft(room, self, endorsed)
                     result = work(draft)
                     committed = self.commit(draft)
