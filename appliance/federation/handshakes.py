@@ -93,11 +93,11 @@ class Handshakes:
         def submitted(verdict: Verdict) -> None:
             # Mostly the room was as it is published: then the state is read while the join is being committed.
             if verdict is Verdict.ACCEPTED:
-                told.append(_Told(before, asyncio.ensure_future(self._read(before, event))))
+                told.append(_Told(before, asyncio.ensure_future(self._read(room, before, event))))
 
         try:
             await self._take_in(room, event, server, submitted)
-            return await self._welcome(event, servers, told)
+            return await self._welcome(room, event, servers, told)
         finally:
             for one in told:
                 one.read.cancel()
@@ -139,27 +139,27 @@ class Handshakes:
         if row.rejected or row.soft_failed:
             raise forbidden("The room does not allow this.")
 
-    async def _welcome(self, event: Event, servers: list[str], told: "list[_Told]") -> bytes:
+    async def _welcome(self, room: Room, event: Event, servers: list[str], told: "list[_Told]") -> bytes:
         """What the server of somebody who joined needs."""
         row = event_rows.by_id(self._database, event.event_id)
         groups = None if row is None else state_rows.groups_of(self._database, row.nid)
         if row is None or groups is None:
             raise MatrixError("M_UNKNOWN", "The join was not kept.", 500)
         reading = next((one.read for one in told if one.group_nid == groups[0]), None)
-        state, chain = await (reading or self._read(groups[0], event))
+        state, chain = await (reading or self._read(room, groups[0], event))
         head = orjson.dumps(
             {"members_omitted": False, "origin": self._identity.server_name, "servers_in_room": servers}
         )
         parts = (b',"auth_chain":[', b",".join(chain), b'],"state":[', b",".join(state), b'],"event":', row.json, b"}")
         return head[:-1] + b"".join(parts)
 
-    async def _read(self, group_nid: int, event: Event) -> tuple[list[bytes], list[bytes]]:
-        """A state, and what allows it and an event that stands on it."""
+    async def _read(self, room: Room, group_nid: int, event: Event) -> tuple[list[bytes], list[bytes]]:
+        """A state of a room, and what allows it and an event that stands on it."""
 
         def read(reader: Reader) -> tuple[list[bytes], list[bytes]]:
             state = list(state_rows.numbered_group(reader, group_nid).values())
             named = event_rows.nids_of(reader, event.auth_events)
-            return served.with_chain(reader, state, list(named.values()))
+            return served.with_chain(reader, state, [*named.values(), *room.implied()])
 
         return await self._database.reading(read)
 

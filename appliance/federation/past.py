@@ -71,9 +71,9 @@ class Past:
 
         def read(reader: Reader, group: int) -> tuple[list[bytes], list[bytes]]:
             state = list(state_rows.numbered_group(reader, group).values())
-            return served.with_chain(reader, state)
+            return served.with_chain(reader, state, room.implied())
 
-        group = await self._state_group(server, room_id, event_id)
+        room, group = await self._state_group(server, room_id, event_id)
         state, chain = await self._database.reading(lambda reader: read(reader, group))
         return b'{"auth_chain":[' + b",".join(chain) + b'],"pdus":[' + b",".join(state) + b"]}"
 
@@ -86,9 +86,9 @@ class Past:
 
         def read(reader: Reader, group: int) -> tuple[list[str], list[str]]:
             state = list(state_rows.numbered_group(reader, group).values())
-            return served.ids(reader, state), served.ids(reader, served.auth_chain(reader, state))
+            return served.ids(reader, state), served.ids(reader, served.auth_chain(reader, state, room.implied()))
 
-        group = await self._state_group(server, room_id, event_id)
+        room, group = await self._state_group(server, room_id, event_id)
         state, chain = await self._database.reading(lambda reader: read(reader, group))
         return {"pdu_ids": state, "auth_chain_ids": chain}
 
@@ -120,8 +120,9 @@ class Past:
         if row is None or row.room_nid != room.nid:
             raise not_found("There is no such event in this room.")
         nid = row.nid
+        implied = [one for one in room.implied() if one != nid]
         chain = await self._database.reading(
-            lambda reader: served.bodies(reader, served.auth_chain(reader, [nid])),
+            lambda reader: served.bodies(reader, served.auth_chain(reader, [nid], implied)),
         )
         return b'{"auth_chain":[' + b",".join(chain) + b"]}"
 
@@ -177,13 +178,13 @@ class Past:
             point = found[-1][:2]
         raise not_found("There is no such event here.")
 
-    async def _state_group(self, server: str, room_id: str, event_id: str) -> int:
+    async def _state_group(self, server: str, room_id: str, event_id: str) -> tuple[Room, int]:
         room = await self._access.shared_room(server, room_id)
         row = event_rows.by_id(self._database, event_id)
         groups = None if row is None else state_rows.groups_of(self._database, row.nid)
         if row is None or groups is None or row.room_nid != room.nid:
             raise not_found("The state at this event is not known here.")
-        return groups[0]
+        return room, groups[0]
 
     async def _shown(self, room: Room, rows: Sequence[EventRow], server: str) -> list[bytes]:
         """The events as a server may see them: those that are not for its eyes redacted."""

@@ -92,6 +92,12 @@ class Room:
             raise MatrixError("M_UNKNOWN", "This room has no create event; its data is damaged.", 500)
         return self._create
 
+    def implied(self) -> list[int]:
+        """The numbers of what allows every event of the room without being named by any: the create event, where the
+        room's id names it. It belongs to their auth chains all the same (room version 12).
+        """
+        return [self.head.state["m.room.create", ""]] if self.version.hash_room_ids else []
+
     def power(self, snapshot: Snapshot) -> PowerLevels:
         """The power levels of a snapshot, parsed once for each power_levels event."""
         nid = snapshot.state.get(("m.room.power_levels", ""))

@@ -12,11 +12,11 @@ MOST_SEEN = 2_000
 """Events that one walk looks at, those that it does not answer with included."""
 
 
-def auth_chain(reads: Reads, nids: Iterable[int]) -> list[int]:
+def auth_chain(reads: Reads, nids: Iterable[int], also: Iterable[int] = ()) -> list[int]:
     """The numbers of what allows some events, and of what allows those in turn; sorted, without the events themselves
-    unless others of them name them.
+    unless others of them name them. ``also`` are further ones that belong to it, and that nothing else allows.
     """
-    found: set[int] = set()
+    found = set(also)
     waiting = list(nids)
     while waiting:
         others = {other for listed in named(reads, waiting).values() for other in listed}

@@ -210,6 +210,8 @@ class Peer:
         assert answer.status_code == 200, answer.text
         told = answer.json()
         room = PeerRoom(self, version, room_id)
+        # Also where no event names it: others count on it (room version 12).
+        assert "m.room.create" in [pdu["type"] for pdu in told["auth_chain"]]
         for pdu in (*told["auth_chain"], *told["state"]):
             room.know(Event.from_pdu(version, pdu))
         for pdu in told["state"]:

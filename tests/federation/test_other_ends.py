@@ -230,6 +230,21 @@ def test_invitations_that_are_none(bob: Client, two: HearthProcess, peer: Peer) 
     assert room.room_id in bob.sync()["rooms"]["invite"]
 
 
+def test_an_invitation_to_a_new_room_with_stripped_state(bob: Client, two: HearthProcess, peer: Peer) -> None:
+    """As servers send it that do not know better; not where the create event is missing, or something is whole."""
+    room = peer.found("12")
+    event, whole = invitation(room, bob.user_id), room.pdus(list(room.state.values()))
+    stripped = [{field: pdu[field] for field in ("type", "state_key", "sender", "content")} for pdu in whole]
+    forged = {**whole[0], "content": {"room_version": "12", "type": "m.space"}}
+    for shown in (stripped[1:], [*stripped, forged]):
+        assert bring(peer, two, room, event, shown) == (400, "M_INVALID_PARAM")
+    assert bring(peer, two, room, event, stripped) == (200, "")
+    shown = bob.sync()["rooms"]["invite"][room.room_id]["invite_state"]["events"]
+    assert [one for one in shown if one["type"] != "m.room.member"] == [
+        one for one in stripped if one["type"] != "m.room.member"
+    ]
+
+
 def test_an_invitation_to_a_room_whose_makers_are_gone(
     network: Network, bob: Client, two: HearthProcess, peer: Peer
 ) -> None:

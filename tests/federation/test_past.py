@@ -75,9 +75,10 @@ def test_where_nobody_tells_the_past_the_present_is_told(bob: Client, two: Heart
     assert len(asked) == 1  # and not again for a while
 
 
-def test_what_a_server_may_read(alice: Client, one: HearthProcess, peer: Peer) -> None:
+@pytest.mark.parametrize("version", ["10", "12"])
+def test_what_a_server_may_read(alice: Client, one: HearthProcess, peer: Peer, version: str) -> None:
     hidden = {"type": "m.room.history_visibility", "state_key": "", "content": {"history_visibility": "joined"}}
-    wanted = {"preset": "public_chat", "room_version": "10", "initial_state": [hidden]}
+    wanted = {"preset": "public_chat", "room_version": version, "initial_state": [hidden]}
     room_id = alice.create_room(**wanted, name="Tea")
     secret = alice.send(room_id, "secret")
     room = peer.join(one, ONE, room_id)
@@ -110,6 +111,8 @@ def test_what_a_server_may_read(alice: Client, one: HearthProcess, peer: Peer) -
     assert len(whole["auth_chain"]) == len(ids["auth_chain_ids"])
     create = room.state["m.room.create", ""]
     assert create in ids["auth_chain_ids"]
+    own = peer.ask(one, ONE, "GET", f"/v1/event_auth/{at}/{seg(create)}").json()
+    assert own == {"auth_chain": []}
     chain = peer.ask(one, ONE, "GET", f"/v1/event_auth/{at}/{seg(shown)}").json()["auth_chain"]
     assert {pdu["type"] for pdu in chain} >= {"m.room.create", "m.room.power_levels", "m.room.member"}
     between = {"latest_events": [shown], "earliest_events": [secret], "limit": 10}
