@@ -72,6 +72,7 @@ class AccountData:
     def deleting(self, tx: Tx, user_id: str, device_id: str) -> None:
         """Delete what is kept about a device, in the unit that deletes it (MSC3890)."""
         type_ = LOCAL_NOTIFICATIONS + device_id
+        self._deleted.pop((user_id, device_id), None)  # of a unit that failed
         text = account_data.find_account_data(tx, user_id, "", type_)
         if text is not None and text != DELETED:
             position = account_data.put_account_data(tx, user_id, "", type_, DELETED)
