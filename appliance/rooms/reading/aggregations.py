@@ -114,9 +114,9 @@ class Aggregations:
         """The events that have children of interest, each with what these come to."""
         wanted = [event for event in events if event.state_key is None]
         known, missing = self._summaries.used([event.event_id for event in wanted])
-        absent = set(missing)
-        unknown = [event for event in wanted if event.event_id in absent] if absent else []
-        if unknown:
+        if missing:
+            absent = set(missing)
+            unknown = [event for event in wanted if event.event_id in absent]
             room_nid = unknown[0].room_nid
             parents = set(rows.parents_among(self._database, room_nid, [event.event_id for event in unknown]))
             for event in unknown:

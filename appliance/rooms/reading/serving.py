@@ -166,7 +166,8 @@ class Serving:
         """What some events of one room name, and what of that the asker may not see."""
         own = [event.nid for event in events if event.sender == asker.user_id]
         sent = self._transactions.of_events(asker.user_id, asker.device_id, own) if own and asker.device_id else {}
-        before = self._store.clients(event.replaces_nid for event in events if event.replaces_nid is not None)
+        replaced = [event.replaces_nid for event in events if event.replaces_nid is not None]
+        before = self._store.clients(replaced) if replaced else {}
         sees = self._visibility.sees
         hidden = {
             nid
@@ -174,8 +175,8 @@ class Serving:
             if not sees(previous, asker.user_id, history)
             or (previous.sender in self._erased and self._membership(previous, asker, history) != "join")
         }
-        reasons = self._store.clients(event.redacted_by for event in events if event.redacted_by is not None)
-        return _Found(sent, before, hidden, reasons)
+        redactions = [event.redacted_by for event in events if event.redacted_by is not None]
+        return _Found(sent, before, hidden, self._store.clients(redactions) if redactions else {})
 
     def visible(self, event: ClientEvent, user_id: str) -> bool:
         """Whether a user may see an event."""

@@ -6,6 +6,7 @@ and an *end*. What all askers are told alike stands in the end first said here, 
 see of the event before.
 """
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ def numbers(values: Sequence[int]) -> list[bytes]:
     return orjson.dumps(values)[1:-1].split(b",") if values else []
 
 
+@functools.lru_cache(16)
 def membership_member(membership: str | None) -> bytes:
     """How the asker stood to the room at an event; nothing for an event without a place in the timeline."""
     return b"" if membership is None else b',"membership":' + orjson.dumps(membership)
