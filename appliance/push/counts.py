@@ -112,6 +112,11 @@ class _Kept:
         counted[1] += highlights
         self.tally = None
 
+    def empty(self, thread: str) -> None:
+        """Count nothing of a thread any more."""
+        self.counts.pop(thread, None)
+        self.tally = None
+
     def result(self) -> Tally:
         """What it comes to."""
         if self.tally is None:
@@ -198,8 +203,18 @@ class Counts:
         recent.add(position, one)
         self._last[room_nid] = position
 
+    def said(self, user_id: str, room_nid: int, thread: str) -> None:
+        """Take in that a user said something, which was just published: they have read that thread up to there."""
+        kept = self._kept.get((user_id, room_nid))
+        if kept is None:
+            return
+        if self._go_on(kept, user_id, room_nid):
+            kept.empty(thread)
+        else:
+            self.forget(user_id, room_nid)
+
     def forget(self, user_id: str, room_nid: int) -> None:
-        """Count anew what a user has not read of a room: they read, said something, came or went."""
+        """Count anew what a user has not read of a room: they read, came or went."""
         self._kept.drop((user_id, room_nid))
 
     def forget_room(self, room_nid: int) -> None:

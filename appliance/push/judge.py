@@ -87,7 +87,10 @@ class Judge:
         if event.type == REDACTION:
             counts.forget_room(step.room_nid)
         elif event.state_key is None:
-            counts.forget(event.sender, step.room_nid)
+            if found is None:  # which thread it is of was not kept
+                counts.forget(event.sender, step.room_nid)
+            else:
+                counts.said(event.sender, step.room_nid, found.thread)
 
     def emptied(self, step: Step, nid: int, event: Event) -> Statement | None:
         """Have nobody notified of what is redacted; asked by the redactions."""

@@ -114,6 +114,12 @@ def test_who_says_something_has_read(alice: Client, bob: Client) -> None:
     say(bob, room, "there", **thread(root))
     assert by_thread(bob, room) == {"": (1, 0)}
     assert by_thread(alice, room) == {"": (0, 0), root: (1, 0)}
+    # What came before they said something is read, and what comes after it is not, whether or not they looked between.
+    say(alice, room, "one")
+    say(alice, room, "two", **thread(root))
+    say(bob, room, "three")
+    say(alice, room, "four")
+    assert by_thread(bob, room) == {"": (1, 0), root: (1, 0)}
 
 
 def test_threads(alice: Client, bob: Client) -> None:
