@@ -25,8 +25,11 @@ class Refusal(Answer):
 
 
 def refusal(error: MatrixError) -> Refusal:
-    """The standard error response: errcode, sentence, and ``Retry-After`` where there is something to wait for."""
-    headers = None
+    """The standard error response: errcode, sentence, and ``Retry-After`` where there is something to wait for. Where
+    the request did not come whole, the connection ends with it (RFC 9110, "408 Request Timeout"), which else may wait
+    for the rest.
+    """
+    headers = {b"connection": b"close"} if error.status == 408 else None
     if "retry_after_ms" in error.extra:
         headers = {b"retry-after": str(-(-error.extra["retry_after_ms"] // 1000)).encode()}
     return Refusal(orjson.dumps(error.body()), error.status, headers=headers)
