@@ -153,7 +153,7 @@ class Queries:
         for user_id, device_ids in wanted.items():
             if self._is_local(user_id):
                 known = self.of(user_id)
-                self._add(found, user_id, known if named else _nameless(known, user_id), device_ids, {})
+                self._add(found, user_id, _for_servers(known, user_id, named=named), device_ids, {})
         names = ("device_keys", "master_keys", "self_signing_keys")
         return {name: orjson.Fragment(found.part(name)) for name in names}
 
@@ -229,14 +229,16 @@ def _served(user_id: str, devices: Sequence[rows.DeviceKeys], keys: Mapping[str,
     )
 
 
-def _nameless(keys: UserKeys, user_id: str) -> UserKeys:
-    """What is served of a user, without the names of their devices."""
+def _for_servers(keys: UserKeys, user_id: str, *, named: bool) -> UserKeys:
+    """What other servers are told of a user: with or without the names of the devices, and always with ``unsigned``,
+    as Synapse does. Dendrite makes a null of one that is missing, and its clients then know nothing of the device.
+    """
     devices = {}
     for device_id, told in keys.devices.items():
-        if b'"unsigned"' in told:
-            plain = orjson.loads(told)
-            plain.pop("unsigned", None)
-            told = orjson.dumps(plain)
+        if b'"unsigned"' not in told:
+            told = told[:-1] + b',"unsigned":{}}'
+        elif not named:
+            told = orjson.dumps({**orjson.loads(told), "unsigned": {}})
         devices[device_id] = told
     return msgspec.structs.replace(keys, devices=devices, named_devices=_named(user_id, joined(devices)))
 

@@ -253,24 +253,35 @@ class RemoteLists:
             self._begin(user_id)
 
     async def receive_keys(self, origin: str, content: Mapping[str, Any]) -> None:
-        """Take in an ``m.signing_key_update``; raises as ``receive_update``."""
+        """Take in an ``m.signing_key_update``; raises as ``receive_update``.
+
+        One that tells nothing new of the keys is about what they have signed: so Dendrite tells that a device was
+        verified by its owner. The list is asked for then.
+        """
         user_id = _about(origin, content)
         keys = _read_keys(user_id, content)
         self._hear(user_id, sys.maxsize)
 
-        def work(tx: Tx) -> int | None:
+        def work(tx: Tx) -> tuple[int | None, bool]:
             if not rows.is_needed(tx, user_id):
-                return None
+                return None, False
+            stale = False
             if rows.find(tx, user_id) is not None:
+                known = cross_rows.keys_of(tx, user_id)
+                stale = all(usage in known and known[usage].json == key.json for usage, key in keys.items())
                 for usage, key in keys.items():
                     cross_rows.put_key(tx, user_id, usage, key.key_id, key.json)
-            return note_change(tx, user_id)
+                if stale:
+                    rows.mark_stale(tx, [user_id])
+            return note_change(tx, user_id), stale
 
-        def published(position: int | None) -> None:
-            if position is not None:
-                self._lists.changed(user_id, position)
+        def published(outcome: tuple[int | None, bool]) -> None:
+            if outcome[0] is not None:
+                self._lists.changed(user_id, outcome[0])
 
-        await self._database.write(work, published=published)
+        _, stale = await self._database.write(work, published=published)
+        if stale:
+            self._begin(user_id)
 
     def _just_came(self, user_id: str) -> bool:
         return self._now_ms() - (self._came.get(user_id) or 0) < JUST_MS and user_id not in self._asking

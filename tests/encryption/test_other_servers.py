@@ -124,6 +124,19 @@ async def test_a_list_is_asked_for_once_and_then_followed(home: House, other: Ot
     assert other.asked == [f"devices {MALLORY}"]
 
 
+async def test_cross_signing_keys_that_are_told_again_have_signed_something(home: House, other: OtherServer) -> None:
+    """A server that tells of a signature by telling the keys again, and not the device, is asked for the list."""
+    await home.with_mallory()
+    await queried(home)
+    since = home.owning.database.position
+    signed = {**keys("D"), "signatures": {MALLORY: {"ed25519:x": "signature"}}}
+    other.list, other.stream_id = [{"device_id": "D", "keys": signed}], 6
+    await home.living.encrypting.remote_lists.receive_keys(ELSEWHERE, {"user_id": MALLORY, "master_key": master("a")})
+    assert await changed(home, since) == [MALLORY]
+    assert await devices(home) == {"D": signed}
+    assert other.asked == [f"devices {MALLORY}"] * 2
+
+
 async def test_who_is_introduced_on_coming_has_not_changed_once_more(home: House, other: OtherServer) -> None:
     """What comes after that is a change, and so is all once somebody asked for their list, or some seconds later."""
     await home.with_mallory()
@@ -317,7 +330,7 @@ async def test_other_servers_are_told_of_our_devices(home: House) -> None:
     kind, content = encrypting.local_lists.edu(first)
     assert (kind, content["keys"], "device_display_name" in content) == ("m.device_list_update", identity, False)
     assert orjson.loads(orjson.dumps(encrypting.local_lists.keys({ALICE: []})["device_keys"])) == {
-        ALICE: {"D": identity}
+        ALICE: {"D": {**identity, "unsigned": {}}}
     }
     assert encrypting.local_lists.edu(second)[1] == {
         "user_id": ALICE,
