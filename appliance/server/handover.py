@@ -191,6 +191,9 @@ def _rest(coroutine: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, 
             awaited = step(argument)
         except StopIteration:
             return
+        finally:
+            # An error leads to this frame, and so to itself: it would keep the connection until the collector comes.
+            del argument
 
 
 def _receive(receive: Receive, coming: Coming) -> Receive:
