@@ -261,7 +261,13 @@ class Sections:
             if outside is not None:
                 return {"events": [*outside, stripped(self._store.event(change.event_nid))]}
         state = window.snapshot.state
-        own = self._store.event(state[MEMBER, user_id])
+        nid = state.get((MEMBER, user_id))
+        if nid is None and change is not None:
+            # An invitation from elsewhere that is just being taken back: what was shown with it is gone already.
+            nid = change.event_nid
+        if nid is None:
+            return {"events": []}
+        own = self._store.event(nid)
         slots: list[Slot] = [(event_type, "") for event_type in _STRIPPED]
         slots.append((MEMBER, own.sender))
         events = self._store.events(state[slot] for slot in dict.fromkeys(slots) if slot in state)

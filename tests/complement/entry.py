@@ -32,6 +32,7 @@ default_version = "11"
 [federation]
 ca_file = "{authority}"
 allow_private_addresses = true
+device_names = true
 [limits]
 enabled = false
 [passwords]
