@@ -244,13 +244,7 @@ class RemoteLists:
                 known = False
             return note_change(tx, user_id), there is not None and not known
 
-        def published(outcome: tuple[int | None, bool]) -> None:
-            if outcome[0] is not None:
-                self._lists.changed(user_id, outcome[0])
-
-        _, missed = await self._database.write(work, published=published)
-        if missed:
-            self._begin(user_id)
+        await self._take_note(user_id, work)
 
     async def receive_keys(self, origin: str, content: Mapping[str, Any]) -> None:
         """Take in an ``m.signing_key_update``; raises as ``receive_update``.
@@ -274,6 +268,11 @@ class RemoteLists:
                 if stale:
                     rows.mark_stale(tx, [user_id])
             return note_change(tx, user_id), stale
+
+        await self._take_note(user_id, work)
+
+    async def _take_note(self, user_id: str, work: Callable[[Tx], tuple[int | None, bool]]) -> None:
+        """Write what was told of a user: the position of the change, if it is one, and whether to ask for the list."""
 
         def published(outcome: tuple[int | None, bool]) -> None:
             if outcome[0] is not None:

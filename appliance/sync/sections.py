@@ -256,18 +256,14 @@ class Sections:
     def offered(self, window: Window, user_id: str) -> dict[str, Any]:
         """The stripped state of a room that the asker is invited to or knocks at, their own membership last."""
         change = window.history.at(window.upto)
-        if change is not None:
-            outside = outside_rows.shown(self._database, window.history.room_nid, user_id, change.event_nid)
-            if outside is not None:
-                return {"events": [*outside, stripped(self._store.event(change.event_nid))]}
-        state = window.snapshot.state
-        nid = state.get((MEMBER, user_id))
-        if nid is None and change is not None:
-            # An invitation from elsewhere that is just being taken back: what was shown with it is gone already.
-            nid = change.event_nid
-        if nid is None:
+        if change is None:
             return {"events": []}
-        own = self._store.event(nid)
+        # Not from the state, which lacks an invitation from elsewhere even while that is being taken back.
+        own = self._store.event(change.event_nid)
+        outside = outside_rows.shown(self._database, window.history.room_nid, user_id, change.event_nid)
+        if outside is not None:
+            return {"events": [*outside, stripped(own)]}
+        state = window.snapshot.state
         slots: list[Slot] = [(event_type, "") for event_type in _STRIPPED]
         slots.append((MEMBER, own.sender))
         events = self._store.events(state[slot] for slot in dict.fromkeys(slots) if slot in state)
