@@ -13,6 +13,7 @@ from appliance.federation.digging import Digging
 from appliance.federation.edus import EduInbox
 from appliance.federation.elsewhere import ThroughOthers
 from appliance.federation.encryption_queues import ListUpdates, Messages
+from appliance.federation.farewells import Farewells
 from appliance.federation.handshakes import Handshakes
 from appliance.federation.inbox import Inbox
 from appliance.federation.invitations import Invitations
@@ -113,6 +114,18 @@ class Between:
         )
         living.upkeep.housekeeping.others.extend((self.inbox.prune, living.reaching.standing.prune))
         acts.appender.endorsing = Policing(self.access, self.remote, owning.settings)
+        making = Making(graph.store, acts.appender, identity, now_ms)
+        self.farewells = Farewells(
+            database,
+            graph.standings,
+            self.outside,
+            making,
+            self.remote,
+            living.reaching.standing,
+            federating.policy.reaches,
+            acts.membership.leave,
+            now_ms,
+        )
         self.elsewhere = ThroughOthers(
             database,
             rooms,
@@ -121,12 +134,13 @@ class Between:
             self.outside,
             accepting,
             arriving,
-            Making(graph.store, acts.appender, identity, now_ms),
+            making,
             self.remote,
             keyring,
             identity,
             federating.policy.reaches,
             acts.appender.endorsing,
+            self.farewells,
         )
         for act in (
             acts.membership,
@@ -162,6 +176,7 @@ class Between:
     def start(self) -> None:
         """Go on with what waited before a restart."""
         self.chasing.start()
+        self.farewells.start()
         self._looking = asyncio.get_running_loop().create_task(self._look(), name="looking at what waited")
 
     async def stop(self) -> None:
@@ -173,6 +188,7 @@ class Between:
         await self.catching.stop()
         await self.digging.stop()
         await self.chasing.stop()
+        await self.farewells.stop()
         await self.inbox.stop()
 
     async def _look(self) -> None:

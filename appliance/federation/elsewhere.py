@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from appliance.errors import MatrixError, forbidden, not_found
 from appliance.federation.access import RoomAccess
 from appliance.federation.failures import Refused, Unreachable
+from appliance.federation.farewells import Farewells
 from appliance.federation.invitations import loosely_stripped, room_events
 from appliance.federation.making import Making
 from appliance.federation.remote import Remote
@@ -38,8 +39,6 @@ from appliance.storage.database import Database
 log = logging.getLogger("hearth.federation")
 
 MOST_SERVERS = 10
-LEAVE_SECONDS = 20.0
-"""After which a room is left without the other server's blessing."""
 T = TypeVar("T")
 Content = dict[str, Any]
 
@@ -61,6 +60,7 @@ class ThroughOthers:
         identity: which server this is.
         may_ask: whether this server talks with another one.
         endorsing: asks the policy servers of rooms.
+        farewells: takes leave of rooms that nobody here is in.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class ThroughOthers:
         identity: Identity,
         may_ask: Callable[[str], bool],
         endorsing: Endorsing,
+        farewells: Farewells,
     ) -> None:
         self._database = database
         self._rooms = rooms
@@ -92,6 +93,7 @@ class ThroughOthers:
         self._identity = identity
         self._may_ask = may_ask
         self._endorsing = endorsing
+        self._farewells = farewells
         self._joining: dict[str, asyncio.Lock] = {}
 
     def can_reach(self, server: str) -> bool:
@@ -151,7 +153,7 @@ class ThroughOthers:
     async def leave(self, user_id: str, room_id: str, content: Content) -> None:
         """Let a local user reject an invitation, or take a knock back.
 
-        Where no server takes it within some seconds, it is noted here alone.
+        Where no server takes it within a moment, it is told to them later (``farewells.py``).
 
         Raises:
             MatrixError: ``M_FORBIDDEN`` for somebody who has nothing to leave.
@@ -161,20 +163,11 @@ class ThroughOthers:
             raise forbidden("You are not in this room.")
         if membership not in ("invite", "knock"):
             return
-        leave: Event | None = None
         try:
-            async with asyncio.timeout(LEAVE_SECONDS):
-                candidates = await self._candidates(user_id, room_id, ())
-                leave = await self._in_turn(candidates, lambda one: self._leave_by(one, user_id, room_id, content))
-        except (TimeoutError, MatrixError) as problem:
-            log.info("%s leaves %s without another server's knowing: %s", user_id, room_id, problem)
-        await self._outside.put(self._making.alone(present, content) if leave is None else leave)
-
-    async def _leave_by(self, server: str, user_id: str, room_id: str, content: Content) -> Event:
-        version, template = await self._remote.template(server, "leave", room_id, user_id)
-        leave = self._making.member(VERSIONS[version], template, content)
-        await self._remote.send(server, "leave", room_id, leave.event_id, leave.pdu)
-        return leave
+            candidates = await self._candidates(user_id, room_id, ())
+        except MatrixError:
+            candidates = []  # nobody whom this server may ask
+        await self._farewells.take(present, content, candidates)
 
     # Inviting ----------------------------------------------------------------------------------------------------
 

@@ -36,3 +36,10 @@ class Refused(Exception):  # noqa: N818 - says what the answer was
     def is_fault(self) -> bool:
         """Whether the server is in trouble or wants to be left alone, rather than having judged what was asked."""
         return self.status >= 500 or self.status in (408, 425, 429)
+
+    @property
+    def is_judgement(self) -> bool:
+        """Whether the server itself has judged what was asked, so that it will not say otherwise soon: not what is in
+        front of it while it is down, nor one that could not find out who asks.
+        """
+        return not self.is_fault and self.status != 401 and (self.status == 403 or self.errcode != "M_UNKNOWN")

@@ -56,7 +56,9 @@ class Remote:
 
     # Memberships -------------------------------------------------------------------------------------------------
 
-    async def template(self, server: str, membership: str, room_id: str, user_id: str) -> tuple[str, Json]:
+    async def template(
+        self, server: str, membership: str, room_id: str, user_id: str, *, urgent: bool = True
+    ) -> tuple[str, Json]:
         """A template for a membership, as ``make_join``, ``make_knock`` or ``make_leave`` answers it.
 
         Returns:
@@ -64,7 +66,7 @@ class Remote:
         """
         query = None if membership == "leave" else {"ver": list(VERSIONS)}
         path = path_of("federation", "v1", f"make_{membership}", room_id, user_id)
-        answer = await self._client.request(server, "GET", path, query=query, timeout=SHAKE_SECONDS, urgent=True)
+        answer = await self._client.request(server, "GET", path, query=query, timeout=SHAKE_SECONDS, urgent=urgent)
         event, version = _object(answer, "event"), answer.get("room_version", "1")
         content = event.get("content")
         wanted = (room_id, "m.room.member", user_id, user_id)
@@ -75,7 +77,9 @@ class Remote:
             raise Unreachable("It answered with a template of a room version that is not known here.")
         return version, event
 
-    async def send(self, server: str, membership: str, room_id: str, event_id: str, pdu: Json) -> Json:
+    async def send(
+        self, server: str, membership: str, room_id: str, event_id: str, pdu: Json, *, urgent: bool = True
+    ) -> Json:
         """Bring a membership there: ``send_join``, ``send_knock`` or ``send_leave``."""
         versions = ("v1",) if membership == "knock" else ("v2", "v1")
         for version in versions:
@@ -88,7 +92,7 @@ class Remote:
                     content=pdu,
                     timeout=JOIN_SECONDS if membership == "join" else SHAKE_SECONDS,
                     max_bytes=MAX_JOIN_BYTES if membership == "join" else 10 * 1024 * 1024,
-                    urgent=True,
+                    urgent=urgent,
                     deep=membership == "join",
                 )
             except Refused as refusal:

@@ -43,13 +43,20 @@ class OutsideMemberships:
         self._now_ms = now_ms
         self.changed: list[Callable[[str], None]] = []
 
-    async def put(self, event: Event, shown: Sequence[dict[str, Any]] = (), via: str = "") -> None:
+    async def put(
+        self,
+        event: Event,
+        shown: Sequence[dict[str, Any]] = (),
+        via: str = "",
+        also: Callable[[Tx], None] = lambda tx: None,
+    ) -> None:
         """Let a user stand to a room as an event says, in a room that nobody here is in; durable when this returns.
 
         Args:
             event: the membership.
             shown: what the room shows of itself, stripped.
             via: the server through which it came about.
+            also: what else goes into the unit.
         """
         user_id, membership = event.state_key or "", event.membership or "leave"
         room = RoomRow(self._numbers.room(), event.room_id, event.version.identifier, event.sender, self._now_ms())
@@ -69,6 +76,7 @@ class OutsideMemberships:
         told = orjson.dumps(list(shown)[:MOST_SHOWN]).decode()
 
         def unit(tx: Tx) -> tuple[int, int, int]:
+            also(tx)
             return rows.put(tx, room, new, user_id, membership, event.sender, told, via)
 
         def published(stored: tuple[int, int, int]) -> None:

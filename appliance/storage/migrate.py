@@ -28,6 +28,7 @@ STEPS: tuple[str, ...] = (
     "m0014_requests",
     "m0015_parcels",
     "m0016_runs",
+    "m0017_departures",
 )
 """Modules of ``appliance.storage.migrations``, in order. Each has STATEMENTS: SQL, run in one transaction."""
 

@@ -19,7 +19,7 @@ SETTLED = {
     # They go when what they stand for is done or over.
     *("delayed_events", "login_tokens", "openid_tokens", "purges", "unused_slots", "outbox_lists", "outbox_relays"),
     *("outgoing_to_device", "received_transactions", "waiting_events", "waiting_for", "unread_events"),
-    *("to_device_sends", "to_device_marks"),
+    *("to_device_sends", "to_device_marks", "farewells"),
 }
 OF_THE_SERVER = {
     # A row or a few, as the owner has it; reports are so many at most.
