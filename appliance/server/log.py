@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -17,7 +18,11 @@ from appliance.errors import OwnerError
 
 VARIABLE = "HEARTH_LOG"
 DELAY = 0.05
-"""Seconds that a line about a request may wait for others."""
+"""Seconds that a line about a request may wait for others: made together, lines cost half."""
+MOST_WAITING = 500
+"""Lines that wait for others at most."""
+_Waiting = tuple[float, str, str, Callable[..., Mapping[str, Any]], tuple[Any, ...]]
+"""When a line was said, its name and message, and what makes its fields of what."""
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(0x80, 0xA0))} | {10: "\\n", 13: "\\r", 9: "\\t"}
 
 
@@ -54,20 +59,24 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
-        self._waiting: list[str] = []
+        # Other threads write what waits too: a deque is filled and emptied in single steps.
+        self._waiting: deque[_Waiting] = deque()
 
-    def info(self, name: str, message: str, fields: Mapping[str, Any]) -> None:
+    def info(self, name: str, message: str, say: Callable[..., Mapping[str, Any]], *said: Any) -> None:
         """Log something with the level ``info``, from the event loop, soon.
 
         Args:
             name: of what it is about.
             message: a constant.
-            fields: what else there is to say.
+            say: makes the fields, what else there is to say, when the line is written.
+            said: of what it makes them.
         """
-        line = _LINES[type(self.formatter)](time.time(), "info", name, message, fields)
-        if not self._waiting:
+        waiting = self._waiting
+        waiting.append((time.time(), name, message, say, said))
+        if len(waiting) == 1:
             asyncio.get_running_loop().call_later(DELAY, self.write_waiting)
-        self._waiting.append(line)
+        elif len(waiting) >= MOST_WAITING:
+            self.write_waiting()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, behind the lines that wait."""
@@ -84,7 +93,10 @@ class LineHandler(logging.StreamHandler[TextIO]):
         if not self._waiting:
             return
         with self.lock or contextlib.nullcontext():
-            lines, self._waiting = self._waiting, []
+            line, lines = _LINES[type(self.formatter)], []
+            for _ in range(len(self._waiting)):
+                at, name, message, say, said = self._waiting.popleft()
+                lines.append(line(at, "info", name, message, say(*said)))
             with contextlib.suppress(OSError, ValueError):  # nobody is there to read them
                 self.stream.write("\n".join(lines) + "\n")
                 self.flush()

@@ -166,19 +166,39 @@ def _log_line(scope: dict[str, Any], method: str, sent: Sent, seconds: float) ->
     if not log.isEnabledFor(level):
         return
     requester = scope.get("requester")
-    fields = {
-        "method": method,
-        "path": scope["raw_path"][:_LOGGED_PATH].decode("ascii", "backslashreplace"),
-        "status": sent.status,
-        "ms": round(seconds * 1000, 1),
-        "bytes": sent.length,
-        "request": scope["request_id"],
-        "address": scope.get("address", ""),
-    }
-    if requester is not None and (who := requester.user_id or requester.server):
-        fields["user" if requester.user_id else "server"] = who
+    who = "" if requester is None else requester.user_id or requester.server
+    kind = "user" if requester is not None and requester.user_id else "server"
+    said = (
+        method,
+        scope["raw_path"],
+        sent.status,
+        seconds,
+        sent.length,
+        scope["request_id"],
+        scope.get("address", ""),
+        who,
+        kind,
+    )
     handlers = logging.root.handlers
     if level == logging.INFO and len(handlers) == 1 and isinstance(handlers[0], LineHandler):
-        handlers[0].info("request", "request", fields)
+        handlers[0].info("request", "request", _fields, *said)
     else:
-        log.log(level, "request", extra={"fields": fields})
+        log.log(level, "request", extra={"fields": _fields(*said)})
+
+
+def _fields(
+    method: str, path: bytes, status: int, seconds: float, length: int, number: str, address: str, who: str, kind: str
+) -> dict[str, Any]:
+    """What the log says of a request; ``who`` asked is a user or a server, if that is known."""
+    fields = {
+        "method": method,
+        "path": path[:_LOGGED_PATH].decode("ascii", "backslashreplace"),
+        "status": status,
+        "ms": round(seconds * 1000, 1),
+        "bytes": length,
+        "request": number,
+        "address": address,
+    }
+    if who:
+        fields[kind] = who
+    return fields

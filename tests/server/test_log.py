@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from appliance.errors import OwnerError
-from appliance.server.log import LineHandler, configure_log
+from appliance.server.log import MOST_WAITING, LineHandler, configure_log
 
 
 @pytest.fixture
@@ -65,6 +65,25 @@ def test_a_log_of_another_kind(logged: io.StringIO) -> None:
         configure_log({"HEARTH_LOG": "xml"}, logged)
 
 
+def _path(path: str) -> dict[str, str]:
+    return {"path": path}
+
+
+def test_many_lines_of_requests_do_not_wait_for_their_time(logged: io.StringIO) -> None:
+    """However many requests there are, what is remembered of them is little."""
+    configure_log({}, logged)
+    (handler,) = logging.getLogger().handlers
+    assert isinstance(handler, LineHandler)
+
+    async def requests() -> None:
+        for number in range(MOST_WAITING):
+            assert logged.getvalue() == ""
+            handler.info("request", "request", _path, f"/{number}")
+
+    asyncio.run(requests())
+    assert len(logged.getvalue().splitlines()) == MOST_WAITING
+
+
 def test_lines_of_requests_come_together_and_in_order(logged: io.StringIO) -> None:
     """They wait a moment for each other; whatever is logged as usual comes behind them."""
     configure_log({}, logged)
@@ -72,12 +91,12 @@ def test_lines_of_requests_come_together_and_in_order(logged: io.StringIO) -> No
     assert isinstance(handler, LineHandler)
 
     async def requests() -> None:
-        handler.info("request", "request", {"path": "/one\n"})
-        handler.info("request", "request", {"path": "/two"})
+        handler.info("request", "request", _path, "/one\n")
+        handler.info("request", "request", _path, "/two")
         assert logged.getvalue() == ""
         logging.getLogger("hearth.request").warning("after")
         assert len(logged.getvalue().splitlines()) == 3
-        handler.info("request", "request", {"path": "/three"})
+        handler.info("request", "request", _path, "/three")
         while "three" not in logged.getvalue():
             await asyncio.sleep(0.01)
 
@@ -98,7 +117,7 @@ def test_lines_of_requests_for_programs(logged: io.StringIO) -> None:
     assert isinstance(handler, LineHandler)
 
     async def request() -> None:
-        handler.info("request", "request", {"status": 200})
+        handler.info("request", "request", dict, (("status", 200),))
 
     asyncio.run(request())
     handler.close()
