@@ -12,12 +12,13 @@ import httpx
 import pytest
 
 from tests.federation.test_memberships import enter
+from tests.support.chance import seed
 from tests.support.client import Client, Json, seg
 from tests.support.hearth import HearthProcess
 from tests.support.network import Network
 from tests.support.wires import Wire, Wires
 
-SEED = 6
+SEED = seed(6)
 NAMES = ("one.test", "two.test", "three.test")
 PEOPLE, ROOMS = 3, 2
 """People on each server, and rooms in which all of them are."""

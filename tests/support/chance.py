@@ -1,0 +1,8 @@
+"""What is drawn by lot in tests: always the same, unless somebody looks for seldom faults."""
+
+import os
+
+
+def seed(usual: int) -> int:
+    """What a test's lots follow from: ``usual``, or what the environment says by ``HEARTH_TEST_SEED``."""
+    return int(os.environ.get("HEARTH_TEST_SEED", usual))
