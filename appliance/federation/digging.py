@@ -115,6 +115,10 @@ class Digging:
                 asked = AskedServer(self._database, self._accepting, self._remote, server)
                 if await self._backfilling.take_in(room.room_id, pdus, asked):
                     return True
+                # Conduit tells what lies before the events that it is asked about, without these themselves.
+                heads = await asked.events(missing[:TOGETHER])
+                if heads and await self._backfilling.take_in(room.room_id, [*heads, *pdus], asked):
+                    return True
                 log.info("Of the past of %s, %s tells %d events, and none leads on.", room.room_id, server, len(pdus))
             except (Unreachable, Refused, Unacceptable) as problem:
                 log.info("%s does not tell of the past of %s: %s", server, room.room_id, problem)
@@ -144,6 +148,17 @@ class AskedServer:
             some = event_ids[start : start + TOGETHER]
             found = await asyncio.gather(*(self._event(room_id, one) for one in some))
             await self._accepting.accept_outliers(room_id, [pdu for listed in found for pdu in listed])
+
+    async def events(self, event_ids: Sequence[str]) -> list[object]:
+        """Some events, as far as they can be had."""
+
+        async def one(event_id: str) -> list[object]:
+            try:
+                return [await self._remote.event(self._server, event_id)]
+            except (Unreachable, Refused):
+                return []
+
+        return [pdu for found in await asyncio.gather(*map(one, event_ids)) for pdu in found]
 
     async def state_before(self, room_id: str, event_id: str) -> Sequence[str] | None:
         """The ids of the events of the state before an event; None where the server does not say."""

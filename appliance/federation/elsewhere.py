@@ -39,6 +39,8 @@ from appliance.storage.database import Database
 log = logging.getLogger("hearth.federation")
 
 MOST_SERVERS = 10
+UNABLE = ("M_UNABLE_TO_AUTHORISE_JOIN", "M_UNABLE_TO_GRANT_JOIN")
+"""What a server answers that cannot tell whether somebody may join, where another one perhaps can."""
 T = TypeVar("T")
 Content = dict[str, Any]
 
@@ -286,16 +288,14 @@ def explained(problem: Refused | Unreachable, server: str) -> MatrixError:
         return MatrixError("M_UNKNOWN", f"{server} could not be reached: {problem}", 502)
     if problem.errcode in ("M_MISSING_PARAM", "M_INVALID_PARAM") or problem.status >= 500 or problem.status == 401:
         return MatrixError("M_UNKNOWN", f"{server} did not take this: {problem.error}", 502)
+    if problem.errcode in UNABLE:  # servers say that to each other only
+        return forbidden(f"{server} cannot let you in: {problem.error}")
     return MatrixError(problem.errcode, problem.error, problem.status)
 
 
 def _may_others_know(refusal: Refused) -> bool:
     """Whether another server may have another answer."""
-    return (
-        refusal.is_fault
-        or refusal.status in (401, 404, 405)
-        or refusal.errcode in ("M_UNABLE_TO_AUTHORISE_JOIN", "M_UNABLE_TO_GRANT_JOIN", "M_UNRECOGNIZED")
-    )
+    return refusal.is_fault or refusal.status in (401, 404, 405) or refusal.errcode in (*UNABLE, "M_UNRECOGNIZED")
 
 
 def _signed_by_others(event: Event, answered: object, server: str | None = None) -> Content:

@@ -65,6 +65,7 @@ class Making:
                 prev_events=_ids(version, template.get("prev_events")),
                 auth_events=_ids(version, template.get("auth_events")),
                 origin_server_ts=self._now_ms(),
+                origin=self._identity.server_name,
                 server_name=self._identity.server_name,
                 key=self._identity.key,
             )
@@ -100,7 +101,7 @@ class Making:
         parents = head.extremities[:MAX_PARENTS]
         slots = auth_event_slots(room.version, type=MEMBER, sender=sender, state_key=state_key, content=content)
         auth = [head.state[slot] for slot in slots if slot in head.state]
-        event = self._appender.builder.build(room, parents, auth, MEMBER, sender, content, state_key)
+        event = self._appender.builder.build(room, parents, auth, MEMBER, sender, content, state_key, names_origin=True)
         Draft(room, self._appender).judge(event)
         return event
 

@@ -192,6 +192,7 @@ def build_event(
     auth_events: Sequence[str],
     origin_server_ts: int,
     redacts: str | None = None,
+    origin: str | None = None,
     server_name: str,
     key: SigningKey,
     reference_hashes: Mapping[str, str] | None = None,
@@ -210,6 +211,8 @@ def build_event(
         auth_events: the ids of the events that allow it.
         origin_server_ts: the time, in milliseconds since 1970.
         redacts: what a redaction aims at; it is put where the version has it.
+        origin: the server's name within the event, for memberships that are brought to another server by a request of
+            their own; the server-server API requires it there and nowhere else.
         server_name: the server that signs, which is the sender's.
         key: its key.
         reference_hashes: by event id, the reference hashes of previous and auth events. Only versions 1 and 2 write
@@ -231,6 +234,8 @@ def build_event(
         pdu["room_id"] = room_id
     if state_key is not None:
         pdu["state_key"] = state_key
+    if origin is not None:
+        pdu["origin"] = origin
     if redacts is not None:
         if version.redacts_in_content:
             pdu["content"] = {**content, "redacts": redacts}

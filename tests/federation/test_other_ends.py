@@ -40,6 +40,49 @@ def test_a_room_of_an_honest_server(bob: Client, peer: Peer, version: str) -> No
     assert joined(bob.sync(), room.room_id)["timeline"]["events"][-1]["content"]["body"] == "hello"
 
 
+def test_what_is_brought_to_another_server_says_where_it_comes_from(bob: Client, peer: Peer) -> None:
+    """The server-server API requires an ``origin`` of the events in ``send_join``, ``send_knock`` and ``invite``, as
+    nowhere else; Conduit refuses a join without it.
+    """
+    public, knocked = peer.found("11"), peer.found("10", join_rule="knock")
+    enter(bob, public.room_id, peer.name)
+    bob.must("POST", f"/knock/{seg(knocked.room_id)}?via={peer.name}", {})
+    peer.answer("PUT", ".*/v2/invite/.*", lambda question: (403, {"errcode": "M_FORBIDDEN", "error": "No."}))
+    bob.refused("M_FORBIDDEN", 403, "POST", f"/rooms/{seg(bob.create_room())}/invite", {"user_id": peer.user("otto")})
+    brought = {
+        question.path.split("/")[4]: question.body.get("event", question.body)
+        for question in peer.asked
+        if question.method == "PUT"
+    }
+    assert brought.keys() == {"send_join", "send_knock", "invite"}
+    assert {event["origin"] for event in brought.values()} == {TWO}
+    seen = joined(bob.sync(full_state=True), public.room_id)
+    assert "origin" not in {field for event in seen["state"]["events"] for field in event}
+
+
+def test_the_past_comes_from_a_server_that_leaves_out_what_it_is_asked_about(bob: Client, peer: Peer) -> None:
+    """GET /backfill answers the events that are named and what lies before them; Conduit leaves the former out."""
+    room = peer.found("11")
+    said = [room.put(room.say(f"{number}")).event_id for number in range(5)]
+    honest = peer.answers["GET", f"/_matrix/federation/v1/backfill/{_plain(room)}"]
+
+    def without_the_named(question: Question) -> tuple[int, Any]:
+        named = room.pdus(question.query["v"])
+        status, told = honest(question)
+        return status, {**told, "pdus": [pdu for pdu in told["pdus"] if pdu not in named]}
+
+    peer.answer("GET", f"/_matrix/federation/v1/backfill/{_plain(room)}", without_the_named)
+    enter(bob, room.room_id, peer.name)
+    assert set(said) <= {event["event_id"] for event in bob.messages(room.room_id, limit=20)["chunk"]}
+
+
+def test_who_cannot_be_let_in_is_told_so_in_words_for_people(bob: Client, peer: Peer) -> None:
+    room = peer.found("11")
+    no = {"errcode": "M_UNABLE_TO_AUTHORISE_JOIN", "error": "You are in no required room."}
+    peer.answer("GET", ".*/make_join/.*", lambda question: (400, no))
+    bob.refused("M_FORBIDDEN", 403, "POST", join_path(room), {})
+
+
 def test_one_server_after_the_other_is_asked(network: Network, bob: Client, peer: Peer) -> None:
     room = peer.found("11")
     with Peer(network) as broken, Peer(network) as unknowing:

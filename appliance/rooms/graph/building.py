@@ -51,8 +51,12 @@ class Builder:
         content: dict[str, Any],
         state_key: str | None,
         redacts: str | None = None,
+        *,
+        names_origin: bool = False,
     ) -> Event:
-        """Build and sign an event; raises ``M_TOO_LARGE`` or ``M_BAD_JSON`` for what cannot be one."""
+        """Build and sign an event, which may name this server as its origin; raises ``M_TOO_LARGE`` or ``M_BAD_JSON``
+        for what cannot be one.
+        """
         try:
             return build_event(
                 room.version,
@@ -66,6 +70,7 @@ class Builder:
                 auth_events=[self._store.event(nid).event_id for nid in auth],
                 origin_server_ts=self._now_ms(),
                 redacts=redacts,
+                origin=self._identity.server_name if names_origin else None,
                 server_name=self._identity.server_name,
                 key=self._identity.key,
             )
