@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from appliance.accounts.ignored import Ignored
 from appliance.errors import MatrixError
-from appliance.protocol.globs import matches_whole
+from appliance.protocol.globs import Fits, Patience, matches_whole
 from appliance.protocol.identifiers import server_of
 from appliance.storage.account_data import find_account_data
 from appliance.storage.database import Database
@@ -29,7 +29,7 @@ class _Rules(Struct, frozen=True):
     """One user's rules: whether everybody is blocked, and the lists in the order in which they are asked."""
 
     blocks_all: bool
-    lists: tuple[tuple[str, Callable[[str], str], tuple[Callable[[str], bool], ...]], ...]
+    lists: tuple[tuple[str, Callable[[str], str], tuple[Fits, ...]], ...]
 
 
 class InviteRules:
@@ -75,15 +75,16 @@ class InviteRules:
             self._rules.put(user_id, rules)
         if rules.blocks_all:
             return "block"
+        patience = Patience()
         for verdict, aspect, globs in rules.lists:
-            subject = aspect(sender)
-            if any(fits(subject.lower()) for fits in globs):
+            subject = aspect(sender).lower()
+            if any(fits(subject, patience) for fits in globs):
                 return verdict
         return "allow"
 
     def _read(self, user_id: str) -> _Rules:
         permission, config = self._datum(user_id, PERMISSION), self._datum(user_id, LISTS)
-        lists: list[tuple[str, Callable[[str], str], tuple[Callable[[str], bool], ...]]] = []
+        lists: list[tuple[str, Callable[[str], str], tuple[Fits, ...]]] = []
         if config.get("enabled") is not False:
             for kind, aspect in (("users", _itself), ("servers", server_of)):
                 for verdict, name in (("allow", "allowed"), ("ignore", "ignored"), ("block", "blocked")):

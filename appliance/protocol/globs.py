@@ -1,32 +1,58 @@
 """Glob patterns (appendices, "Glob-style matching"), as conditions of push rules use them.
 
-Whoever writes a pattern may make it long and full of stars, and whoever writes a text may make that fit: every match is
-found in time that grows with the length of the text and no faster. A pattern is cut at its stars, and each piece is
-looked for once, as early as possible.
+Whoever writes a pattern may make it long and full of stars, and whoever writes a text may make that fit: looking takes
+at most so many steps together (``Patience``), about ten milliseconds, which no honest pattern needs. A pattern is cut
+at its stars, and each piece is looked for once, as early as possible.
 """
 
 import re
 from collections.abc import Callable, Iterator
 
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+STEPS = 4_000_000
+"""Steps that all the patterns of one judgement may take, each some nanoseconds."""
+_LOOK, _SKIPPED = 200, 2
+"""Steps that beginning to look takes, and characters that are passed over in one step where nothing fits."""
 
 
-def matches_whole(pattern: str) -> Callable[[str], bool]:
+class Patience:
+    """How much may still be looked for. Once it is at its end, nothing fits any more.
+
+    Args:
+        steps: how many steps.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self, steps: int = STEPS) -> None:
+        self.left = steps
+
+    def lasts(self, steps: int) -> bool:
+        """Take so many steps, if there are as many left; nothing more is looked for where there are not."""
+        self.left = self.left - steps if steps <= self.left else 0
+        return self.left > 0
+
+
+Fits = Callable[[str, Patience], bool]
+"""What says whether a text in lower case fits."""
+
+
+def matches_whole(pattern: str) -> Fits:
     """What says whether a whole text, in lower case, fits a pattern, whose case does not matter."""
     pattern = pattern.lower()
     if "*" not in pattern and "?" not in pattern:
-        return pattern.__eq__
+        return lambda text, patience: text == pattern
     first, *rest = [_Piece(text) for text in pattern.split("*")]
     if not rest:
-        return lambda text: len(text) == first.length and first.is_at(text, 0)
+        return lambda text, patience: len(text) == first.length and first.is_at(text, 0)
     *middle, last = rest
 
-    def fits(text: str) -> bool:
+    def fits(text: str, patience: Patience) -> bool:
         if not first.is_at(text, 0):
             return False
         here = first.length
         for piece in middle:
-            start = piece.find(text, here)
+            start = piece.find(text, here, patience)
             if start < 0:
                 return False
             here = start + piece.length
@@ -36,32 +62,36 @@ def matches_whole(pattern: str) -> Callable[[str], bool]:
     return fits
 
 
-def matches_words(pattern: str) -> Callable[[str], bool]:
+def matches_words(pattern: str) -> Fits:
     """What says whether some part of a text, in lower case, that begins and ends at the boundary of a word fits."""
     first, *rest = [_Piece(text) for text in pattern.lower().split("*")]
     if not rest:
-        return lambda text: any(_is_boundary(text, at + first.length) for at in _starts(first, text))
+        return lambda text, patience: any(
+            _is_boundary(text, at + first.length) for at in _starts(first, text, patience)
+        )
     *middle, last = rest
 
-    def fits(text: str) -> bool:
-        start = next(_starts(first, text), -1)
+    def fits(text: str, patience: Patience) -> bool:
+        start = next(_starts(first, text, patience), -1)
         if start < 0:
             return False
         here = start + first.length
         for piece in middle:
-            start = piece.find(text, here)
+            start = piece.find(text, here, patience)
             if start < 0:
                 return False
             here = start + piece.length
-        return last.length == 0 or any(_is_boundary(text, at + last.length) for at in last.all(text, here))
+        if last.length == 0:
+            return True
+        return any(_is_boundary(text, at + last.length) for at in last.all(text, here, patience))
 
     return fits
 
 
-def has_words(text: str, words: str) -> bool:
+def has_words(text: str, words: str, patience: Patience) -> bool:
     """Whether a text in lower case has some words, which are no pattern and whose case does not matter."""
     piece = _Piece(words.lower(), literal=True)
-    return any(_is_boundary(text, at + piece.length) for at in _starts(piece, text))
+    return any(_is_boundary(text, at + piece.length) for at in _starts(piece, text, patience))
 
 
 class _Piece:
@@ -82,23 +112,28 @@ class _Piece:
             return self._expression.match(text, start) is not None
         return text.startswith(self.text, start)
 
-    def find(self, text: str, start: int) -> int:
-        """The first place at or after ``start`` where it is; -1 for none."""
+    def find(self, text: str, start: int, patience: Patience) -> int:
+        """The first place at or after ``start`` where it is; -1 for none, or where patience does not last."""
         if self._expression is not None:
+            # Which may try the whole piece at each place.
+            if not patience.lasts(_LOOK + self.length * max(0, len(text) - start)):
+                return -1
             found = self._expression.search(text, start)
             return -1 if found is None else found.start()
-        return text.find(self.text, start)
+        at = text.find(self.text, start)
+        seen = (len(text) if at < 0 else at) - start
+        return at if patience.lasts(_LOOK + self.length + seen // _SKIPPED) else -1
 
-    def all(self, text: str, start: int) -> Iterator[int]:
+    def all(self, text: str, start: int, patience: Patience) -> Iterator[int]:
         """Every place at or after ``start`` where it is."""
-        at = self.find(text, start)
+        at = self.find(text, start, patience)
         while at >= 0:
             yield at
-            at = self.find(text, at + 1) if at < len(text) else -1
+            at = self.find(text, at + 1, patience) if at < len(text) else -1
 
 
-def _starts(piece: _Piece, text: str) -> Iterator[int]:
-    return (at for at in piece.all(text, 0) if _is_boundary(text, at))
+def _starts(piece: _Piece, text: str, patience: Patience) -> Iterator[int]:
+    return (at for at in piece.all(text, 0, patience) if _is_boundary(text, at))
 
 
 def _is_boundary(text: str, at: int) -> bool:

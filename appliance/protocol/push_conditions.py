@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from appliance.protocol.events import Event
-from appliance.protocol.globs import has_words, matches_whole, matches_words
+from appliance.protocol.globs import Patience, has_words, matches_whole, matches_words
 from appliance.protocol.paths import read_path
 from appliance.protocol.power import PowerLevels
 from appliance.protocol.push_rules import ME, Rule
@@ -17,6 +17,10 @@ from appliance.protocol.push_rules import ME, Rule
 _COUNT = re.compile(r"(==|<=|>=|<|>)?([0-9]{1,18})")
 _SCALARS = frozenset({str, int, bool, type(None)})
 _MISSING = object()
+LONGEST_NAME, NAME_STEPS = 1_000, 200_000
+"""Characters of a display name that is looked for in what was said, and steps that this may take: each member of a room
+has a name of their own.
+"""
 
 
 class Occasion:
@@ -26,14 +30,18 @@ class Occasion:
         event: the event.
         joined: how many are in the room.
         power: the room's power levels.
+
+    Attributes:
+        patience: what the patterns of the set of rules that is at work may still take.
     """
 
-    __slots__ = ("_listed", "_lower", "_top", "event", "joined", "power")
+    __slots__ = ("_listed", "_lower", "_top", "event", "joined", "patience", "power")
 
     def __init__(self, event: Event, joined: int, power: Callable[[], PowerLevels]) -> None:
         self.event = event
         self.joined = joined
         self.power = power
+        self.patience = Patience()
         self._top: dict[str, Any] | None = None
         self._lower: dict[tuple[str, ...], str | None] = {}
         self._listed: dict[tuple[str, ...], frozenset[str]] = {}
@@ -132,9 +140,9 @@ class NamesMe(Personal):
     def holds(self, occasion: Occasion, user_id: str, name: str | None) -> bool:
         """Whether it has this one's, as words."""
         body = occasion.lower(("content", "body"))
-        if not name or body is None:
+        if not name or len(name) > LONGEST_NAME or body is None:
             return False
-        return has_words(body, name)
+        return has_words(body, name, Patience(NAME_STEPS))
 
 
 Test = Callable[[Occasion], bool]
@@ -158,7 +166,7 @@ def event_match(key: str, pattern: str) -> Test:
 
     def test(occasion: Occasion) -> bool:
         text = occasion.lower(path)
-        return text is not None and fits(text)
+        return text is not None and fits(text, occasion.patience)
 
     return test
 

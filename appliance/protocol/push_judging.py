@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
+from appliance.protocol.globs import Patience
 from appliance.protocol.push_conditions import Occasion, Personal, Test, event_match, ready
 from appliance.protocol.push_rules import KINDS, ME, Rule
 from appliance.protocol.push_ruleset import Changes, ruleset
@@ -111,6 +112,7 @@ class Program:
     def judge(self, occasion: Occasion) -> Verdict:
         """What the rules say of an event."""
         branches: list[tuple[tuple[Personal, ...], Outcome]] = []
+        occasion.patience = Patience()  # of their own, so that nobody's rules use up that of others
         for rule in self._by_type.get(occasion.event.type.lower(), self._others):
             if all(test(occasion) for test in rule.tests):
                 if not rule.personal:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from appliance.protocol.globs import has_words, matches_whole, matches_words
+from appliance.protocol.globs import Patience, has_words, matches_whole, matches_words
 from appliance.protocol.power import PowerLevels
 from appliance.protocol.push_conditions import Occasion
 from appliance.protocol.push_judging import NOTHING, Program
@@ -352,11 +352,37 @@ def test_judged_together_as_judged_alone() -> None:
 def test_patterns_cost_no_time() -> None:
     """A pattern that would keep a backtracking matcher busy for ever is tried at once."""
     body = "a" * 60_000
-    for pattern in ("a*" * 200 + "b", "*a" * 200 + "?b", "?" * 200 + "b", "a" * 500 + "*b"):
-        assert not matches_words(pattern)(body)
-        assert not matches_whole(pattern)(body)
-    assert has_words("say a*b? now", "A*b?")
-    assert not has_words("say axbc now", "A*b?")
+    for pattern in ("a*" * 200 + "b", "*a" * 200 + "?b", "?" * 200 + "b", "a" * 500 + "*b", "a?" * 15_000 + "b"):
+        assert not matches_words(pattern)(body, Patience())
+        assert not matches_whole(pattern)(body, Patience())
+    assert has_words("say a*b? now", "A*b?", Patience())
+    assert not has_words("say axbc now", "A*b?", Patience())
+
+
+def test_patterns_share_their_patience() -> None:
+    """However many patterns there are, and however often each nearly fits, they are given up after so much looking
+    together; a hundred words of somebody's own are found all the same, at the end of the longest message.
+    """
+    patience = Patience()
+    assert not any(matches_words("a")("a" * 60_000, patience) for _ in range(600))
+    assert patience.left == 0
+    assert not matches_words("tea")("tea", patience), "nothing more is looked for"
+    patience = Patience()
+    body = "word " * 12_000 + "tea"
+    assert not any(matches_words(f"no{number}")(body, patience) for number in range(100))
+    assert matches_words("tea")(body, patience)
+    assert matches_words("t?a")(body, patience)
+
+
+def test_nobody_uses_up_the_patience_of_others() -> None:
+    """A set of rules that looks for too much leaves those of others as they are."""
+    greedy, plain = NO_CHANGES, NO_CHANGES
+    for number in range(100):
+        greedy = put_rule(greedy, "content", read_rule("content", str(number), {"pattern": "a", "actions": []}))
+    plain = put_rule(plain, "content", read_rule("content", "tea", {"pattern": "tea", "actions": ["notify"]}))
+    found = occasion({"body": "a" * 60_000 + " tea"})
+    Program(greedy).judge(found)
+    assert Program(plain).judge(found).rest.actions == '["notify"]'
 
 
 def test_nothing_where_all_is_switched_off() -> None:

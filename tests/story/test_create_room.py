@@ -290,3 +290,11 @@ def test_unnamed_is_not_an_empty_name(alice: Client) -> None:
     room = alice.create_room()
     for event_type in ("m.room.name", "m.room.topic", "m.room.canonical_alias"):
         alice.refused("M_NOT_FOUND", 404, "GET", f"/rooms/{seg(room)}/state/{event_type}/")
+
+
+def test_a_room_is_not_made_of_everything(alice: Client) -> None:
+    """All events of a new room are made at once, so there may be so many of them and no more."""
+    entries = [{"type": f"type.{number}", "content": {}} for number in range(201)]
+    refused(alice, "M_BAD_JSON", initial_state=entries)
+    room = alice.create_room(initial_state=entries[:200])
+    assert alice.state(room, "type.199") == {}

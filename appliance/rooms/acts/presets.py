@@ -12,6 +12,8 @@ from appliance.protocol.identifiers import is_user_id
 from appliance.protocol.versions import RoomVersion
 
 Content = dict[str, Any]
+MOST_INITIAL_STATE = 200
+"""Entries of ``initial_state``: all events of a new room are made at one go, half a millisecond each."""
 
 
 class InitialState(Struct):
@@ -33,7 +35,7 @@ class CreateRoom(Struct):
     invite_3pid: list[Content] = []
     room_version: Annotated[str, Meta(max_length=32)] | None = None
     creation_content: Content = {}
-    initial_state: list[InitialState] = []
+    initial_state: Annotated[list[InitialState], Meta(max_length=MOST_INITIAL_STATE)] = []
     preset: Literal["private_chat", "public_chat", "trusted_private_chat"] | None = None
     is_direct: bool = False
     power_level_content_override: Content = {}
