@@ -8,9 +8,10 @@ from appliance.accounts.clock import Clock, wall_clock
 from appliance.accounts.passwords import Passwords, wrong_password
 from appliance.accounts.sessions import Sessions, locked_out
 from appliance.errors import MatrixError, not_found
+from appliance.protocol import canonical
 from appliance.protocol.identifiers import is_new_localpart, is_user_id
 from appliance.settings import Settings
-from appliance.storage import accounts, cross_signing, registration_tokens
+from appliance.storage import accounts, cross_signing, profiles, registration_tokens
 from appliance.storage.accounts import Account
 from appliance.storage.database import Database, Tx
 
@@ -131,7 +132,7 @@ class Accounts:
         guest: bool = False,
         registration_token: str | None = None,
     ) -> str:
-        """Make an account.
+        """Make an account, whose display name is the username until its user takes another; a guest has none.
 
         Args:
             localpart: the username.
@@ -161,6 +162,8 @@ class Accounts:
             ):
                 return MatrixError("M_FORBIDDEN", "This registration token is no longer valid.", 403)
             accounts.insert_account(tx, account)
+            if not guest:
+                profiles.put_field(tx, user_id, profiles.DISPLAY_NAME, canonical.encode(localpart).decode())
             return None
 
         refusal = await self._database.write(work)

@@ -46,6 +46,12 @@ async def test_usernames(house: Household, username: str, errcode: str | None) -
         assert refused.value.errcode == errcode
 
 
+async def test_what_newcomers_are_called(house: Household) -> None:
+    """By what they typed, until they take another name; guests by nothing."""
+    for typed, guest, shown in (("Alice", False, {"displayname": "Alice"}), ("g", True, {})):
+        assert house.profiles.fields(await house.accounts.create(typed, None, guest=guest)) == shown
+
+
 async def test_of_two_who_want_a_name_at_once_one_gets_it(house: Household) -> None:
     outcomes = await asyncio.gather(
         *(house.accounts.create("alice", "secret") for _ in range(4)), return_exceptions=True

@@ -132,6 +132,20 @@ def test_an_invitation(alice: Client, bob: Client, version: str) -> None:
     assert bob.sync()["rooms"].keys() == {"join"}
 
 
+def test_a_direct_invitation_that_was_taken(alice: Client, bob: Client) -> None:
+    """The join still says who invited, and that it was for a direct chat: by that Element lists a room under people."""
+    room = alice.create_room(is_direct=True, invite=[bob.user_id], preset="trusted_private_chat")
+    bob.join(room)
+    joined = next(event for event in reversed(timeline(bob.sync(), room)) if event.get("state_key") == bob.user_id)
+    assert joined["unsigned"]["prev_content"]["is_direct"] is True
+    assert joined["unsigned"]["prev_sender"] == alice.user_id
+    # The same where the present state is answered from ready-made bytes.
+    state = alice.ask("GET", f"/rooms/{seg(room)}/state").json()
+    assert [event["unsigned"].get("prev_sender") for event in state if event["state_key"] == bob.user_id] == [
+        alice.user_id
+    ]
+
+
 def test_who_cannot_be_invited(alice: Client, bob: Client, carol: Client) -> None:
     """Neither oneself, nor who is in already, is banned, or does not exist."""
     room = alice.create_room(preset="public_chat")

@@ -135,3 +135,8 @@ def test_rules_follow_a_room_to_its_new_version(alice: Client, bob: Client) -> N
     assert bob.must("GET", path("room", new))["actions"] == []
     assert bob.must("GET", path("override", new))["conditions"] == [{**condition, "pattern": new}]
     assert bob.must("GET", path("override", room))["conditions"] == [condition]
+
+
+def test_there_are_no_pushers_yet(alice: Client) -> None:
+    """Element shows no settings for notifications at all where it cannot ask for them."""
+    assert alice.must("GET", "/pushers") == {"pushers": []}

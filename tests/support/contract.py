@@ -24,8 +24,9 @@ EXTRA: Mapping[str, frozenset[str]] = {
     "event": frozenset({"redacts"}),
     # Said by the schema of m.presence, not by that of what sync tells beside rooms.
     "presence": frozenset({"sender"}),
-    # Aggregations of child events, which the text of the specification describes; the name of a delayed event.
-    "unsigned": frozenset({"m.relations", "org.matrix.msc4140.delay_id"}),
+    # Aggregations of child events, which the text of the specification describes; the name of a delayed event; who sent
+    # the event before, which Element and every library like its own look for, and which all servers tell.
+    "unsigned": frozenset({"m.relations", "org.matrix.msc4140.delay_id", "prev_sender"}),
 }
 _EVENT = frozenset({"type", "sender", "content", "origin_server_ts"})
 

@@ -30,6 +30,8 @@ REFUSED: Mapping[str, str] = {
     "askPolicyServerToSign": "Hearth asks policy servers, and is none itself",
 }
 """Why an operation is not meant to work, by its name; some are declared, to refuse with a sentence."""
+BEGUN: Mapping[str, str] = {"getPushers": "tells of none, as none can be set"}
+"""What is declared and does not do all that it is meant to, by its name."""
 APIS = {
     "client-server": "Client-server API",
     "server-server": "Server-server API",
@@ -53,6 +55,8 @@ def status(operation: Specified, have: Collection[tuple[str, str]]) -> str:
     """
     if operation.operation in REFUSED:
         return f"refused: {REFUSED[operation.operation]}"
+    if operation.operation in BEGUN:
+        return f"not yet: {BEGUN[operation.operation]}"
     return "done" if operation.key in have else "not yet"
 
 

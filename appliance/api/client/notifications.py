@@ -34,3 +34,12 @@ class NotificationsApi(Controller):
                 highlight=request.query_text("only") == "highlight",
             )
         )
+
+    @endpoint("GET", "/_matrix/client/v3/pushers")
+    async def pushers(self, request: Asked) -> ASGIApp:
+        """GET /_matrix/client/v3/pushers
+
+        Where the user is notified: nowhere, as nobody can set a pusher yet. Clients that cannot ask show no settings
+        for notifications at all.
+        """
+        return answer({"pushers": []})

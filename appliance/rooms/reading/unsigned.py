@@ -66,6 +66,8 @@ def for_all(
     if previous is not None:
         if previous.nid not in hidden:
             said = b',"prev_content":' + orjson.dumps(orjson.loads(previous.body)["content"])
+            # Element finds by it out who invited its user into a direct chat, once that invitation was taken.
+            said += b',"prev_sender":' + orjson.dumps(previous.sender)
         said += b',"replaces_state":' + orjson.dumps(previous.event_id)
     reason = None if event.redacted_by is None else reasons.get(event.redacted_by)
     if reason is not None:
