@@ -128,7 +128,8 @@ def test_somebody_knocks_at_another_servers_room(alice: Client, bob: Client) -> 
     seen = bob.sync_until(lambda sync: room in sync.get("rooms", {}).get("knock", {}))
     shown = {event["type"]: event for event in seen["rooms"]["knock"][room]["knock_state"]["events"]}
     assert shown["m.room.name"]["content"] == {"name": "Tea"}
-    assert shown["m.room.member"]["content"] == {"membership": "knock", "reason": "Let me in!"}
+    name = bob.user_id[1:].partition(":")[0]
+    assert shown["m.room.member"]["content"] == {"membership": "knock", "displayname": name, "reason": "Let me in!"}
     assert alice.member(room, bob)["reason"] == "Let me in!"
     bob.leave(room)
     assert alice.member(room, bob)["membership"] == "leave"
