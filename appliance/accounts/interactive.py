@@ -33,6 +33,12 @@ Flows = Sequence[Sequence[str]]
 """The ways to authenticate, each a sequence of stages that are completed in this order."""
 
 
+def is_poll(body: dict[str, Any]) -> bool:
+    """Whether a request only asks if a session is through by now: it names one, and proves nothing."""
+    auth = body.get("auth")
+    return isinstance(auth, dict) and "session" in auth and "type" not in auth
+
+
 class UnfinishedError(MatrixError):
     """401: what is still to be proved. Has ``errcode`` and ``error`` only where an attempt has just failed."""
 

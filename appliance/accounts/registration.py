@@ -141,6 +141,11 @@ class Registration:
         account = self._accounts.get(made.user_id)
         return None if account is None or account.deactivated or account.locked else made
 
+    def check_guests(self) -> None:
+        """Refuse guests where this server takes none, with 403 ``M_GUEST_ACCESS_FORBIDDEN``."""
+        if not self._settings.registration_guests:
+            raise MatrixError("M_GUEST_ACCESS_FORBIDDEN", "This server takes no guests.", 403)
+
     async def register_guest(self, body: dict[str, Any]) -> tuple[str, Login]:
         """Make an account for a guest, whose name the server chooses, and log in to it.
 
@@ -150,8 +155,7 @@ class Registration:
         Raises:
             MatrixError: 403 ``M_GUEST_ACCESS_FORBIDDEN`` where this server takes no guests.
         """
-        if not self._settings.registration_guests:
-            raise MatrixError("M_GUEST_ACCESS_FORBIDDEN", "This server takes no guests.", 403)
+        self.check_guests()
         wish = as_struct(body, _Wish)
         check_device("", wish.initial_device_display_name)
         user_id = await self._accounts.create(self._accounts.generated_localpart(), None, guest=True)

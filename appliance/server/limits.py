@@ -23,7 +23,7 @@ class Rate(Struct, frozen=True):
 
 RATES: Mapping[Limit, Rate] = {
     Limit.LOGIN: Rate(10, 0.2),
-    Limit.REGISTER: Rate(10, 0.1),
+    Limit.REGISTER: Rate(30, 0.1),  # Element asks three to six times for one account
     Limit.SEND: Rate(200, 20),
     Limit.JOIN: Rate(40, 1),
     Limit.INVITE: Rate(100, 1),

@@ -148,7 +148,7 @@ def application() -> Litestar:
         bound(WellKnown, "settings", "accounts"),
         bound(LogIn, "accounts", "interactive", "limits", "sessions", "settings", "short_tokens"),
         bound(SessionsApi, "sessions"),
-        bound(Register, "accounts", "registration"),
+        bound(Register, "accounts", "limits", "registration"),
         bound(DevicesApi, "devices", "sessions", "interactive"),
         bound(Profile, "company", "profiles", "lookups", "settings"),
         bound(FiltersApi, "filters"),

@@ -54,3 +54,21 @@ async def test_wrong_passwords_are_counted_by_account(house: Household, client: 
     assert (await login("bob", "bob")).status_code == 200
     house.now += refused.json()["retry_after_ms"]
     assert (await login("alice", "ecila")).status_code == 200
+
+
+async def test_who_looks_for_a_token_is_not_held_up(house: Household, client: httpx.AsyncClient) -> None:
+    """Element asks every two seconds whether its user is through; what counts is what one can be got by or guessed."""
+    house.settings.limits_enabled, house.settings.registration_mode = True, "token"
+    await house.add_token("welcome")
+    wish = {"username": "alice", "password": "wonderland"}
+    session = {"session": (await client.post(f"{V3}/register", json=wish)).json()["session"]}
+    for _ in range(2 * int(RATES[Limit.REGISTER].burst)):
+        assert (await client.post(f"{V3}/register?kind=guest", json={})).status_code == 403
+        assert (await client.post(f"{V3}/register", json={**wish, "auth": session})).status_code == 401
+    shown = {**session, "type": "m.login.registration_token", "token": "welcome"}
+    assert (await client.post(f"{V3}/register", json={**wish, "auth": shown})).status_code == 200
+
+    for tried in ({}, {"auth": {"type": "m.login.registration_token", "token": "guess"}}):
+        house.now += 3_600_000
+        answers = [(await client.post(f"{V3}/register", json={**wish, "username": "bob", **tried})) for _ in range(31)]
+        assert [answer.status_code for answer in answers] == [401] * 30 + [429]

@@ -86,7 +86,7 @@ def account_controllers(
             settings=settings,
         ),
         bind(PushRulesApi, push_rules=people.push_rules),
-        bind(Register, accounts=accounts, registration=registration),
+        bind(Register, accounts=accounts, limits=limits, registration=registration),
         bind(SessionsApi, sessions=sessions),
         bind(
             SharedSecretApi,
