@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 from msgspec import Struct
@@ -19,7 +19,7 @@ from appliance.encryption.device_lists import DeviceLists
 from appliance.encryption.key_objects import encoded, read_device_keys
 from appliance.encryption.remote import Declined, Failures, RemoteWay, Unreachable, each_server, failure
 from appliance.errors import MatrixError, bad_json, forbidden
-from appliance.protocol.identifiers import server_of
+from appliance.protocol.identifiers import fits, server_of
 from appliance.rooms.graph.appending import Statement
 from appliance.rooms.snapshot import Step
 from appliance.storage import cross_signing as cross_rows
@@ -31,6 +31,7 @@ from appliance.storage.remote_devices import RemoteDevice
 
 log = logging.getLogger(__name__)
 
+MAX_NUMBER = 2**53 - 1
 MOST_DEVICES = 1_000
 """Devices of one user that are kept."""
 FEW = 20
@@ -222,7 +223,7 @@ class RemoteLists:
         """
         user_id, stream_id = _about(origin, content), content.get("stream_id")
         previous, device_id = content.get("prev_id") or [], content.get("device_id")
-        if not isinstance(stream_id, int) or not isinstance(previous, list) or not isinstance(device_id, str):
+        if not _is_number(stream_id) or not isinstance(previous, list) or not isinstance(device_id, str):
             raise bad_json("An update must have a stream_id, a device_id and a list of prev_id.")
         device = None if content.get("deleted") is True else _read_device(user_id, device_id, content)
         just_came = self._just_came(user_id)
@@ -238,7 +239,7 @@ class RemoteLists:
                 return None, False
             known = there is not None and not there.stale
             if there is not None and known and there.stream_id in previous:
-                rows.change(tx, user_id, stream_id, device, device_id)
+                rows.change(tx, user_id, stream_id, device, device_id, MOST_DEVICES)
             elif there is not None:
                 rows.mark_stale(tx, [user_id])
                 known = False
@@ -332,7 +333,7 @@ def read_list(user_id: str, value: Mapping[str, Any]) -> RemoteList:
         MatrixError: for what is no such answer.
     """
     devices, stream_id = value.get("devices"), value.get("stream_id")
-    if value.get("user_id") != user_id or not isinstance(devices, list) or not isinstance(stream_id, int):
+    if value.get("user_id") != user_id or not isinstance(devices, list) or not _is_number(stream_id):
         raise bad_json("This is no list of the user's devices.")
     found: list[RemoteDevice] = []
     for device in devices[:MOST_DEVICES]:
@@ -347,6 +348,8 @@ def read_list(user_id: str, value: Mapping[str, Any]) -> RemoteList:
 
 def _read_device(user_id: str, device_id: str, value: Mapping[str, Any]) -> RemoteDevice:
     keys, name = value.get("keys"), value.get("device_display_name")
+    if not fits(device_id):
+        raise bad_json("The id of a device may have at most 255 bytes.")
     json = None
     if isinstance(keys, Mapping) and keys:
         json = encoded(read_device_keys(dict(keys), user_id, device_id))
@@ -373,6 +376,11 @@ def _replace_keys(tx: Tx, user_id: str, keys: Mapping[str, cross_rows.CrossSigni
             cross_rows.put_key(tx, user_id, usage, keys[usage].key_id, keys[usage].json)
         else:
             cross_rows.delete_key(tx, user_id, usage)
+
+
+def _is_number(value: object) -> TypeGuard[int]:
+    """Whether a value can be where a list stands."""
+    return isinstance(value, int) and -MAX_NUMBER <= value <= MAX_NUMBER
 
 
 def _about(origin: str, content: Mapping[str, Any]) -> str:

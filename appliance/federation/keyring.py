@@ -7,8 +7,10 @@ out is not asked for again for a while, since anybody can send us events of serv
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 import orjson
@@ -40,6 +42,8 @@ AT_ONCE = 20
 """Servers that are asked at the same time."""
 FEW = 8
 """Up to so many servers are asked themselves first; of more the notaries, as many of them will be dead."""
+MOST_BUSY = 200
+"""Servers that are being asked at the most, or wait for it, for the sake of strangers."""
 BATCH = 100
 """Servers that a notary is asked about at once."""
 FIRST_WAIT, LONGEST_WAIT = 10.0, 3600.0
@@ -68,6 +72,27 @@ class Need(Struct, frozen=True):
     server_name: str
     key_ids: frozenset[str]
     at_ms: int = NO_TIME
+
+
+class Why(Enum):
+    """For whose sake keys are asked for: none waits for what is asked for another's."""
+
+    EVENTS = "events"
+    CONTACT = "contact"
+    """Somebody says that they are that server, which anybody can."""
+    OTHERS = "others"
+    """Anybody asks what we know of other servers' keys."""
+
+
+class _Lane:
+    """Servers that are asked for one reason: so many at once, and so many in all with those that wait for that."""
+
+    __slots__ = ("busy", "most", "turn")
+
+    def __init__(self, at_once: int, most: int) -> None:
+        self.turn = asyncio.Semaphore(at_once)
+        self.most = most
+        self.busy = 0
 
 
 class Keyring:
@@ -108,8 +133,12 @@ class Keyring:
         self._waits: Lru[str, float] = Lru(KEPT)
         self._contacts: TimedCache[str, bool] = TimedCache(KEPT, clock)
         self.learned: list[Callable[[str], None]] = []
-        self._fetching: Once[str, bool] = Once()
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._fetching: Once[tuple[str, Why], bool] = Once()
+        self._lanes = {
+            Why.EVENTS: _Lane(AT_ONCE, sys.maxsize),
+            Why.CONTACT: _Lane(AT_ONCE, MOST_BUSY),
+            Why.OTHERS: _Lane(FEW, MOST_BUSY),
+        }
 
     # Checking ----------------------------------------------------------------------------------------------------
 
@@ -120,7 +149,7 @@ class Keyring:
     async def good_among(self, events: Sequence[Event]) -> set[str]:
         """The ids of those events of which that is so. Keys are asked for once, the sums are done off the loop."""
         signers = {event.event_id: required_signers(event) for event in events}
-        await self.fetch(_needs(events, signers))
+        await self.fetch(_needs(events, signers), Why.EVENTS)
         good: set[str] = set()
         for start in range(0, len(events), SLICE):
             some = self._with_keys(events[start : start + SLICE], signers)
@@ -167,7 +196,7 @@ class Keyring:
             self._contacts.put(server_name, True, CONTACT_WAIT)
             # It says that it is there, and perhaps that it has another key: it may well tell that by now.
             self._resting.drop(server_name)
-        await self.fetch([need])
+        await self.fetch([need], Why.CONTACT)
         key = self.known(server_name).get(key_id)
         return key.public_key if key is not None and key.expired_ts is None and key.valid_until_ts >= now else None
 
@@ -200,25 +229,37 @@ class Keyring:
 
     # Fetching ----------------------------------------------------------------------------------------------------
 
-    async def fetch(self, needs: Iterable[Need]) -> None:
-        """Have the keys that are needed, as far as they can be had."""
+    async def fetch(self, needs: Iterable[Need], why: "Why") -> None:
+        """Have the keys that are needed, as far as they can be had; where too much is being asked for by strangers, at
+        once without.
+        """
         lacking = sorted({need.server_name for need in needs if not self._has(need)})
         asked = [server for server in lacking if is_server_name(server) and self._may_ask(server)]
+        lane = self._lanes[why]
+        asked = asked[: lane.most - lane.busy]
         if not asked:
             return
+        lane.busy += len(asked)
+        try:
+            await self._ask_for(asked, needs, len(lacking) <= FEW, why)
+        finally:
+            lane.busy -= len(asked)
+
+    async def _ask_for(self, asked: Sequence[str], needs: Iterable[Need], few: bool, why: "Why") -> None:
+        """Ask servers for their keys, and the notaries for what cannot be had so; many rather the other way round."""
         if len(asked) > FEW and self._settings.federation_notaries:
             wanted = {need.server_name: need for need in needs if need.server_name in set(asked)}
             await self._from_notaries(asked)
             asked = [server for server in asked if not self._has(wanted[server])]
-        outcomes = await asyncio.gather(*(self._told(server) for server in asked))
+        outcomes = await asyncio.gather(*(self._told(server, why) for server in asked))
         silent = [server for server, good in zip(asked, outcomes, strict=True) if not good]
-        if silent and len(lacking) <= FEW:
+        if silent and few:
             await self._from_notaries(silent)
 
     async def refresh(self, server_name: str) -> None:
         """Ask a server for its keys, unless that was tried a moment ago."""
         if is_server_name(server_name) and self._may_ask(server_name):
-            await self._told(server_name)
+            await self._told(server_name, Why.EVENTS)
 
     def rest(self, server_name: str) -> float:
         """For how many seconds a server is not asked for its keys."""
@@ -238,12 +279,12 @@ class Keyring:
     def _may_ask(self, server: str) -> bool:
         return self._resting.get(server) is None and self._policy.enabled and self._policy.allows(server)
 
-    async def _told(self, server: str) -> bool:
-        return await self._fetching.do(server, lambda: self._direct(server))
+    async def _told(self, server: str, why: "Why") -> bool:
+        return await self._fetching.do((server, why), lambda: self._direct(server, self._lanes[why]))
 
-    async def _direct(self, server: str) -> bool:
+    async def _direct(self, server: str, lane: "_Lane") -> bool:
         """Ask a server for its keys; whether it told them."""
-        async with self._turn:
+        async with lane.turn:
             try:
                 document = await self._client.request(
                     server,
@@ -303,7 +344,7 @@ class Keyring:
             log.info("The notary %s tells no keys: %s", notary, error)
             return None
         if not any(key.expired_ts is None for key in self.known(notary).values()):
-            await self._told(notary)
+            await self._told(notary, Why.EVENTS)
         documents = answer.get("server_keys")
         found: set[str] = set()
         for document in documents[: 4 * BATCH] if isinstance(documents, list) else []:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from appliance.federation.keyring import Keyring, Need
+from appliance.federation.keyring import Keyring, Need, Why
 from appliance.federation.keys import PublishedKeys, ServerIdentity
 from appliance.protocol.identifiers import is_server_name
 
@@ -54,7 +54,7 @@ class Notary:
                 Need(server, frozenset((key_id,)) if key_id else frozenset(), default if at is None else at)
                 for key_id, at in keys.items()
             ]
-        await self._keyring.fetch(needs)
+        await self._keyring.fetch(needs, Why.OTHERS)
         found = [self._published.document()] if here in servers else []
         key = self._identity.key
         for server in others:

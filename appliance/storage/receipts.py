@@ -36,8 +36,14 @@ def is_later(reads: Reads, room_id: str, event_id: str, other_id: str) -> bool:
     return other is None or (one is not None and one > other)
 
 
-def put_receipt(tx: Tx, receipt: Receipt) -> int | None:
+def put_receipt(tx: Tx, receipt: Receipt, most: int | None = None) -> int | None:
     """Write a receipt unless there is one for the same event or a later one.
+
+    Args:
+        tx: the unit.
+        receipt: the receipt.
+        most: of how many threads of the room the user has receipts at most; beyond that the oldest is dropped. None
+            where each thread is known to be one.
 
     Returns:
         its position in the stream, None where nothing was written.
@@ -55,6 +61,13 @@ def put_receipt(tx: Tx, receipt: Receipt) -> int | None:
         " data = excluded.data, position = excluded.position",
         (*key, receipt.event_id, receipt.data, position),
     )
+    if most is not None and not before:
+        tx.execute(
+            "DELETE FROM receipts WHERE room_id = ? AND user_id = ? AND type = ? AND position <= (SELECT position"
+            " FROM receipts WHERE room_id = ? AND user_id = ? AND type = ? AND thread_id <> ''"
+            " ORDER BY position DESC LIMIT 1 OFFSET ?) AND thread_id <> ''",
+            (*key[:3], *key[:3], most),
+        )
     return position
 
 

@@ -54,15 +54,19 @@ def replace(tx: Tx, user_id: str, stream_id: int, devices: Iterable[RemoteDevice
     )
 
 
-def change(tx: Tx, user_id: str, stream_id: int, device: RemoteDevice | None, gone: str = "") -> None:
-    """Write one change of a list: a device that is new or different, or the id of one that is gone."""
+def change(tx: Tx, user_id: str, stream_id: int, device: RemoteDevice | None, gone: str, most: int) -> None:
+    """Write one change of a list: a device that is new or different, or the id of one that is gone; beyond so many
+    devices a further one is passed over.
+    """
     tx.execute("UPDATE remote_device_lists SET stream_id = ? WHERE user_id = ?", (stream_id, user_id))
     if device is None:
         tx.execute("DELETE FROM remote_devices WHERE user_id = ? AND device_id = ?", (user_id, gone))
     else:
         tx.execute(
-            "INSERT OR REPLACE INTO remote_devices (user_id, device_id, json, display_name) VALUES (?,?,?,?)",
-            (user_id, device.device_id, device.json, device.display_name),
+            "INSERT OR REPLACE INTO remote_devices (user_id, device_id, json, display_name) SELECT ?1,?2,?3,?4"
+            " WHERE EXISTS (SELECT 1 FROM remote_devices WHERE user_id = ?1 AND device_id = ?2)"
+            " OR (SELECT COUNT(*) FROM remote_devices WHERE user_id = ?1) < ?5",
+            (user_id, device.device_id, device.json, device.display_name, most),
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from appliance.encryption import remote_lists
 from appliance.encryption.remote import Declined, Unreachable
 from appliance.encryption.upload_bodies import Given
 from appliance.errors import MatrixError
@@ -122,6 +123,23 @@ async def test_a_list_is_asked_for_once_and_then_followed(home: House, other: Ot
     assert await changed(home, since) == [MALLORY]
     assert (await queried(home))["master_keys"] == {MALLORY: master("b")}
     assert other.asked == [f"devices {MALLORY}"]
+
+
+async def test_a_list_cannot_grow_without_end(home: House, other: OtherServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by further devices, nor by numbers or ids that nothing can hold."""
+    monkeypatch.setattr(remote_lists, "MOST_DEVICES", 3)
+    await home.with_mallory()
+    await queried(home)
+    for number in range(6, 12):
+        await update(home, number, [number - 1], device_id=f"E{number}", keys=keys(f"E{number}"))
+    await update(home, 12, [11], device_id="E6", keys=keys("E6", "other"))
+    for number, device_id in ((10**30, "F"), (13, "x" * 300)):
+        with pytest.raises(MatrixError):
+            await update(home, number, [12], device_id=device_id)
+    devices = remote_devices.devices_of(home.owning.database, MALLORY)
+    assert [device.device_id for device in devices] == ["D", "E6", "E7"]
+    assert orjson.loads(devices[1].json or "")["keys"] == {"curve25519:E6": "other"}
+    assert remote_devices.find(home.owning.database, MALLORY) == remote_devices.FollowedList(12, stale=False)
 
 
 async def test_cross_signing_keys_that_are_told_again_have_signed_something(home: House, other: OtherServer) -> None:

@@ -11,6 +11,7 @@ from appliance.federation.edus import EduInbox
 from appliance.federation.signs import MOST, Signs
 from appliance.federation.spreading import Spreading
 from appliance.rooms.room import Room
+from appliance.rooms.signs import receipts
 from tests.federation.house import ALICE, ELSEWHERE, MALLORY
 from tests.federation.test_outbox import THIRD, Stage, play, until
 
@@ -183,6 +184,24 @@ def test_receipts_come_in_from_those_who_are_in_the_room(tmp_path: Path) -> None
         assert signal.sent() == []
 
     play(tmp_path, story)
+
+
+def test_another_server_cannot_make_up_threads_without_end(tmp_path: Path) -> None:
+    """Of each of its users so many receipts of threads are kept in a room, the last ones, and the one without."""
+
+    async def story(stage: Stage) -> None:
+        signal, room = Signal(stage), await stage.room(ELSEWHERE)
+        await stage.say(room, "one")
+        event_id = stage.house.events_of(ALICE)[-1].event_id
+        for number in range(-1, 7):
+            data = {"thread_id": f"$thread{number}"} if number >= 0 else {}
+            receipt = {"event_ids": [event_id], "data": data}
+            await signal.take("m.receipt", {room.room_id: {"m.read": {MALLORY: receipt}}})
+        assert [row[2] for row in signal.receipts(room)] == ["", "$thread4", "$thread5", "$thread6"]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(receipts, "MOST_THREADS", 3)
+        play(tmp_path, story)
 
 
 def test_presence_goes_to_servers_that_share_a_room(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.errors import MatrixError
 from appliance.federation.failures import Unreachable
-from appliance.federation.keyring import CONTACT_WAIT, FEW, FIRST_WAIT, TOLD_WAIT, Keyring, Need
+from appliance.federation.keyring import CONTACT_WAIT, FEW, FIRST_WAIT, MOST_BUSY, TOLD_WAIT, Keyring, Need, Why
 from appliance.federation.keys import PublishedKeys
 from appliance.federation.notary import Notary
 from appliance.federation.policy import Policy
@@ -33,6 +33,7 @@ class World:
         self.remotes: dict[str, Remote] = {}
         self.documents: dict[str, Any] = {}
         self.asked: list[str] = []
+        self.silence = asyncio.Event()
         self.notary_says: Callable[[dict[str, Any]], dict[str, Any]] | None = None
         owning = here.owning
         owning.settings.federation_notaries = ["notary.test"]
@@ -63,6 +64,8 @@ class World:
         self.asked.append(f"{destination}{'?' if method == 'POST' else ''}")
         assert not more["signed"]
         await asyncio.sleep(0)
+        if destination.startswith("silent"):
+            await self.silence.wait()
         if method == "POST":
             return self._query(more["content"]["server_keys"])
         if destination not in self.documents:
@@ -184,7 +187,7 @@ def test_a_server_that_does_not_tell_is_left_alone_longer_each_time(tmp_path: Pa
             begin = world.seconds
             while "gone.test" not in world.asked:
                 world.seconds += FIRST_WAIT / 4
-                await world.keyring.fetch([Need("gone.test", frozenset(("ed25519:a",)))])
+                await world.keyring.fetch([Need("gone.test", frozenset(("ed25519:a",)))], Why.EVENTS)
             waits.append(world.seconds - begin)
         assert waits[1:4] == [FIRST_WAIT, 2 * FIRST_WAIT, 4 * FIRST_WAIT]
         assert waits[-1] == 3600
@@ -326,6 +329,40 @@ def test_the_notary_that_we_are(tmp_path: Path) -> None:
         assert said["verify_keys"] == {second.key_id: {"key": second.public_key}}
         assert set(said["old_verify_keys"]) == {first.key_id}
         assert said["old_verify_keys"][first.key_id]["key"] == first.public_key
+
+    play(tmp_path, story)
+
+
+def test_what_strangers_ask_for_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """Anybody may ask us for the keys of servers that do not answer, or say to be one: so many are asked at a time, and
+    neither the keys of events nor those of whoever says who they are wait for them.
+    """
+
+    async def begun() -> None:
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    async def story(world: World) -> None:
+        living, owning = world.here.living, world.here.owning
+        published = PublishedKeys(living.identity, owning.keys, lambda: world.now)
+        notary = Notary(living.identity, published, world.keyring, lambda: world.now)
+        strangers = []
+        for part in range(MOST_BUSY // 100):
+            wanted = {f"silent{part}-{number}.test": dict[str, int | None]() for number in range(100)}
+            strangers.append(asyncio.ensure_future(notary.answer(wanted)))
+        await begun()
+        assert await notary.answer({"silent-more.test": {}}) == {"server_keys": []}
+        assert len([one for one in world.asked if one.startswith("silent")]) <= FEW
+        contacts = [
+            asyncio.ensure_future(world.keyring.current_key(f"silent{n}.test", "ed25519:x")) for n in range(300)
+        ]
+        await asyncio.sleep(0.01)
+        assert sum(one.done() for one in contacts) == 300 - MOST_BUSY, "so many wait, the others are refused at once"
+        remote = world.add(Remote("a.test"))
+        async with asyncio.timeout(20):
+            assert await world.keyring.are_good(await event_of(world, remote))
+        world.silence.set()
+        await asyncio.gather(*strangers, *contacts)
 
     play(tmp_path, story)
 

@@ -181,6 +181,19 @@ def test_what_is_known_has_bounds(monkeypatch: Any) -> None:
     assert "@user49:here" in stage.presence.all(ALICE)
 
 
+def test_users_of_another_server_who_are_never_there_make_place_for_others(monkeypatch: Any) -> None:
+    """Another server may tell of as many as it likes that they are offline, which changes nothing of them."""
+    monkeypatch.setattr(module, "MOST_KNOWN", 10)
+    stage = Stage()
+    many = [f"@user{number}:elsewhere" for number in range(30)]
+    stage.rooms.update({user: {2} for user in many})
+    stage.presence.take("elsewhere", [{"user_id": user, "presence": "offline"} for user in many])
+    with stage.presence.syncing(BOB, "PHONE", "online"):
+        assert stage.state(BOB) == "online"
+    stage.presence.take("elsewhere", [{"user_id": user, "presence": "online"} for user in many])
+    assert stage.state(BOB) == "online"
+
+
 def test_where_the_owner_wants_none_nobody_is_online() -> None:
     stage = Stage()
     stage.settings.presence_enabled = False

@@ -9,6 +9,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from appliance.errors import MatrixError
@@ -22,7 +23,9 @@ from appliance.settings import Settings
 
 STATES: tuple[State, ...] = ("online", "unavailable", "offline")
 MOST_KNOWN = 10_000
-"""Users of whom something is known; the ones that changed longest ago are forgotten first."""
+"""Users of whom something is known; those who are not there, or changed longest ago, are forgotten first."""
+LOOKED_AT = 50
+"""Among whom somebody is chosen to be forgotten."""
 MOST_MEETINGS = 2_000
 MOST_STATUS = 1_000
 TOGETHER_SECONDS, APART_SECONDS = 0.1, 2.0
@@ -248,10 +251,13 @@ class Presence:
         return person
 
     def _evict(self) -> None:
-        """Forget somebody who is not there, or else who changed longest ago."""
-        changed = [user_id for user_id, person in self._people.items() if person.serial]
-        away = (user_id for user_id in changed if self._people[user_id].state == "offline")
-        gone = self._people.pop(next(away, changed[0]))
+        """Forget somebody who is not there, else a user of another server, else who changed longest ago: of the few
+        who stand next to the newcomer, who stands in front, since other servers can name as many as they like.
+        """
+        few = list(islice(self._people.items(), 1, 1 + LOOKED_AT))
+        away = (user_id for user_id, person in few if person.state == "offline")
+        elsewhere = (user_id for user_id, person in few if person.until is not None)
+        gone = self._people.pop(next(away, None) or next(elsewhere, few[0][0]))
         if gone.timer is not None:
             gone.timer.cancel()
 

@@ -20,6 +20,8 @@ from appliance.storage.database import Database, Tx
 from appliance.storage.receipts import PRIVATE, Receipt, is_later, put_receipt
 
 READ, FULLY_READ = "m.read", "m.fully_read"
+MOST_THREADS = 500
+"""Threads of a room in which a user of another server has read, as their server can name threads that there are not."""
 
 
 class Receipts:
@@ -75,15 +77,15 @@ class Receipts:
             data["thread_id"] = thread_id
         await self.keep(room, Receipt(room_id, user_id, kind, thread_id, event_id, orjson.dumps(data).decode()))
 
-    async def keep(self, room: Room, receipt: Receipt) -> None:
-        """Keep a receipt that was found good, unless there is a later one."""
+    async def keep(self, room: Room, receipt: Receipt, most: int | None = None) -> None:
+        """Keep a receipt that was found good, unless there is a later one; of so many threads at most."""
 
         def published(position: int | None) -> None:
             if position is not None:
                 for callback in self.changed:
                     callback(receipt, room, position)
 
-        await self._database.write(lambda tx: put_receipt(tx, receipt), published=published)
+        await self._database.write(lambda tx: put_receipt(tx, receipt, most), published=published)
 
     async def take(self, room: Room, user_id: str, event_id: str, thread_id: str, data: dict[str, Any]) -> None:
         """Take in the public receipt of a user of another server, who is in the room.
@@ -95,7 +97,8 @@ class Receipts:
             thread_id: the root of a thread, ``main``, or empty.
             data: ``ts``, and ``thread_id`` where there is one.
         """
-        await self.keep(room, Receipt(room.room_id, user_id, READ, thread_id, event_id, orjson.dumps(data).decode()))
+        receipt = Receipt(room.room_id, user_id, READ, thread_id, event_id, orjson.dumps(data).decode())
+        await self.keep(room, receipt, MOST_THREADS if thread_id else None)
 
     async def mark(self, user_id: str, room_id: str, event_id: str, *, backwards: bool = False) -> None:
         """Move a user's fully-read marker. An event that is not known in the room changes nothing.
