@@ -163,3 +163,37 @@ class FurtherDeeds:
             self.client.refused("M_FORBIDDEN", 403, "GET", f"/rooms/{seg(room)}/messages", dir="b")
 
         return check
+
+    def comes_by_another_room(self, number: int) -> Check:
+        allowed = [{"type": "m.room_membership", "room_id": self.room}]
+        rules = {"type": "m.room.join_rules", "state_key": "", "content": {"join_rule": "restricted", "allow": allowed}}
+        guest = Client.register(self.client.url)
+        room = self.client.create_room(preset="private_chat", initial_state=[rules])
+        self.client.invite(self.room, guest)
+        guest.join(self.room)
+        guest.join(room)
+
+        def check() -> None:
+            assert self.client.member(room, guest)["membership"] == "join"
+            assert guest.member(room)["join_authorised_via_users_server"] == self.client.user_id
+
+        return check
+
+    def is_asked_by_an_address(self, number: int) -> Check:
+        identity, token = make_key("0"), f"address{number}"
+        room = self.friend.create_room()
+        offer = {
+            "display_name": "a...@e...",
+            "key_validity_url": "https://id.example/",
+            "public_key": identity.public_key,
+        }
+        self.friend.set_state(room, "m.room.third_party_invite", offer, token)
+        signed = identity.sign_json({"mxid": self.client.user_id, "token": token}, "id.example")
+        invitation = {"membership": "invite", "third_party_invite": {"display_name": "a...@e...", "signed": signed}}
+        self.friend.set_state(room, "m.room.member", invitation, self.client.user_id)
+
+        def check() -> None:
+            assert room in Client(self.client.url, self.client.token).sync()["rooms"]["invite"]
+            assert self.friend.member(room, self.client)["third_party_invite"]["signed"] == signed
+
+        return check

@@ -72,6 +72,8 @@ class Person(FurtherDeeds):
             self.upgrades,
             self.tags,
             self.forgets,
+            self.comes_by_another_room,
+            self.is_asked_by_an_address,
         ]
 
     # Each does one thing, and gives what must be true from then on. What was underway at the kill may be done or not,
