@@ -95,9 +95,13 @@ class Transaction(Struct, frozen=True):
     transaction_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Step:
     """One event and what it did to its room; what contributors judge.
+
+    It is the same object before the unit and after it. What a contributor remembers in between goes by it and ends with
+    it (``WeakKeyDictionary``), so that nothing is left of a unit that failed. An event's number would not do: a state
+    that the event brings along is a step of its own.
 
     Args:
         room_nid: the room.

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
 from msgspec import Struct
@@ -88,7 +89,7 @@ class Delayed:
         self._task: asyncio.Task[None] | None = None
         self._busy: dict[str, _Busy] = {}
         self._sending: dict[str, list[DelayedEvent]] = {}
-        self._settling: dict[int, list[str]] = {}
+        self._settling: WeakKeyDictionary[Step, list[str]] = WeakKeyDictionary()
         self._stopped = False
         self._not_before = 0
 
@@ -247,7 +248,7 @@ class Delayed:
         void = self._void(step)
         if not void and not sent:
             return None
-        self._settling[step.nid] = sent + void
+        self._settling[step] = sent + void
         now, event_id = self._now_ms(), step.event.event_id
 
         def statement(tx: Tx, position: int) -> None:
@@ -258,7 +259,7 @@ class Delayed:
 
     def published(self, step: Step, position: int) -> None:
         """Forget what was settled."""
-        for delay_id in self._settling.pop(step.nid, ()):
+        for delay_id in self._settling.pop(step, ()):
             self._forget(delay_id)
 
     def _void(self, step: Step) -> list[str]:

@@ -8,6 +8,7 @@ which are the same on every server whenever it arrives.
 """
 
 from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
 
 from appliance.protocol import canonical
 from appliance.protocol.auth import redaction_applies
@@ -51,7 +52,7 @@ class Redactions:
         self._store = store
         self._identity = identity
         self._now_ms = now_ms
-        self._applied: dict[int, tuple[int, ...]] = {}
+        self._applied: WeakKeyDictionary[Step, tuple[int, ...]] = WeakKeyDictionary()
         # Whether any redaction may wait for its target, which mostly none does; not known before it is asked.
         self._any_waits: bool | None = None
         self.emptied: list[Callable[[Step, int, Event], Statement | None]] = []
@@ -86,7 +87,7 @@ class Redactions:
 
     def published(self, step: Step, position: int) -> None:
         """Forget what was kept of an original, and of a redaction that is shown from now on, or is not to be shown."""
-        applied = self._applied.pop(step.nid, None)
+        applied = self._applied.pop(step, None)
         if applied is None:
             if step.event.type == REDACTION:
                 self._store.forget(step.nid)
@@ -147,7 +148,7 @@ class Redactions:
     def _emptied(self, step: Step, target_nid: int, target: Event, redactions: Sequence[int]) -> Statement:
         emptied = canonical.encode(redact(target.version, target.pdu))
         now_ms = self._now_ms()
-        self._applied[step.nid] = (target_nid, *redactions)
+        self._applied[step] = (target_nid, *redactions)
         others = [found for ask in self.emptied if (found := ask(step, target_nid, target)) is not None]
 
         def statement(tx: Tx, position: int) -> None:

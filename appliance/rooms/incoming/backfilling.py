@@ -273,7 +273,8 @@ class Backfilling:
 
     def _submit(self, room: Room, placed: Sequence[_Placed]) -> "asyncio.Future[Any]":
         """Store events with their places; with the room's lock held."""
-        statements = self._statements(room, placed)
+        steps = {one.place.nid: self._step(room, one) for one in placed if not one.rejected}
+        statements = self._statements(placed, steps)
 
         def unit(tx: Tx) -> dict[int, int]:
             positions = {one.place.nid: tx.past_position() for one in placed if not one.rejected}
@@ -294,14 +295,14 @@ class Backfilling:
             for one in placed:
                 # It may have been read while it had no place.
                 self._intake.store.forget(one.place.nid)
-                if not one.rejected:
-                    step = self._step(room, one)
+                step = steps.get(one.place.nid)
+                if step is not None:
                     for contributor in self._intake.appender.past_contributors:
                         contributor.published_past(step, positions[one.place.nid])
 
         return asyncio.shield(self._intake.rooms.submit(room, unit, published))
 
-    def _statements(self, room: Room, placed: Sequence[_Placed]) -> list[tuple[int, Statement]]:
+    def _statements(self, placed: Sequence[_Placed], steps: Mapping[int, Step]) -> list[tuple[int, Statement]]:
         """What others have to store with the events, the earliest first, and redactions behind what they may aim at."""
         events = {one.place.nid: one.event for one in placed}
         shown = sorted(
@@ -310,7 +311,7 @@ class Backfilling:
         found = []
         with self._intake.store.knowing(events, {one.event.event_id: _row(one) for one in shown}):
             for one in shown:
-                step = self._step(room, one)
+                step = steps[one.place.nid]
                 for contributor in self._intake.appender.past_contributors:
                     statement = contributor.prepare_past(step)
                     if statement is not None:
