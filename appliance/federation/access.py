@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection
 
-from appliance.errors import forbidden, not_found
+from appliance.errors import MatrixError, forbidden, not_found
 from appliance.protocol.identifiers import server_of
 from appliance.protocol.server_acl import ServerAcl
 from appliance.rooms.graph.appending import Identity
@@ -35,22 +35,32 @@ class RoomAccess:
         Raises:
             MatrixError: ``M_NOT_FOUND`` for a room that nobody here is in, ``M_FORBIDDEN``.
         """
-        room = await self._rooms.find(room_id)
-        if room is None or not self.is_in(room, self._identity.server_name):
-            raise not_found("This server is not in that room.")
-        if not self.is_allowed(room, server):
-            raise forbidden("This room's access control list keeps your server out.")
+        room = await self._known(server, room_id)
+        if not self.is_in(room, self._identity.server_name):
+            raise _not_in_it()
         return room
 
     async def shared_room(self, server: str, room_id: str) -> Room:
-        """The same for a server that must be in the room itself.
+        """A room that a server is in, as far as is known here, and that does not keep it out.
+
+        Perhaps nobody here is in it any more. What this server said last, that it leaves above all, may stand on what
+        others were away for: they can ask nobody else for that. What is known here of the room ends with that leaving,
+        and whoever was in it then may know it.
 
         Raises:
             MatrixError: ``M_NOT_FOUND``, ``M_FORBIDDEN``.
         """
-        room = await self.open_room(server, room_id)
+        room = await self._known(server, room_id)
         if not self.is_in(room, server):
             raise forbidden("Your server is not in this room.")
+        return room
+
+    async def _known(self, server: str, room_id: str) -> Room:
+        room = await self._rooms.find(room_id)
+        if room is None:
+            raise _not_in_it()
+        if not self.is_allowed(room, server):
+            raise forbidden("This room's access control list keeps your server out.")
         return room
 
     def is_allowed(self, room: Room, server: str) -> bool:
@@ -82,3 +92,7 @@ class RoomAccess:
             kept = members, Counter(dict(counted.most_common()))
             self._servers.put(room.nid, kept)
         return kept[1].keys()
+
+
+def _not_in_it() -> MatrixError:
+    return not_found("This server is not in that room.")

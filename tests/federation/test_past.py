@@ -129,6 +129,35 @@ def test_what_a_server_may_read(alice: Client, one: HearthProcess, peer: Peer, v
             assert stranger.ask(one, ONE, "GET", path).status_code == 403, path
 
 
+def test_the_last_words_of_a_server_that_left(alice: Client, one: HearthProcess, peer: Peer) -> None:
+    """Whoever was away when the last of a server said something and left needs what the leaving stands on, and nobody
+    else has it; nobody comes into the room through a server that is not in it."""
+    room_id = alice.create_room(preset="public_chat")
+    with Peer(peer.network) as stranger:
+        room = peer.join(one, ONE, room_id)
+        said = alice.send(room_id, "farewell")
+        alice.leave(room_id)
+        left = alice.messages(room_id, limit=1)["chunk"][0]["event_id"]
+        at = seg(room_id)
+        paths = (
+            f"/v1/event/{seg(left)}",
+            f"/v1/backfill/{at}?v={seg(left)}&limit=5",
+            f"/v1/event_auth/{at}/{seg(left)}",
+        )
+        paths += (f"/v1/state_ids/{at}?event_id={seg(left)}", f"/v1/state/{at}?event_id={seg(left)}")
+        for path in paths:
+            assert peer.ask(one, ONE, "GET", path).status_code == 200, path
+            assert stranger.ask(one, ONE, "GET", path).json()["errcode"] == "M_FORBIDDEN", path
+        between = {"latest_events": [left], "earliest_events": [room.ends[0]], "limit": 10}
+        events = peer.ask(one, ONE, "POST", f"/v1/get_missing_events/{at}", between).json()["events"]
+        assert [event["content"]["body"] for event in events] == ["farewell"]
+        (pdu,) = peer.ask(one, ONE, "GET", f"/v1/event/{seg(said)}").json()["pdus"]
+        assert pdu["content"]["body"] == "farewell"
+        for who in (peer, stranger):
+            path = f"/v1/make_join/{at}/{seg(who.user())}?ver=12"
+            assert who.ask(one, ONE, "GET", path).json()["errcode"] == "M_NOT_FOUND"
+
+
 def test_who_was_erased_is_told_emptied_to_servers_that_come_later(
     alice: Client, one: HearthProcess, peer: Peer
 ) -> None:
