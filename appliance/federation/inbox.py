@@ -20,6 +20,7 @@ from msgspec import Struct
 from appliance.errors import MatrixError, bad_json, limit_exceeded
 from appliance.federation.access import RoomAccess
 from appliance.federation.retracting import Retracting
+from appliance.later import Later
 from appliance.protocol import canonical
 from appliance.protocol.events import Event, InvalidEvent
 from appliance.rooms.graph.appending import Identity
@@ -117,10 +118,10 @@ class Inbox:
         self._working: set[asyncio.Task[None]] = set()
         self._noted: dict[tuple[str, str], tuple[int, bytes]] = {}
         """Answers that are not written yet, each with its time."""
-        self._noting: asyncio.TimerHandle | None = None
+        self._noting = Later(NOTED_SECONDS, self._write_noted)
         self._behind = rows.unread_rooms(database)
         """Rooms of which something was taken that nobody looks at: nothing of them is to overtake it."""
-        self._later: asyncio.TimerHandle | None = None
+        self._again = Later(AGAIN_SECONDS, self._look_again)
         self._looking: asyncio.Task[None] | None = None
 
     async def receive(self, origin: str, transaction_id: str, transaction: dict[str, Any]) -> bytes:
@@ -168,8 +169,7 @@ class Inbox:
 
     async def stop(self) -> None:
         """Write what is not written yet, and look at nothing more."""
-        if self._later is not None:
-            self._later.cancel()
+        self._again.cancel()
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
@@ -239,14 +239,12 @@ class Inbox:
         self._noted[key] = (now, answer)
         if len(self._noted) >= MOST_NOTED:
             self._write_noted()
-        elif self._noting is None:
-            self._noting = asyncio.get_running_loop().call_later(NOTED_SECONDS, self._write_noted)
+        else:
+            self._noting.want()
 
     def _write_noted(self) -> "asyncio.Future[None]":
         """Write the answers that are not written yet."""
-        if self._noting is not None:
-            self._noting.cancel()
-            self._noting = None
+        self._noting.cancel()
         noted = dict(self._noted)
 
         def unit(tx: Tx) -> None:
@@ -353,11 +351,9 @@ class Inbox:
 
     def _look_later(self, room_id: str) -> None:
         self._behind.add(room_id)
-        if self._later is None:
-            self._later = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._look_again)
+        self._again.want()
 
     def _look_again(self) -> None:
-        self._later = None
         self._looking = asyncio.get_running_loop().create_task(self.look(), name="looking at what was taken")
 
     async def _done(self, event_id: str, *, always: bool = False) -> None:

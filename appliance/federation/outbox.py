@@ -19,6 +19,7 @@ from appliance.federation.client import FederationClient
 from appliance.federation.destination import Destination, Needs, Queue, Waiting
 from appliance.federation.policy import Policy
 from appliance.federation.standing import Standing
+from appliance.later import Later
 from appliance.protocol.identifiers import server_of
 from appliance.rooms.graph.appending import Identity, Statement
 from appliance.rooms.snapshot import MEMBER, Members, Step
@@ -74,7 +75,7 @@ class Outbox:
         self._relaying: dict[str, str] = {}
         self._marked = rows.mark(database)
         self._distributed = self._marked
-        self._timer: asyncio.TimerHandle | None = None
+        self._soon = Later(MARK_SECONDS, self._due)
         self._running = self._held = False
         boot, counter = secrets.token_hex(6), iter(range(1, 2**62))
         self._needs = Needs(
@@ -223,8 +224,7 @@ class Outbox:
     async def stop(self) -> None:
         """Send no more, and move the mark."""
         self._running = False
-        if self._timer is not None:
-            self._timer.cancel()
+        self._soon.cancel()
         for destination in list(self._destinations.values()):
             await destination.stop()
         await self._mark()
@@ -239,11 +239,10 @@ class Outbox:
 
     def _moved(self) -> None:
         """Something arrived or was put down: move the mark soon."""
-        if self._timer is None and self._running:
-            self._timer = asyncio.get_running_loop().call_later(MARK_SECONDS, self._due)
+        if self._running:
+            self._soon.want()
 
     def _due(self) -> None:
-        self._timer = None
         task = asyncio.get_running_loop().create_task(self._mark(), name="outbox mark")
         task.add_done_callback(_reported)
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from appliance.federation.discovery import Route
 from appliance.federation.memory import Clock
 from appliance.federation.wire import Broken, Connection, Doors, Headers, Reply
+from appliance.later import Later
 
 AT_ONCE = 6
 """Requests to one server at the same time; further ones wait."""
@@ -39,7 +40,7 @@ class Pools:
         self._doors = doors
         self._clock = clock
         self._pools: OrderedDict[Route, _Pool] = OrderedDict()
-        self._sweeping: asyncio.TimerHandle | None = None
+        self._sweeping = Later(IDLE_SECONDS, self._sweep)
 
     @asynccontextmanager
     async def exchange(
@@ -80,9 +81,7 @@ class Pools:
 
     def close(self) -> None:
         """End what is idle."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            self._sweeping = None
+        self._sweeping.cancel()
         for pool in self._pools.values():
             for connection in pool.idle:
                 connection.close()
@@ -119,12 +118,10 @@ class Pools:
         if sum(len(one.idle) for one in self._pools.values()) > MOST_IDLE:
             oldest = next(one for one in self._pools.values() if one.idle)
             oldest.idle.pop(0).close()
-        if self._sweeping is None:
-            self._sweeping = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep)
+        self._sweeping.want()
 
     def _sweep(self) -> None:
         """Close what has been idle for long."""
-        self._sweeping = None
         limit = self._clock() - IDLE_SECONDS
         for route, pool in list(self._pools.items()):
             for connection in [one for one in pool.idle if one.idle_since <= limit or not one.is_open]:
@@ -133,4 +130,4 @@ class Pools:
             if not pool.idle and not pool.users:
                 del self._pools[route]
         if self._pools:
-            self._sweeping = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._sweep)
+            self._sweeping.want()

@@ -40,6 +40,7 @@ class Speaker(threading.Thread):
         person: who.
         rooms: where, in turn.
         visited: a room where those may come who are in the first of these.
+        first_visit: the message after which they go there for the first time.
         count: how much.
         crowd: what all have achieved together.
 
@@ -50,9 +51,12 @@ class Speaker(threading.Thread):
         problem: what put an end to it, if something did.
     """
 
-    def __init__(self, person: Client, rooms: list[str], visited: str, count: int, crowd: "Crowd") -> None:
+    def __init__(
+        self, person: Client, rooms: list[str], visited: str, first_visit: int, count: int, crowd: "Crowd"
+    ) -> None:
         super().__init__(daemon=True)
-        self.person, self.rooms, self.visited, self.count, self.crowd = person, rooms, visited, count, crowd
+        self.person, self.rooms, self.count, self.crowd = person, rooms, count, crowd
+        self.visited, self.first_visit = visited, first_visit
         self.said: dict[str, dict[str, str]] = {room: {} for room in rooms}
         self.progress: dict[str, int] = {}
         self.is_there = False
@@ -63,7 +67,7 @@ class Speaker(threading.Thread):
         try:
             for number in range(self.count):
                 self._say(number, self.rooms[number // STATE_EVERY % len(self.rooms)])
-                if number % VISIT_EVERY == VISIT_EVERY // 2:
+                if number % VISIT_EVERY == self.first_visit:
                     self._come_or_go()
         except Exception as problem:  # noqa: BLE001 - told by who waits for it
             self.problem = problem
@@ -264,7 +268,11 @@ def speak_through(troubles: Troubles, people: list[list[Client]], rooms: list[st
     crowd = Crowd()
     everybody = [person for here in people for person in here]
     count = -(-MESSAGES // len(everybody))
-    speakers = [Speaker(person, rooms, visited, count, crowd) for person in everybody]
+    # At different times, so that some are there at the end and others are not.
+    speakers = [
+        Speaker(person, rooms, visited, 17 * place % VISIT_EVERY, count, crowd)
+        for place, person in enumerate(everybody)
+    ]
     for speaker in speakers:
         speaker.start()
     try:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from appliance.later import Later
 from appliance.rooms.acts import delayed as delaying
-from appliance.rooms.acts import departures as departing
 from appliance.rooms.acts.delayed import Wish
 from appliance.rooms.snapshot import Transaction
 from appliance.storage.errors import StorageFull
@@ -82,8 +82,8 @@ async def test_a_contributor_that_fails_keeps_no_other_from_hearing_of_it(
 
 
 async def test_who_is_gone_leaves_all_the_same(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(departing, "AGAIN_SECONDS", 0.01)
     rooms, acts = [await home.room(), await home.room()], home.living.acts
+    monkeypatch.setattr(acts.departures, "_later", Later(0.01, acts.departures.look))
     full_at_first(monkeypatch, acts.membership, "leave")
     await home.owning.database.write(lambda tx: tx.execute("UPDATE accounts SET deactivated = 1"))
     acts.departures.look()

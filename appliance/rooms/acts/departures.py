@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from appliance.errors import MatrixError
+from appliance.later import Later
 from appliance.rooms.acts.membership import Membership
 from appliance.storage.database import Database
 from appliance.storage.memberships import left_behind
@@ -27,7 +28,7 @@ class Departures:
         self._membership = membership
         self._task: asyncio.Task[None] | None = None
         self._again = False
-        self._later: asyncio.TimerHandle | None = None
+        self._later = Later(AGAIN_SECONDS, self.look)
 
     def look(self) -> None:
         """Look for users left behind, in the background: at start, and when an account has ended."""
@@ -37,8 +38,7 @@ class Departures:
 
     async def settled(self) -> None:
         """Wait until the present look is over, after which there is no further one."""
-        if self._later is not None:
-            self._later.cancel()
+        self._later.cancel()
         if self._task is not None:
             await asyncio.wait((self._task,))
 
@@ -52,9 +52,4 @@ class Departures:
                     log.warning("An ended account could not leave a room: %s", refusal.message)
                 except Exception:
                     log.exception("An ended account could not leave a room yet.")
-                    self._look_later()
-
-    def _look_later(self) -> None:
-        if self._later is not None:
-            self._later.cancel()
-        self._later = asyncio.get_running_loop().call_later(AGAIN_SECONDS, self.look)
+                    self._later.want()
