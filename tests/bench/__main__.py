@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from tests.bench import accepting, federation, memory, resolution, states, syncing
+from tests.bench import accepting, bare, federation, memory, resolution, states, syncing
 from tests.bench.client import Person
 from tests.bench.figures import Figure
 from tests.bench.process import Process
@@ -187,6 +187,7 @@ def in_folders_of_their_own(sizes: Sizes) -> list[Figure]:
         lambda folder: states.measure(folder, sizes.members, 2 * sizes.members),
         lambda folder: syncing.measure(folder, sizes.joined, sizes.seen, sizes.local),
         lambda folder: federation.measure(folder, sizes.elsewhere, sizes.rounds),
+        lambda folder: bare.measure(folder, 10 * sizes.rounds),
     ]
     figures: list[Figure] = []
     for work in works:
@@ -198,6 +199,7 @@ def in_folders_of_their_own(sizes: Sizes) -> list[Figure]:
 def alone(part: str, sizes: Sizes) -> list[Figure]:
     """What is measured of one part."""
     parts: dict[str, Callable[[Path], Coroutine[Any, Any, list[Figure]]]] = {
+        "bare": lambda folder: bare.measure(folder, 10 * sizes.rounds),
         "federation": lambda folder: federation.measure(folder, sizes.elsewhere, sizes.rounds),
         "syncing": lambda folder: syncing.measure(folder, sizes.joined, sizes.seen, sizes.local),
     }
@@ -218,7 +220,7 @@ def table(figures: list[Figure]) -> str:
 def main() -> None:
     """Measure and print; the exit code does not depend on the figures."""
     parser = argparse.ArgumentParser(prog="just bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["federation", "syncing"], help="only a part of it")
+    parser.add_argument("part", nargs="?", choices=["bare", "federation", "syncing"], help="only a part of it")
     parser.add_argument("--quick", action="store_true", help="small sizes: whether it works, not how fast it is")
     parser.add_argument("--json", type=Path, help="a file to keep the figures in")
     options = parser.parse_args()
