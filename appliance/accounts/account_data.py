@@ -7,7 +7,7 @@ synced like the others, but written through their own endpoints.
 from collections.abc import Callable
 from typing import Any
 
-from appliance.errors import MatrixError, invalid_param, not_found
+from appliance.errors import MatrixError, invalid_param, not_found, too_large
 from appliance.protocol import canonical
 from appliance.protocol.identifiers import fits, is_room_id
 from appliance.protocol.push_ruleset import NO_CHANGES, Changes, ruleset
@@ -17,6 +17,8 @@ from appliance.storage.database import Database, Tx
 PUSH_RULES = "m.push_rules"
 LOCAL_NOTIFICATIONS = "org.matrix.msc3890.local_notification_settings."
 """With a device's id: whether that device is silent."""
+MOST_PIECES, MOST_BYTES = 20_000, 32 * 1024 * 1024
+"""What is kept of one user: a first sync tells all of it."""
 DELETED = "{}"
 """What is stored of a piece that was deleted, so that devices are told."""
 SERVERS_OWN = frozenset({PUSH_RULES, "m.fully_read"})
@@ -56,14 +58,30 @@ class AccountData:
 
         Raises:
             MatrixError: 405 ``M_BAD_JSON`` for a type that is the server's own; 400 ``M_INVALID_PARAM`` for what is no
-                room id, or a type of more than 255 bytes.
+                room id, or a type of more than 255 bytes; 413 ``M_TOO_LARGE`` for more than is kept of one user.
         """
         _check_room(room_id)
         if type_ in SERVERS_OWN:
             raise MatrixError("M_BAD_JSON", f"{type_} cannot be set through this endpoint.", 405)
         if not fits(type_):
             raise invalid_param("A type may have at most 255 bytes.")
-        await self.keep(user_id, type_, content, room_id)
+        text = canonical.encode(content).decode()
+
+        def unit(tx: Tx) -> int | None:
+            before = account_data.find_account_data(tx, user_id, room_id, type_)
+            if before is None or len(text) > len(before):
+                pieces, size = account_data.size_of(tx, user_id)
+                added = len(text) - len(before or "")
+                if (before is None and pieces >= MOST_PIECES) or size + added > MOST_BYTES:
+                    return None
+            return account_data.put_account_data(tx, user_id, room_id, type_, text)
+
+        def published(position: int | None) -> None:
+            if position is not None:
+                self.announce(user_id, position)
+
+        if await self._database.write(unit, published=published) is None:
+            raise too_large("This is more account data than can be kept. Delete some first.")
 
     async def delete(self, user_id: str, type_: str, room_id: str = "") -> None:
         """Delete one piece: the user's devices are told of an empty content once. Raises as ``put``."""

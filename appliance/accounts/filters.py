@@ -15,13 +15,15 @@ from appliance.protocol.filters import Filter, read_filter
 from appliance.protocol.identifiers import is_room_id, is_user_id
 from appliance.storage import filters
 from appliance.storage.database import Database
-from appliance.storage.lru import Lru
+from appliance.storage.lru import SizedLru
 
 MAX_FILTER_BYTES = 64 * 1024
 MAX_FILTERS = 1000
 """Filters kept for one user; the oldest are dropped beyond that."""
-FILTERS_KEPT, LONGEST_KEPT = 500, 4096
-"""Filters that are kept parsed, and how long the text of one may be."""
+KEPT_BYTES, LONGEST_KEPT = 4 * 1024 * 1024, 64 * 1024
+"""Bytes of the filters that are kept parsed, about, and how long the text of one may be."""
+_BESIDE, _OBJECTS = 1_000, 12
+"""What a filter takes, and how many times its text what is made of it."""
 _MAX_NUMBER = 2**63 - 1
 
 
@@ -59,7 +61,7 @@ class Filters:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._parsed: Lru[tuple[str, str], Filter] = Lru(FILTERS_KEPT)
+        self._parsed: SizedLru[tuple[str, str], Filter] = SizedLru(KEPT_BYTES)
 
     def parsed(self, user_id: str, text: str) -> Filter:
         """A filter as a request names it: by its id, or as JSON. Parsed once; a kept filter never changes.
@@ -71,9 +73,10 @@ class Filters:
         key = ("" if text.startswith("{") else user_id, text)
         found = self._parsed.get(key)
         if found is None:
-            found = read_filter(orjson.loads(text) if text.startswith("{") else self.get(user_id, text))
-            if len(text) <= LONGEST_KEPT:
-                self._parsed.put(key, found)
+            json = text if text.startswith("{") else self._json(user_id, text)
+            found = read_filter(orjson.loads(json))
+            if len(json) <= LONGEST_KEPT:
+                self._parsed.put(key, found, _BESIDE + _OBJECTS * len(json))
         return found
 
     async def keep(self, user_id: str, value: dict[str, Any]) -> str:
@@ -95,9 +98,12 @@ class Filters:
         Raises:
             MatrixError: 404 ``M_NOT_FOUND``.
         """
+        value: dict[str, Any] = msgspec.json.decode(self._json(user_id, filter_id))
+        return value
+
+    def _json(self, user_id: str, filter_id: str) -> str:
         known = filter_id.isascii() and filter_id.isdigit() and len(filter_id) < len(str(_MAX_NUMBER))
         json = filters.find_filter(self._database, user_id, int(filter_id)) if known else None
         if json is None:
             raise not_found("There is no such filter.")
-        value: dict[str, Any] = msgspec.json.decode(json)
-        return value
+        return json

@@ -5,6 +5,7 @@ one user and one endpoint (its path with its parameters), and remembers the firs
 that follow may carry nothing but ``auth``. It is gone once it has served: nobody can have two deeds done for one proof.
 """
 
+import json
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ REGISTRATION_TOKEN = "m.login.registration_token"  # noqa: S105
 
 SESSION_MS = 15 * 60 * 1000
 MAX_SESSIONS = 1000
+MAX_BYTES = 16 * 1024 * 1024
+"""Of the requests that wait for a proof, in all; the oldest is forgotten beyond that."""
 _SESSION_BYTES = 18
 
 Flows = Sequence[Sequence[str]]
@@ -70,7 +73,7 @@ class _Session(Struct):
     session_id: str
     endpoint: str
     asker: str
-    body: dict[str, Any]
+    body: bytes
     ends_ts: int
     completed: list[str]
     user_id: str
@@ -96,6 +99,7 @@ class Interactive:
         self._settings = settings
         self._clock = clock
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._bytes = 0
 
     async def prove(self, *, endpoint: str, asker: str, flows: Flows, body: dict[str, Any]) -> Proof:
         """Let a request through, or say what it still needs.
@@ -124,9 +128,9 @@ class Interactive:
         # Without a type the client asks whether what was done on the fallback pages is enough.
         if not any(list(flow) == session.completed for flow in flows):
             raise self._unfinished(session, flows, None)
-        if self._sessions.pop(session.session_id, None) is None:
+        if not self._drop(session.session_id):
             raise _unknown_session()
-        return Proof(session.body, session.user_id, session.registration_token)
+        return Proof(json.loads(session.body), session.user_id, session.registration_token)
 
     def has_password(self, user_id: str) -> bool:
         """Whether a user can prove by password who they are."""
@@ -194,7 +198,9 @@ class Interactive:
             raise _unknown_session()
         # What was proved counts for what was asked then: later changes to the request are not taken over.
         if fields and not session.completed:
-            session.body = fields
+            before, session.body = session.body, _kept(fields)
+            self._bytes += len(session.body) - len(before)
+            self._trim()
         return session
 
     def _new_session(self, endpoint: str, asker: str, fields: dict[str, Any]) -> _Session:
@@ -202,15 +208,29 @@ class Interactive:
             session_id=secrets.token_urlsafe(_SESSION_BYTES),
             endpoint=endpoint,
             asker=asker,
-            body=fields,
+            body=_kept(fields),
             ends_ts=self._clock() + SESSION_MS,
             completed=[],
             user_id=asker,
         )
-        self._sessions[session.session_id] = session
-        if len(self._sessions) > MAX_SESSIONS:
-            self._sessions.popitem(last=False)
+        self._keep(session)
         return session
+
+    def _keep(self, session: _Session) -> None:
+        self._sessions[session.session_id] = session
+        self._bytes += len(session.body)
+        self._trim()
+
+    def _trim(self) -> None:
+        while len(self._sessions) > MAX_SESSIONS or self._bytes > MAX_BYTES:
+            self._drop(next(iter(self._sessions)))
+
+    def _drop(self, session_id: str) -> bool:
+        """Forget a session; False where there is none (any more)."""
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            self._bytes -= len(session.body)
+        return session is not None
 
     def _drop_ended(self) -> None:
         now = self._clock()
@@ -218,7 +238,7 @@ class Interactive:
             session_id, session = next(iter(self._sessions.items()))
             if session.ends_ts > now:
                 return
-            del self._sessions[session_id]
+            self._drop(session_id)
 
     # Stages ----------------------------------------------------------------------------------------------------------
 
@@ -251,6 +271,11 @@ class Interactive:
             raise locked_out()
         session.user_id = user_id
         return None
+
+
+def _kept(fields: dict[str, Any]) -> bytes:
+    """A request as it is kept until it is proved: as JSON, since objects take many times its length."""
+    return json.dumps(fields, separators=(",", ":")).encode()
 
 
 def _is_next(stage: object, completed: list[str], flows: Flows) -> bool:

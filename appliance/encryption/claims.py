@@ -56,7 +56,9 @@ class Claims:
         """
         local, others = by_server(wanted, self._remote.is_local)
         given = await self.claim_local(local)
-        answers, failures = await each_server(others, lambda server, ask: self._remote.claim(server, ask, timeout_ms))
+        answers, failures = await each_server(
+            others, lambda server, ask: self._remote.claim(server, ask, timeout_ms), timeout_ms
+        )
         for server, found in answers.items():
             given.update(_asked_for(others[server], found))
         return given, failures

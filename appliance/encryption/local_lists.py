@@ -29,9 +29,9 @@ class LocalLists:
         self._queries = queries
         self._settings = settings
 
-    def keys(self, wanted: Wanted) -> dict[str, orjson.Fragment]:
+    async def keys(self, wanted: Wanted) -> dict[str, orjson.Fragment]:
         """The answer to ``POST /_matrix/federation/v1/user/keys/query``; see ``Queries.query_local``."""
-        return self._queries.query_local(wanted, named=self._settings.federation_device_names)
+        return await self._queries.query_local(wanted, named=self._settings.federation_device_names)
 
     def devices(self, user_id: str) -> dict[str, Any]:
         """The answer to ``GET /_matrix/federation/v1/user/devices/{userId}``."""

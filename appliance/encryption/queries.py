@@ -4,6 +4,7 @@ What is served of a local user is made once, as bytes, and kept until something 
 users joins them.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from appliance.encryption.key_objects import with_signatures
 from appliance.encryption.remote import Failures, by_server
-from appliance.errors import bad_json
+from appliance.errors import bad_json, too_large
 from appliance.storage import cross_signing as cross_rows
 from appliance.storage import device_keys as rows
 from appliance.storage.accounts import find_account
@@ -23,6 +24,8 @@ from appliance.storage.lru import SizedLru
 
 KEYS_BYTES, SIGNATURES_BYTES = 12 * 1024 * 1024, 2 * 1024 * 1024
 """Bytes of users' keys, and of their signatures of others, that are kept ready: of some thousands."""
+MOST_QUERIED, SLICE = 10_000, 500
+"""Users whom one request may ask about, and of how many the keys are put together before others get their turn."""
 BESIDE = 800
 """Bytes that an entry takes beside its own, roughly."""
 
@@ -133,13 +136,17 @@ class Queries:
         for user_id, known in kept.items():
             self._add(found, user_id, known, wanted[user_id], signed)
         local, others = by_server({user_id: wanted[user_id] for user_id in rest}, self._is_local)
-        for user_id, known in self._read(tuple(local)).items():
-            self._add(found, user_id, known, local[user_id], signed)
+        names = tuple(local)
+        for start in range(0, len(names), SLICE):
+            if start:
+                await asyncio.sleep(0)
+            for user_id, known in self._read(names[start : start + SLICE]).items():
+                self._add(found, user_id, known, local[user_id], signed)
         if asker in wanted and (key := self.of(asker).named_user_signing) is not None:
             found.user_signing_keys[asker] = key
         return found.answer(await self._ask(found, others, signed, timeout_ms))
 
-    def query_local(self, wanted: Wanted, *, named: bool) -> dict[str, orjson.Fragment]:
+    async def query_local(self, wanted: Wanted, *, named: bool) -> dict[str, orjson.Fragment]:
         """The same for another server that asks: without what only users themselves may see.
 
         Args:
@@ -150,7 +157,9 @@ class Queries:
             ``device_keys``, ``master_keys`` and ``self_signing_keys``, each a map of users.
         """
         found = KeysOf({}, {}, {}, {})
-        for user_id, device_ids in wanted.items():
+        for number, (user_id, device_ids) in enumerate(wanted.items(), 1):
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
             if self._is_local(user_id):
                 known = self.of(user_id)
                 self._add(found, user_id, _for_servers(known, user_id, named=named), device_ids, {})
@@ -263,7 +272,7 @@ def read_wanted(value: Any) -> dict[str, list[str]]:
     """Whose keys a request asks for.
 
     Raises:
-        MatrixError: ``M_BAD_JSON`` for what is not users to lists of device ids.
+        MatrixError: ``M_BAD_JSON`` for what is not users to lists of device ids, ``M_TOO_LARGE`` for too many.
     """
     # Plain loops: a client asks for hundreds of users at once.
     good = isinstance(value, dict)
@@ -276,6 +285,8 @@ def read_wanted(value: Any) -> dict[str, list[str]]:
     if not good:
         raise bad_json("device_keys must be an object of user ids to lists of device ids.")
     found: dict[str, list[str]] = value
+    if len(found) > MOST_QUERIED:
+        raise too_large(f"At most {MOST_QUERIED} users can be asked about at once.")
     return found
 
 

@@ -98,19 +98,28 @@ def failure(error: Unreachable) -> dict[str, Any]:
 
 
 async def each_server(
-    asks: Mapping[str, T], ask: Callable[[str, T], Awaitable[dict[str, Any]]]
+    asks: Mapping[str, T], ask: Callable[[str, T], Awaitable[dict[str, Any]]], timeout_ms: int
 ) -> tuple[dict[str, dict[str, Any]], Failures]:
-    """Ask several servers at once; what each answered, and those that could not be asked."""
+    """Ask several servers at once; what each answered, and those that could not be asked, or not begun to be in time:
+    a client may name as many as it likes.
+    """
     answers: dict[str, dict[str, Any]] = {}
     failures: Failures = {}
-    gate = asyncio.Semaphore(MOST_SERVERS_AT_ONCE)
+    waiting = iter(asks.items())
+    deadline = asyncio.get_running_loop().time() + timeout_ms / 1000
+    late = Unreachable("There was no time left to ask it.")
 
-    async def one(server: str, question: T) -> None:
-        async with gate:
+    async def work() -> None:
+        for number, (server, question) in enumerate(waiting):
+            if number:
+                await asyncio.sleep(0)  # asking may end at once
+                if asyncio.get_running_loop().time() >= deadline:
+                    failures[server] = failure(late)
+                    continue
             try:
                 answers[server] = await ask(server, question)
             except Unreachable as error:
                 failures[server] = failure(error)
 
-    await asyncio.gather(*(one(server, question) for server, question in asks.items()))
+    await asyncio.gather(*(work() for _ in range(min(len(asks), MOST_SERVERS_AT_ONCE))))
     return answers, failures

@@ -96,7 +96,7 @@ class RemoteLists:
         """
         partly: Failures = {}
         answers, failures = await each_server(
-            asks, lambda server, users: self._of_server(server, users, timeout_ms, partly)
+            asks, lambda server, users: self._of_server(server, users, timeout_ms, partly), timeout_ms
         )
         return answers, failures | partly
 

@@ -50,6 +50,14 @@ def put_account_data(tx: Tx, user_id: str, room_id: str, type_: str, content: st
     return position
 
 
+def size_of(reads: Reads, user_id: str) -> tuple[int, int]:
+    """How many pieces a user has, and how long they are together."""
+    rows = reads.read(
+        "SELECT COUNT(*), COALESCE(SUM(length(content)), 0) FROM account_data WHERE user_id = ?", (user_id,)
+    )
+    return rows[0][0], rows[0][1]
+
+
 def of_type(reads: Reads, user_id: str, type_: str) -> list[tuple[str, str]]:
     """(room id, content as JSON) of a user's account data of one type for each room that has it."""
     return reads.read(

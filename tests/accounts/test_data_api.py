@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from appliance.accounts.filters import MAX_FILTERS
+from appliance.accounts import account_data
+from appliance.accounts.filters import KEPT_BYTES, MAX_FILTERS, Filters
 from appliance.api.client.well_known import with_port
 from appliance.protocol.push_rules import KINDS, default_rules
 from appliance.rooms.signs.company import Company
@@ -126,6 +127,41 @@ async def test_guests_change_their_name_alone(house: Household, client: httpx.As
         answer = await client.put(f"{PROFILE}/{name}", headers=bearer(login), json={name: "mxc://a/b"})
         assert answer.status_code == status
     assert (await client.get(f"{V3}/account/whoami", headers=bearer(login))).json()["is_guest"] is True
+
+
+async def test_filters_in_memory_are_bounded_by_their_size(
+    house: Household, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However short the numbers are by which syncs name them."""
+    login = await house.login("alice")
+    kept = Filters(house.database)
+    for number in range(80):
+        names = [f"@{number}-{other}-{'x' * 100}:example.org" for other in range(400)]
+        content = {"room": {"timeline": {"senders": names}}}
+        answer = await client.post(f"{USER}/filter", headers=bearer(login), json=content)
+        assert kept.parsed(ALICE, answer.json()["filter_id"]).room.timeline.senders == names
+    assert kept._parsed.total <= KEPT_BYTES
+    assert 3 < len(kept._parsed) < 20
+
+
+async def test_account_data_is_bounded(
+    house: Household, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many pieces, and so many bytes in all; what is there can be changed as long as that makes it no longer."""
+    monkeypatch.setattr(account_data, "MOST_PIECES", 3)
+    monkeypatch.setattr(account_data, "MOST_BYTES", 1_000)
+    login = await house.login("alice")
+
+    async def put(name: str, length: int) -> int:
+        path = f"{USER}/account_data/{name}"
+        return (await client.put(path, headers=bearer(login), json={"x": "x" * length})).status_code
+
+    assert [await put("a", 400), await put("b", 400), await put("c", 400)] == [200, 200, 413]
+    assert [await put("c", 10), await put("d", 10), await put("c", 11)] == [200, 413, 200]
+    assert [await put("a", 900), await put("a", 300), await put("a", 500)] == [413, 200, 200]
+    bob = await house.login("bob")
+    answer = await client.put(f"{V3}/user/@bob:example.org/account_data/a", headers=bearer(bob), json={})
+    assert answer.status_code == 200
 
 
 async def test_filters(house: Household, client: httpx.AsyncClient) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from appliance.accounts import interactive
 from appliance.accounts.interactive import (
     DUMMY,
     MAX_SESSIONS,
@@ -50,6 +51,20 @@ async def test_a_session_serves_once(house: Household) -> None:
     with pytest.raises(MatrixError) as caught:
         await prove(house, {"auth": {**RIGHT, "session": session}})
     assert (caught.value.errcode, caught.value.status) == ("M_UNKNOWN", 400)
+
+
+async def test_requests_that_wait_for_a_proof_fill_no_memory(house: Household, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest is forgotten where all of them together are too long, also as one of them grows."""
+    monkeypatch.setattr(interactive, "MAX_BYTES", 1_000)
+    await house.login("alice")
+    first, second = [(await refused(house, {"x": letter * 400})).extra["session"] for letter in "ab"]
+    await refused(house, {"x": "b" * 900, "auth": {"session": second}})
+    with pytest.raises(MatrixError) as caught:
+        await prove(house, {"auth": {**RIGHT, "session": first}})
+    assert caught.value.errcode == "M_UNKNOWN"
+    assert (await prove(house, {"auth": {**RIGHT, "session": second}})).body == {"x": "b" * 900}
+    for _ in range(3):
+        await prove(house, {"x": "c" * 900, "auth": RIGHT})
 
 
 async def test_all_in_one_request(house: Household) -> None:

@@ -1,5 +1,6 @@
 """Encryption with users of other servers: their devices are asked for once and followed, messages come in once."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import orjson
 import pytest
 
 from appliance.encryption import remote_lists
-from appliance.encryption.remote import Declined, Unreachable
+from appliance.encryption.remote import MOST_SERVERS_AT_ONCE, Declined, Unreachable, each_server
 from appliance.encryption.upload_bodies import Given
 from appliance.errors import MatrixError
 from appliance.storage import remote_devices
@@ -140,6 +141,34 @@ async def test_a_list_cannot_grow_without_end(home: House, other: OtherServer, m
     assert [device.device_id for device in devices] == ["D", "E6", "E7"]
     assert orjson.loads(devices[1].json or "")["keys"] == {"curve25519:E6": "other"}
     assert remote_devices.find(home.owning.database, MALLORY) == remote_devices.FollowedList(12, stale=False)
+
+
+async def test_whoever_names_many_servers_waits_no_longer() -> None:
+    """Of servers that could not be asked within the time that a client gives, it is told that; so many are asked at
+    once, and others get their turn while all of them fail at once.
+    """
+    at_once, most = 0, 0
+
+    async def slowly(server: str, question: int) -> Json:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.05)
+        at_once -= 1
+        return {"answer": question}
+
+    async def never(server: str, question: int) -> Json:
+        raise Unreachable("It is gone.")
+
+    names = {f"{number}.test": number for number in range(MOST_SERVERS_AT_ONCE + 10)}
+    answers, failures = await each_server(names, slowly, 0)
+    assert (len(answers), len(failures), most) == (MOST_SERVERS_AT_ONCE, 10, MOST_SERVERS_AT_ONCE)
+    turns = asyncio.ensure_future(each_server(names, never, 10_000))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not turns.done()
+    answers, failures = await turns
+    assert (answers, failures.keys()) == ({}, names.keys())
 
 
 async def test_cross_signing_keys_that_are_told_again_have_signed_something(home: House, other: OtherServer) -> None:
@@ -347,9 +376,8 @@ async def test_other_servers_are_told_of_our_devices(home: House) -> None:
     assert told == {"user_id": ALICE, "stream_id": second.position, "devices": [phone]}
     kind, content = encrypting.local_lists.edu(first)
     assert (kind, content["keys"], "device_display_name" in content) == ("m.device_list_update", identity, False)
-    assert orjson.loads(orjson.dumps(encrypting.local_lists.keys({ALICE: []})["device_keys"])) == {
-        ALICE: {"D": {**identity, "unsigned": {}}}
-    }
+    answer = await encrypting.local_lists.keys({ALICE: []})
+    assert orjson.loads(orjson.dumps(answer["device_keys"])) == {ALICE: {"D": {**identity, "unsigned": {}}}}
     assert encrypting.local_lists.edu(second)[1] == {
         "user_id": ALICE,
         "device_id": "E",
@@ -365,7 +393,7 @@ async def test_other_servers_are_told_of_our_devices(home: House) -> None:
         "prev_id": [second.position],
         "deleted": True,
     }
-    local = orjson.loads(orjson.dumps(encrypting.local_lists.keys({ALICE: [], MALLORY: []})))
+    local = orjson.loads(orjson.dumps(await encrypting.local_lists.keys({ALICE: [], MALLORY: []})))
     assert local == {"device_keys": {ALICE: {}}, "master_keys": {}, "self_signing_keys": {}}
 
 
@@ -375,15 +403,15 @@ async def test_other_servers_are_told_the_names_of_devices_if_the_owner_wants_th
     await home.owning.sessions.login(ALICE, "D", "Alice's phone")
     await encrypting.uploads.upload(ALICE, "D", Given({**keys("D"), "user_id": ALICE}, {}, {}))
 
-    def told() -> list[Json]:
+    async def told() -> list[Json]:
         lists = encrypting.local_lists
-        everything = [lists.devices(ALICE), lists.keys({ALICE: []}), lists.keys({ALICE: ["D"]})]
+        everything = [lists.devices(ALICE), await lists.keys({ALICE: []}), await lists.keys({ALICE: ["D"]})]
         everything += [lists.edu(update)[1] for update in lists.updates(0, home.owning.database.position)]
         return [orjson.loads(orjson.dumps(one)) for one in everything]
 
-    assert "phone" not in str(told())
+    assert "phone" not in str(await told())
     answer = await encrypting.queries.query(ALICE, {ALICE: []}, 1)
     assert b"Alice's phone" in answer
     home.owning.settings.federation_device_names = True
-    assert len(told()) == 4
-    assert all("Alice's phone" in str(one) for one in told())
+    assert len(await told()) == 4
+    assert all("Alice's phone" in str(one) for one in await told())

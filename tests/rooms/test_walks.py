@@ -77,6 +77,15 @@ def test_pages_of_any_size_show_the_same(limit: int) -> None:
     assert asyncio.run(house.all(limit)) == ["!root", "!a", "!c", "!b", "!d"]
 
 
+def test_a_page_names_so_many_rooms_of_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spaces full of rooms make shorter pages, on which all is told in the end."""
+    monkeypatch.setattr(spaces, "MOST_CHILDREN", 3)
+    house = House({"!root": ["!a", "!b"], "!a": ["!c", "!d"], "!b": ["!c"]})
+    page, token = asyncio.run(house.spaces.go(house.begin(), 50))
+    assert ([one["room_id"] for one in page], token is None) == (["!root", "!a"], False)
+    assert asyncio.run(house.all(50)) == ["!root", "!a", "!c", "!d", "!b"]
+
+
 def test_a_walk_ends_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many rooms there are, one walk looks at so many and no more."""
     monkeypatch.setattr(spaces, "MOST_SEEN", 100)

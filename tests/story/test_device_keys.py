@@ -245,3 +245,13 @@ def test_a_device_takes_its_keys_with_it(alice: Client, bob: Client) -> None:
     assert changed(alice.sync()) == {alice.user_id}
     assert query(bob, alice)["device_keys"] == {alice.user_id: {}}
     assert claim(bob, phone) == {}
+
+
+def test_so_many_users_and_devices_can_be_named_at_once(alice: Client) -> None:
+    """Whoever names more is refused before anything is looked up."""
+    users = [f"@u{number}:hearth.example" for number in range(10_001)]
+    alice.refused("M_TOO_LARGE", 413, "POST", "/keys/query", {"device_keys": {user: [] for user in users}})
+    found = alice.must("POST", "/keys/query", {"device_keys": {user: [] for user in [*users[:9_999], alice.user_id]}})
+    assert list(found["device_keys"]) == [alice.user_id]
+    messages = {user: {"*": {}} for user in users[:5_001]}
+    alice.refused("M_TOO_LARGE", 413, "PUT", "/sendToDevice/m.test/many", {"messages": messages})

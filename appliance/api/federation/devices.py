@@ -32,7 +32,7 @@ class DevicesForServersApi(Controller):
         body = await request.object()
         if "device_keys" not in body:
             raise missing_param("device_keys is missing.")
-        found = self.lists.keys(queries.read_wanted(body["device_keys"]))
+        found = await self.lists.keys(queries.read_wanted(body["device_keys"]))
         return answer(orjson.dumps(found))
 
     @endpoint("POST", "/_matrix/federation/v1/user/keys/claim", access=Access.SERVER)

@@ -24,7 +24,7 @@ from appliance.rooms.snapshot import Step
 from appliance.rooms.store import EventStore
 from appliance.storage import directory as rows
 from appliance.storage.database import Database
-from appliance.storage.lru import Lru
+from appliance.storage.lru import Lru, SizedLru
 
 CHILD, SPACE = "m.space.child", "m.space"
 MOST_ROOMS = 50
@@ -36,7 +36,10 @@ SLICE = 20
 """Rooms to look at before others get their turn: a few milliseconds."""
 WALKS_KEPT = 100
 WALK_SECONDS = 600.0
-SPACES_KEPT = 500
+MOST_CHILDREN = 2_000
+"""Rooms of one space that are looked at, the earliest, and rooms of spaces that one page names."""
+CHILDREN_KEPT = 100_000
+"""Rooms of spaces that are kept in memory, a kilobyte each."""
 MOST_VIA = 5
 """Servers through which one room is looked for."""
 MOST_ORDER = 50
@@ -94,7 +97,7 @@ class Children:
     def __init__(self, database: Database, store: EventStore) -> None:
         self._database = database
         self._store = store
-        self._spaces: Lru[str, tuple[Child, ...]] = Lru(SPACES_KEPT)
+        self._spaces: SizedLru[str, tuple[Child, ...]] = SizedLru(CHILDREN_KEPT)
 
     def of(self, facts: Facts) -> tuple[Child, ...]:
         """The rooms of a space in their order; none for a room that is no space."""
@@ -102,9 +105,10 @@ class Children:
             return ()
         children = self._spaces.get(facts.room_id)
         if children is None:
-            events = self._store.events(rows.state_of_type(self._database, facts.room_nid, CHILD)).values()
+            nids = sorted(rows.state_of_type(self._database, facts.room_nid, CHILD))[:MOST_CHILDREN]
+            events = self._store.events(nids).values()
             children = tuple(map(_child, sorted(filter(_is_valid, events), key=_rank)))
-            self._spaces.put(facts.room_id, children)
+            self._spaces.put(facts.room_id, children, 1 + len(children))
         return children
 
     def forget(self, room_nid: int, room_id: str) -> None:
@@ -190,7 +194,8 @@ class Spaces:
         """
         waiting, seen, found = list(walk.waiting), set(walk.seen), list[dict[str, Any]]()
         via = dict(walk.via)
-        while waiting and len(found) < limit and len(seen) < MOST_SEEN:
+        told = 0
+        while waiting and len(found) < limit and len(seen) < MOST_SEEN and told < MOST_CHILDREN:
             room_id, depth = waiting.pop()
             if room_id in seen:
                 continue
@@ -203,6 +208,7 @@ class Spaces:
             summary, inside = shown
             children = [one for one in inside if one.suggested or not walk.suggested_only]
             found.append({**summary, "children_state": [one.told for one in children]})
+            told += len(children)
             if depth < walk.max_depth:
                 waiting.extend((one.room_id, depth + 1) for one in reversed(children))
                 via.update((one.room_id, one.via) for one in children if one.room_id not in seen)
