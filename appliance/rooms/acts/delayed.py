@@ -7,7 +7,6 @@ so this is a contributor.
 """
 
 import asyncio
-import heapq
 import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -17,9 +16,11 @@ from weakref import WeakKeyDictionary
 
 import orjson
 from msgspec import Struct
+from msgspec.structs import replace
 
 from appliance.errors import MatrixError, invalid_param, limit_exceeded, not_found
 from appliance.protocol import canonical
+from appliance.rooms.acts.pending import Pending
 from appliance.rooms.acts.sending import Sending
 from appliance.rooms.graph.appending import Statement
 from appliance.rooms.graph.transactions import DELAYED
@@ -82,9 +83,7 @@ class Delayed:
         self._database = database
         self._rooms = rooms
         self._now_ms = now_ms
-        self._pending: dict[str, DelayedEvent] = {}
-        self._by_room: dict[str, dict[str, None]] = {}
-        self._due: list[tuple[int, str]] = []
+        self._pending = Pending()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._busy: dict[str, _Busy] = {}
@@ -98,7 +97,7 @@ class Delayed:
     def take_up(self) -> None:
         """Know what is pending, before anybody can ask for it or make it void."""
         for event in rows.pending(self._database):
-            self._remember(event)
+            self._pending.put(event)
 
     def start(self) -> None:
         """Begin to send; what was due meanwhile is sent now."""
@@ -135,10 +134,9 @@ class Delayed:
         _check_delay(wish.delay_ms)
         user_id, device_id = asker
         await self._rooms.joined(wish.room_id, user_id)
-        own = [event for event in self._pending.values() if event.user_id == user_id]
-        now = self._now_ms()
+        own, now = self._pending.of_user(user_id), self._now_ms()
         if len(own) >= MOST_OF_USER:
-            raise limit_exceeded(max(1, min(event.send_ts for event in own) - now))
+            raise limit_exceeded(max(1, own[0].send_ts - now))
         event = DelayedEvent(
             delay_id=f"delay_{secrets.token_urlsafe(18)}",
             user_id=user_id,
@@ -165,7 +163,7 @@ class Delayed:
 
         def published(delay_id: str) -> None:
             if delay_id == event.delay_id:
-                self._remember(event)
+                self._pending.put(event)
                 self._arrange()
 
         return await self._database.write(work, published=published)
@@ -180,8 +178,7 @@ class Delayed:
 
     def of_user(self, user_id: str) -> list[DelayedEvent]:
         """A user's pending events, the next one first."""
-        own = [event for event in self._pending.values() if event.user_id == user_id]
-        return sorted(own, key=lambda event: (event.send_ts, event.delay_id))
+        return self._pending.of_user(user_id)
 
     def get(self, user_id: str, delay_id: str) -> DelayedEvent:
         """One event of a user's, settled or not; 404 ``M_NOT_FOUND`` for any other."""
@@ -210,8 +207,7 @@ class Delayed:
             def published(done: bool) -> None:
                 known = self._pending.get(delay_id)
                 if done and known is not None:
-                    fields = {name: getattr(known, name) for name in DelayedEvent.__struct_fields__}
-                    self._remember(DelayedEvent(**{**fields, "since_ts": now, "send_ts": now + known.delay_ms}))
+                    self._pending.put(replace(known, since_ts=now, send_ts=now + known.delay_ms))
                     self._arrange()
 
             await self._database.write(
@@ -260,35 +256,21 @@ class Delayed:
     def published(self, step: Step, position: int) -> None:
         """Forget what was settled."""
         for delay_id in self._settling.pop(step, ()):
-            self._forget(delay_id)
+            self._pending.drop(delay_id)
 
     def _void(self, step: Step) -> list[str]:
-        known = self._by_room.get(step.room_id)
+        known = self._pending.of_room(step.room_id)
         if not known:
             return []
         gone = {user_id for user_id in step.members_changed if step.after.members.of(user_id) != "join"}
         void = []
-        for delay_id in known:
-            event = self._pending[delay_id]
+        for event in known:
             others = event.state_key is not None and step.event.sender != event.user_id
             if event.user_id in gone or (others and (event.type, event.state_key) in step.changes):
-                void.append(delay_id)
+                void.append(event.delay_id)
         return void
 
     # Sending ---------------------------------------------------------------------------------------------------------
-
-    def _remember(self, event: DelayedEvent) -> None:
-        self._pending[event.delay_id] = event
-        self._by_room.setdefault(event.room_id, {})[event.delay_id] = None
-        heapq.heappush(self._due, (event.send_ts, event.delay_id))
-
-    def _forget(self, delay_id: str) -> None:
-        event = self._pending.pop(delay_id, None)
-        if event is not None:
-            known = self._by_room[event.room_id]
-            known.pop(delay_id, None)
-            if not known:
-                del self._by_room[event.room_id]
 
     def _arrange(self) -> None:
         """Wait for the next one."""
@@ -297,33 +279,28 @@ class Delayed:
             self._timer = None
         if self._stopped or (self._task is not None and not self._task.done()):
             return
-        while self._due and not self._is_live(self._due[0]):
-            heapq.heappop(self._due)
-        if self._due:
-            seconds = max(0.0, (max(self._due[0][0], self._not_before) - self._now_ms()) / 1000)
+        due_ts = self._pending.next_ts()
+        if due_ts is not None:
+            seconds = max(0.0, (max(due_ts, self._not_before) - self._now_ms()) / 1000)
             self._timer = asyncio.get_running_loop().call_later(seconds, self._wake)
-
-    def _is_live(self, entry: tuple[int, str]) -> bool:
-        event = self._pending.get(entry[1])
-        return event is not None and event.send_ts == entry[0]
 
     def _wake(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._send_due(), name="delayed events")
         self._task.add_done_callback(lambda _: self._arrange())
 
     async def _send_due(self) -> None:
-        while self._due and self._due[0][0] <= self._now_ms() and not self._stopped:
-            entry = heapq.heappop(self._due)
-            async with self._alone(entry[1]):
-                if not self._is_live(entry):
-                    continue
+        while not self._stopped and (event := self._pending.take(self._now_ms())) is not None:
+            async with self._alone(event.delay_id):
+                if self._pending.get(event.delay_id) is not event:
+                    continue  # settled or begun anew meanwhile
                 try:
-                    await self._send(entry[1])
+                    await self._send(event.delay_id)
                 except StorageError as error:
                     # It is still to be sent: a full disk is no reason to forget somebody's last will.
                     log.warning("A delayed event cannot be sent yet: %s", error)
                     self._not_before = self._now_ms() + AGAIN_MS
-                    heapq.heappush(self._due, entry)
+                    if event.delay_id in self._pending:
+                        self._pending.put(event)
                     return
 
     async def _send(self, delay_id: str) -> MatrixError | None:
@@ -368,7 +345,7 @@ class Delayed:
         now = self._now_ms()
         await self._database.write(
             lambda tx: rows.finalise(tx, (delay_id,), now, event_id=event_id, error=error),
-            published=lambda _: self._forget(delay_id),
+            published=lambda _: self._pending.drop(delay_id),
         )
         self._arrange()
 

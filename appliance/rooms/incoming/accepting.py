@@ -9,9 +9,9 @@ restart (``holding.py``); so does one that cannot be checked, as a server that s
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from appliance.protocol.events import Event, InvalidEvent
 from appliance.rooms.graph.endorsing import heard
@@ -21,6 +21,7 @@ from appliance.rooms.incoming.settling import Settling
 from appliance.rooms.incoming.verdicts import NeedsKeys, Outcome, Signatures, Verdict, vouchers_first
 from appliance.storage.errors import LaneBroken
 
+T = TypeVar("T")
 __all__ = ["Accepting", "NeedsEvents", "Signatures", "Unacceptable", "Verdict"]
 
 log = logging.getLogger("hearth.rooms")
@@ -220,38 +221,19 @@ class Accepting:
     async def _ended(
         self, event: Event, origin: str, outcome: Outcome, committed: "asyncio.Future[Any] | None"
     ) -> Outcome:
-        """What became of an event in the end.
-
-        Where what it was built upon failed on its way into the database, the room is read anew and all is done again.
-        """
-        for last_try in (False, False, True):
-            try:
-                if committed is not None:
-                    await committed
-            except LaneBroken:
-                if last_try:
-                    raise
-            else:
-                return outcome
-            try:
-                outcome, committed = await self._begin(event, origin)
-            except (InvalidEvent, Unacceptable) as refusal:
-                return refusal
-        raise AssertionError("unreachable")
+        """What became of an event in the end."""
+        try:
+            return await _lasting((outcome, committed), lambda: self._begin(event, origin))
+        except (InvalidEvent, Unacceptable) as refusal:
+            return refusal
 
     async def _take(self, event: Event, *, as_outlier: bool = False) -> Verdict:
-        """Judge an event that was checked, and store what is to be stored of it, more than once if need be."""
-        for last_try in (False, False, True):
-            verdict, committed = await self._settling.submit(event, as_outlier=as_outlier)
-            try:
-                if committed is not None:
-                    await committed
-            except LaneBroken:
-                if last_try:
-                    raise
-            else:
-                return verdict
-        raise AssertionError("unreachable")
+        """Judge an event that was checked, and store what is to be stored of it."""
+
+        def submit() -> "Awaitable[tuple[Verdict, asyncio.Future[Any] | None]]":
+            return self._settling.submit(event, as_outlier=as_outlier)
+
+        return await _lasting(await submit(), submit)
 
     # What waited -------------------------------------------------------------------------------------------------
 
@@ -280,3 +262,24 @@ class Accepting:
         if verdict is Verdict.KNOWN:
             await self._intake.holding.drop(event_id)
         return True
+
+
+async def _lasting(
+    begun: "tuple[T, asyncio.Future[Any] | None]",
+    again: "Callable[[], Awaitable[tuple[T, asyncio.Future[Any] | None]]]",
+) -> T:
+    """What came out of something once its unit, if it has one, is committed. Where what that was built upon failed on
+    its way into the database, the room is read anew and all is done again, twice at most.
+    """
+    for last_try in (False, False, True):
+        outcome, committed = begun
+        try:
+            if committed is not None:
+                await committed
+        except LaneBroken:
+            if last_try:
+                raise
+        else:
+            return outcome
+        begun = await again()
+    raise AssertionError("unreachable")
