@@ -42,6 +42,12 @@ def _process() -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    """The loop that asynchronous tests run on."""
+    return "asyncio"
+
+
 @pytest.fixture(autouse=True)
 def _left_as_found() -> Iterator[None]:
     """A test's process is afterwards what it was before."""

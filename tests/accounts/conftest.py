@@ -11,11 +11,6 @@ from tests.accounts.household import Household
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def settings() -> Settings:
     return Settings(
         server_name="example.org",

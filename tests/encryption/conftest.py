@@ -9,12 +9,6 @@ from tests.federation.house import House, house
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """The loop that asynchronous tests run on."""
-    return "asyncio"
-
-
-@pytest.fixture
 async def home(tmp_path: Path) -> AsyncIterator[House]:
     """A house with Alice in it."""
     async with house(tmp_path) as home:

@@ -14,6 +14,7 @@ from appliance.rooms.room import Room
 from appliance.rooms.snapshot import Transaction
 from appliance.storage import destinations as rows
 from tests.federation.house import ALICE, ELSEWHERE, House, Remote, house
+from tests.support.waiting import until
 
 THIRD = "third.example"
 INVITED_TO = "fourth.example"
@@ -63,13 +64,6 @@ class Peers:
             for pdu in one["pdus"]
             if "body" in pdu["content"]
         ]
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    """Wait for something that comes by itself."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def watched(stage: "Stage", monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> list[str]:

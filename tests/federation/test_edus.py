@@ -13,7 +13,8 @@ from appliance.federation.spreading import Spreading
 from appliance.rooms.room import Room
 from appliance.rooms.signs import receipts
 from tests.federation.house import ALICE, ELSEWHERE, MALLORY
-from tests.federation.outbox_stage import THIRD, Stage, play, until
+from tests.federation.outbox_stage import THIRD, Stage, play
+from tests.support.waiting import until
 
 BOB, OTHER = "@bob:here.example", f"@other:{ELSEWHERE}"
 

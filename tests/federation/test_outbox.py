@@ -9,7 +9,8 @@ from appliance.federation import outbox
 from appliance.federation.failures import Unreachable
 from appliance.storage import destinations as rows
 from tests.federation.house import ALICE, ELSEWHERE, MALLORY, Remote, house
-from tests.federation.outbox_stage import INVITED, INVITED_TO, THIRD, Peers, Stage, play, until, watched
+from tests.federation.outbox_stage import INVITED, INVITED_TO, THIRD, Peers, Stage, play, watched
+from tests.support.waiting import until
 
 
 def test_events_go_to_the_servers_in_the_room_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

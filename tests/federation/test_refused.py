@@ -8,7 +8,8 @@ import orjson
 
 from appliance.federation.encryption_queues import ListUpdates
 from tests.federation.house import ELSEWHERE
-from tests.federation.outbox_stage import Stage, play, until
+from tests.federation.outbox_stage import Stage, play
+from tests.support.waiting import until
 
 
 def test_what_a_server_cannot_take_keeps_nothing_else_from_it(tmp_path: Path) -> None:

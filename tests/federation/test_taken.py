@@ -17,6 +17,7 @@ from appliance.storage import inbox as rows
 from appliance.storage.errors import StorageFull
 from appliance.storage.inbox import UnreadEvent
 from tests.federation.house import ELSEWHERE, MALLORY, House, house
+from tests.support.waiting import until
 
 
 class Nobody:
@@ -64,13 +65,6 @@ async def taken(home: House, room: Room, events: list[Event]) -> None:
 def texts(home: House) -> list[str]:
     """What Mallory said, as it came."""
     return [one.content["body"] for one in home.events_of(MALLORY) if "body" in one.content]
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    """Wait for something that comes by itself."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def failing_once(home: House, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:

@@ -1,7 +1,5 @@
 """A disk that is full for a moment: what is done by itself is done once there is room again, not at the next start."""
 
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from appliance.rooms.acts.delayed import Wish
 from appliance.rooms.snapshot import Transaction
 from appliance.storage.errors import StorageFull
 from tests.federation.house import ALICE, House
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -28,13 +27,6 @@ def full_at_first(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> lis
 
     monkeypatch.setattr(where, name, tried)
     return happened
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    """Wait for something that comes by itself."""
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_a_last_will_is_sent_all_the_same(home: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,13 +45,6 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
         return runner.run(asyncio.wait_for(work, 60))
 
 
-async def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Wait until something is so; fails when it does not come to be."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 class Session(Struct, frozen=True, kw_only=True):
     session_id: int = 7
     user_id: str = "@alice:hearth.test"

@@ -11,7 +11,8 @@ import pytest
 
 from appliance.server.handover import MOST_AHEAD, Handover, small_body
 from appliance.server.loop import Loop
-from tests.server.harness import run, until
+from tests.server.harness import run
+from tests.support.waiting import until
 
 App = Callable[..., Awaitable[None]]
 PUT = {"method": "PUT", "path": "/_matrix/a", "headers": [(b"content-length", b"2"), (b"authorization", b"Bearer a")]}

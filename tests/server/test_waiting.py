@@ -16,7 +16,8 @@ import pytest
 from appliance.server.lifecycle import shut_down
 from appliance.server.listeners import Listeners
 from appliance.server.waiting import Waiting
-from tests.server.harness import R0, connect, make_certificate, parse_json, raw, run, serving, trusting_anybody, until
+from tests.server.harness import R0, connect, make_certificate, parse_json, raw, run, serving, trusting_anybody
+from tests.support.waiting import until
 
 
 def test_a_poll_ends_when_its_time_is_over_or_it_is_woken(tmp_path: Path) -> None:
@@ -112,7 +113,8 @@ SERVER = """
     from pathlib import Path
     from appliance.server.folder import DataFolder
     from appliance.server.lifecycle import run, shut_down
-    from tests.server.harness import Running, make_certificate, until
+    from tests.server.harness import Running, make_certificate
+    from tests.support.waiting import until
 
     async def main(stopping):
         folder = DataFolder(Path(sys.argv[1]))

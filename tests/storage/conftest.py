@@ -10,12 +10,6 @@ from appliance.storage.database import Database, Tx
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """The loop that asynchronous tests run on."""
-    return "asyncio"
-
-
-@pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """A new database, closed at the end."""
     database = await Database.open(tmp_path / "hearth.db")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Client, Json
+from tests.support.client import Client, Json, together
 from tests.support.hearth import HearthProcess
 from tests.support.keys import DeviceSecrets, changed, left, upload, with_keys
 
@@ -23,11 +23,7 @@ def told(client: Client, **query: Any) -> tuple[set[str], set[str]]:
 @pytest.fixture
 def room(alice: Client, bob: Client) -> str:
     """A room with both, who have heard of everything."""
-    made = alice.create_room(preset="public_chat")
-    bob.join(made)
-    alice.sync()
-    bob.sync()
-    return made
+    return together(alice, bob)
 
 
 def test_new_keys_are_told_to_whom_one_shares_a_room_with(alice: Client, bob: Client, carol: Client, room: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Client, Json, joined, seg, unique
+from tests.support.client import Client, Json, joined, seg, together, unique
 from tests.support.hearth import HearthProcess
 
 
@@ -51,11 +51,7 @@ def reply(client: Client, room: str, kind: str, event_id: str) -> str:
 @pytest.fixture
 def room(alice: Client, bob: Client) -> str:
     """A room with both, who have heard of everything in it."""
-    made = alice.create_room(preset="public_chat")
-    bob.join(made)
-    alice.sync()
-    bob.sync()
-    return made
+    return together(alice, bob)
 
 
 # Receipts ---------------------------------------------------------------------------------------------------------

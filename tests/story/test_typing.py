@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.client import Client, Json, joined, seg
+from tests.support.client import Client, Json, joined, seg, together
 
 NOBODY: Json = {"type": "m.typing", "content": {"user_ids": []}}
 
@@ -22,15 +22,6 @@ def say(client: Client, room: str, timeout: int | None = 30_000) -> None:
     """Type for so many milliseconds, or no more."""
     body = {"typing": False} if timeout is None else {"typing": True, "timeout": timeout}
     assert client.must("PUT", f"/rooms/{seg(room)}/typing/{seg(client.user_id)}", body) == {}
-
-
-def together(alice: Client, bob: Client) -> str:
-    """A room with both, who have heard of everything in it."""
-    room = alice.create_room(preset="public_chat")
-    bob.join(room)
-    alice.sync()
-    bob.sync()
-    return room
 
 
 def test_typing_is_told_and_ends_when_told(alice: Client, bob: Client) -> None:

@@ -4,5 +4,5 @@ import os
 
 
 def seed(usual: int) -> int:
-    """What a test's lots follow from: ``usual``, or what the environment says by ``HEARTH_TEST_SEED``."""
-    return int(os.environ.get("HEARTH_TEST_SEED", usual))
+    """What a test's lots follow from: ``usual``, or what the environment says by ``TESTS_SEED``."""
+    return int(os.environ.get("TESTS_SEED", usual))

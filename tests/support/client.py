@@ -219,6 +219,15 @@ def body(event: Json) -> Any:
     return event["content"].get("body")
 
 
+def together(alice: Client, bob: Client) -> str:
+    """A room with both, who have heard of everything in it."""
+    room = alice.create_room(preset="public_chat")
+    bob.join(room)
+    alice.sync()
+    bob.sync()
+    return room
+
+
 def joined(sync: Json, room_id: str) -> Json:
     """The section of a room that one is in; empty where there is none."""
     found: Json = sync.get("rooms", {}).get("join", {}).get(room_id, {})

@@ -11,11 +11,6 @@ from tests.tls.parts import Clock, FakeAuthority, House
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def clock() -> Clock:
     return Clock()
 

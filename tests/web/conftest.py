@@ -9,12 +9,6 @@ from tests.web.stage import Stage
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    """The loop that asynchronous tests run on."""
-    return "asyncio"
-
-
-@pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     """A server that nobody has claimed."""
     it = await Stage.set(tmp_path)
