@@ -214,6 +214,9 @@ class RemoteLists:
     async def receive_update(self, origin: str, content: Mapping[str, Any]) -> None:
         """Take in an ``m.device_list_update``; what was missed before it makes the list stale.
 
+        So does one that follows none, is not newer than the list and tells something else: servers of Conduit's family
+        number all their updates alike and make up a device, so that they say no more than that there was a change.
+
         Args:
             origin: the server that sent it, authenticated.
             content: the content of the EDU.
@@ -227,7 +230,10 @@ class RemoteLists:
             raise bad_json("An update must have a stream_id, a device_id and a list of prev_id.")
         device = None if content.get("deleted") is True else _read_device(user_id, device_id, content)
         just_came = self._just_came(user_id)
-        self._hear(user_id, stream_id)
+
+        old = rows.find(self._database, user_id)
+        is_unnumbered = not previous and old is not None and stream_id <= old.stream_id
+        self._hear(user_id, sys.maxsize if is_unnumbered else stream_id)
 
         def work(tx: Tx) -> tuple[int | None, bool]:
             if not rows.is_needed(tx, user_id):
@@ -236,7 +242,9 @@ class RemoteLists:
             if there is None and just_came and not previous:
                 return None, False
             if there is not None and not there.stale and stream_id <= there.stream_id:
-                return None, False
+                known_devices = {one.device_id: one for one in rows.devices_of(tx, user_id)}
+                if previous or known_devices.get(device_id) == device:
+                    return None, False
             known = there is not None and not there.stale
             if there is not None and known and there.stream_id in previous:
                 rows.change(tx, user_id, stream_id, device, device_id, MOST_DEVICES)

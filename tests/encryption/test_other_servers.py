@@ -92,7 +92,7 @@ async def devices(home: House) -> Json:
 
 async def update(home: House, stream_id: int, previous: list[int], **more: Any) -> None:
     """Mallory's server tells of a change."""
-    content = {"user_id": MALLORY, "device_id": "E", "stream_id": stream_id, "prev_id": previous, **more}
+    content = {"user_id": MALLORY, "device_id": "E", "stream_id": stream_id, "prev_id": previous} | more
     await home.living.encrypting.remote_lists.receive_update(ELSEWHERE, content)
 
 
@@ -221,6 +221,29 @@ async def test_after_a_gap_the_list_is_asked_for_again(home: House, other: Other
     assert await home.living.encrypting.remote_lists.chase() == 0
     other.gone = True
     assert await devices(home) == {"E": keys("E")}
+
+
+async def test_updates_that_are_all_numbered_alike_tell_that_something_changed(home: House, other: OtherServer) -> None:
+    """Conduit, Tuwunel and Continuwuity give each update the number 1, no one before it and a device of no name; one
+    that comes a second time is not taken for that.
+    """
+    await home.with_mallory()
+    same = {"device_id": "D", "keys": keys("D"), "device_display_name": "Phone"}
+    other.stream_id = 1
+    await devices(home)
+    for stream_id, letter in ((1, "b"), (5, "c")):
+        if stream_id > other.stream_id:
+            await update(home, stream_id, [other.stream_id], **same)
+        other.asked.clear()
+        since = home.owning.database.position
+        await update(home, stream_id, [], **same)
+        await update(home, stream_id - 1, [stream_id - 2], device_id="D", deleted=True)
+        assert await changed(home, since) == []
+        other.stream_id, other.master = stream_id, master(letter)
+        await update(home, 1, [], device_id="dummy", device_display_name="Dummy")
+        assert await changed(home, since) == [MALLORY]
+        assert (await queried(home))["master_keys"] == {MALLORY: master(letter)}
+        assert other.asked == [f"devices {MALLORY}"]
 
 
 async def test_a_change_that_comes_while_the_list_is_asked_for_is_not_lost(home: House, other: OtherServer) -> None:
