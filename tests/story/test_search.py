@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from tests.support.client import Client, Json, body, seg, unique
 from tests.support.related import bundle, edit
 
@@ -224,3 +226,23 @@ def test_wrong_questions(alice: Client) -> None:
     ):
         alice.refused(errcode, 400, "POST", "/search", {"search_categories": {"room_events": asked}})
     alice.refused("M_MISSING_PARAM", 400, "POST", "/search", {})
+
+
+def test_how_well_something_fits_says_nothing_of_others(alice: Client, bob: Client) -> None:
+    """What is said in rooms that one is not in does not change how well one's own words fit."""
+    word = unique("word").replace("-", "")
+    room, elsewhere = alice.create_room(), bob.create_room()
+    alice.send(room, f"{word} once")
+    alice.send(room, f"{word} {word} twice, with more around it")
+
+    def ranks() -> list[float]:
+        wanted = {"search_categories": {"room_events": {"search_term": word}}}
+        found = alice.must("POST", "/search", wanted)["search_categories"]["room_events"]["results"]
+        return [one["rank"] for one in found]
+
+    before = ranks()
+    for _ in range(5):
+        bob.send(elsewhere, f"{word} here")
+    assert len(before) == 2
+    # Their length matters a little, as it moves what is long.
+    assert ranks() == pytest.approx(before, abs=0.05)

@@ -3,10 +3,14 @@
 from itertools import product
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.sync.sliding.wishes import ANY, RequiredState, RoomConfig
+from appliance.errors import MatrixError
+from appliance.sync.sliding import accepted, deployed
+from appliance.sync.sliding.lists import MOST_COMBINATIONS, _Configs
+from appliance.sync.sliding.wishes import ANY, ListWish, RequiredState, RoomConfig, Wishes
 
 MEMBER = "m.room.member"
 TYPES, KEYS = (MEMBER, "m.room.name", "x"), ("", "@a:b", "c")
@@ -54,3 +58,32 @@ def test_what_is_excluded_is_not_wanted() -> None:
     assert everything.wants("x", "")
     # Whoever wants it besides gets it.
     assert everything.union(RequiredState({MEMBER: frozenset({"@a:b"})})).wants(MEMBER, "@a:b")
+
+
+def test_rooms_are_wanted_in_so_many_ways() -> None:
+    """Each combination of lists and subscriptions is put together once; beyond so many, all of them together count."""
+    lists = {
+        str(number): ListWish(RoomConfig(1, RequiredState({f"type{number}": frozenset(("",))})))
+        for number in range(100)
+    }
+    configs = _Configs(Wishes(lists=lists))
+    made = [configs.of((str(number), str(number + 1)), None) for number in range(MOST_COMBINATIONS)]
+    assert made[3].required.wants("type3", "") and made[3].required.wants("type4", "")
+    assert not made[3].required.wants("type5", "")
+    assert configs.of(("3", "4"), None) is made[3]
+    rest = [configs.of((str(number),), None) for number in range(90)]
+    assert all(one is rest[0] for one in rest)
+    assert all(rest[0].required.wants(f"type{number}", "") for number in range(100))
+
+
+def test_so_much_state_can_be_wanted() -> None:
+    """In all lists and subscriptions together, in both forms."""
+    state = [[f"type{number}", ""] for number in range(500)]
+    lists = {str(number): {"timeline_limit": 1, "required_state": state} for number in range(5)}
+    body = msgspec.convert({"lists": lists}, deployed.DeployedRequest)
+    with pytest.raises(MatrixError, match="required_state"):
+        deployed.wishes(body, "@a:x")
+    include = [{"type": event_type} for event_type, _ in state]
+    more = {name: {"timeline_limit": 1, "required_state": {"include": include}} for name in lists}
+    with pytest.raises(MatrixError, match="required_state"):
+        accepted.wishes(msgspec.convert({"lists": more}, accepted.AcceptedRequest))

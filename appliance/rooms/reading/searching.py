@@ -51,7 +51,7 @@ class Sought(Struct, frozen=True):
 
 
 class Hit(Struct, frozen=True):
-    """A result: the event, and how well it fits."""
+    """A result: the event, and how well it fits, compared with the best that was found beside it."""
 
     event: ClientEvent
     room_id: str
@@ -127,7 +127,8 @@ class Searching:
                 chunk = found[offset : offset + AT_A_TIME]
             else:
                 chunk = await self._latest(asked, below)
-            seen = self._seen(user_id, chunk, rooms, sought.rule, start.sender)
+            best = max((fit for _, fit in found or chunk), default=0.0)
+            seen = self._seen(user_id, chunk, rooms, sought.rule, start.sender, best)
             for place, (position, _) in enumerate(chunk):
                 below, offset = position, offset + 1
                 if position in seen:
@@ -207,8 +208,13 @@ class Searching:
         rooms: dict[int, str],
         rule: RoomEventRule,
         sender: str,
+        best: float = 0.0,
     ) -> dict[int, Hit]:
-        """Those of the matches that the asker is told, by position."""
+        """Those of the matches that the asker is told, by position.
+
+        How well each fits is told as a part of ``best`` alone: the index weighs a word by how often it was said
+        anywhere on the server, which is not for anybody to know.
+        """
         fits = dict(matches)
         nids = rows.nids_at(self._database, list(fits))
         events = self._store.clients(nids.values())
@@ -223,7 +229,7 @@ class Searching:
             if match is not event and match is not None and not self._timeline.visible(match, user_id):
                 continue
             if event.sender not in ignored or event.state_key is not None:
-                found[position] = Hit(event, rooms[event.room_nid], fits[position])
+                found[position] = Hit(event, rooms[event.room_nid], fits[position] / best if best > 0 else 1.0)
         wanted = self._timeline.wanted([hit.event for hit in found.values()], rule)
         return {position: hit for position, hit in found.items() if hit.event.nid in wanted}
 

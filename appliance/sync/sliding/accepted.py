@@ -11,6 +11,7 @@ from appliance.sync.sliding.forms import (
     MOST_LISTS,
     ListName,
     Names,
+    check_wanted,
     limited,
     room_answer,
     wanted_extensions,
@@ -81,8 +82,11 @@ def wishes(body: AcceptedRequest) -> Wishes:
     """What a request asks for.
 
     Raises:
-        MatrixError: 400 ``M_INVALID_PARAM`` for a range that makes no sense.
+        MatrixError: 400 ``M_INVALID_PARAM`` for a range that makes no sense, or more state than can be wanted.
     """
+    rooms = (*(body.lists or {}).values(), *(body.room_subscriptions or {}).values())
+    states = [one.required_state for one in rooms if one.required_state is not None]
+    check_wanted(len(one.include) + len(one.exclude) for one in states)
     return Wishes(
         body.conn_id or "",
         {name: _list(one) for name, one in (body.lists or {}).items()},

@@ -14,6 +14,7 @@ from appliance.sync.sliding.forms import (
     ListName,
     Names,
     RequestedExtension,
+    check_wanted,
     limited,
     room_answer,
     wanted_extensions,
@@ -95,8 +96,11 @@ def wishes(body: DeployedRequest, user_id: str) -> Wishes:
         user_id: who ``$ME`` is.
 
     Raises:
-        MatrixError: 400 ``M_INVALID_PARAM`` for ranges that make no sense.
+        MatrixError: 400 ``M_INVALID_PARAM`` for ranges that make no sense, or more state than can be wanted.
     """
+    check_wanted(
+        len(one.required_state) for one in (*(body.lists or {}).values(), *(body.room_subscriptions or {}).values())
+    )
     return Wishes(
         body.conn_id or "",
         {name: _list(one, user_id) for name, one in (body.lists or {}).items()},

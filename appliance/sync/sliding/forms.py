@@ -1,15 +1,18 @@
 """What the two forms of sliding sync have in common."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 
-from appliance.errors import bad_json
+from appliance.errors import bad_json, invalid_param
 from appliance.sync.sliding.rooms import RoomResult
 from appliance.sync.sliding.wishes import ExtensionWish
 
 MOST_LISTS, MOST_ROOMS, MOST_TIMELINE = 100, 1_000, 500
+MOST_WANTED = 2_000
+"""Entries of ``required_state`` in one request: what rooms are wanted for is put together for each of them."""
 ListName = Annotated[str, Meta(max_length=64)]
 Names = Annotated[list[str], Meta(max_length=MOST_ROOMS)]
 _PLAIN = ("joined_count", "invited_count", "bump_stamp", "prev_batch", "limited", "num_live")
@@ -44,6 +47,16 @@ def wanted_extensions(requested: dict[str, Any] | None) -> dict[str, ExtensionWi
 
 def _names(names: list[str] | None) -> frozenset[str] | None:
     return None if names is None or "*" in names else frozenset(names)
+
+
+def check_wanted(entries: Iterable[int]) -> None:
+    """Refuse a request with too many entries of ``required_state`` in all its lists and subscriptions.
+
+    Raises:
+        MatrixError: 400 ``M_INVALID_PARAM``.
+    """
+    if sum(entries) > MOST_WANTED:
+        raise invalid_param(f"A request may have at most {MOST_WANTED} entries of required_state in all.")
 
 
 def limited(timeline_limit: int) -> int:

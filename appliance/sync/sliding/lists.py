@@ -1,5 +1,6 @@
 """Which rooms a connection is about: lists, filtered, sorted and cut to windows, and subscriptions (MSC4186)."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -15,6 +16,10 @@ from appliance.sync.sliding.own import Own, OwnData
 from appliance.sync.sliding.wishes import Filters, ListWish, RoomConfig, Wishes
 
 EVERYTHING = Filters()
+MOST_COMBINATIONS = 50
+"""Ways in which one request may want rooms, by lists and subscriptions together; with more of them all further rooms
+are told as all of these together want it.
+"""
 
 
 class Relevant(Struct, frozen=True):
@@ -99,22 +104,21 @@ class Lists:
     def relevant(self, user_id: str, wishes: Wishes, order: Order) -> tuple[dict[int, Relevant], dict[str, int]]:
         """The rooms in the windows of the lists and those that are subscribed to; and how many rooms each list has."""
         candidates = order.candidates
-        rooms: dict[int, tuple[RoomConfig, list[str]]] = {}
+        listed: dict[int, list[str]] = {}
         counts: dict[str, int] = {}
         for name, wish in wishes.lists.items():
             members = self._members(user_id, wish.filters, order)
             counts[name] = len(members)
             for nid in _window(members, wish):
-                config, names = rooms.get(nid, (wish.config, []))
-                rooms[nid] = config.union(wish.config), [*names, name]
+                listed.setdefault(nid, []).append(name)
         subscribed = self._subscribed(wishes, order)
-        for nid, config in subscribed.items():
-            other, names = rooms.get(nid, (config, []))
-            rooms[nid] = other.union(config), names
-        return {
-            nid: Relevant(candidates[nid], config, tuple(names), nid in subscribed)
-            for nid, (config, names) in rooms.items()
-        }, counts
+        configs = _Configs(wishes)
+        rooms: dict[int, Relevant] = {}
+        for nid in dict.fromkeys((*listed, *subscribed)):
+            names = tuple(listed.get(nid, ()))
+            config = configs.of(names, subscribed.get(nid))
+            rooms[nid] = Relevant(candidates[nid], config, names, nid in subscribed)
+        return rooms, counts
 
     def _members(self, user_id: str, filters: Filters, order: Order) -> list[int]:
         """The rooms of a list, in order."""
@@ -183,12 +187,38 @@ class Lists:
         return found
 
 
+class _Configs:
+    """How rooms are wanted by lists and subscriptions together, made once for all that are wanted in the same way."""
+
+    def __init__(self, wishes: Wishes) -> None:
+        self._wishes = wishes
+        self._made: dict[tuple[tuple[str, ...], RoomConfig | None], RoomConfig] = {}
+
+    def of(self, names: tuple[str, ...], subscription: RoomConfig | None) -> RoomConfig:
+        """For a room in those lists, with that subscription."""
+        found = self._made.get((names, subscription))
+        if found is None:
+            if len(self._made) == MOST_COMBINATIONS:
+                return self._all_together
+            wanted = [self._wishes.lists[name].config for name in names]
+            wanted += [] if subscription is None else [subscription]
+            found = self._made[names, subscription] = functools.reduce(RoomConfig.union, wanted)
+        return found
+
+    @functools.cached_property
+    def _all_together(self) -> RoomConfig:
+        wanted = [*(one.config for one in self._wishes.lists.values()), *self._wishes.subscriptions.values()]
+        return functools.reduce(RoomConfig.union, wanted)
+
+
 def _window(members: list[int], wish: ListWish) -> list[int]:
     if wish.ranges is None:
         return members
     found: dict[int, None] = {}
     for first, last in wish.ranges:
         found.update(dict.fromkeys(members[first : last + 1]))
+        if len(found) == len(members):
+            break
     return list(found)
 
 
