@@ -133,6 +133,7 @@ async def test_own_files_are_read_and_followed(
     assert len([record for record in caplog.records if "old ones stay in use" in record.getMessage()]) == 1
 
     leaf, private = maker.leaf()
+    clock.now = int(leaf.not_valid_before_utc.timestamp() * 1000) + 1  # perhaps a second after the first
     cert.write_bytes(pem(leaf))
     key.write_bytes(pem(private))
     os.utime(cert, ns=(1, 1))
