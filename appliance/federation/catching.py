@@ -17,7 +17,7 @@ from appliance.federation.remote import Remote
 from appliance.federation.telling import Telling
 from appliance.protocol.events import Event, InvalidEvent
 from appliance.rooms.graph.appending import Identity
-from appliance.rooms.incoming.accepting import Accepting, NeedsEvents, Unacceptable
+from appliance.rooms.incoming.accepting import Accepting, NeedsEvents, Unacceptable, Verdict
 from appliance.rooms.incoming.arriving import Arriving
 from appliance.rooms.incoming.naming import Naming
 from appliance.rooms.room import Room, Rooms
@@ -276,30 +276,37 @@ class Catching:
         return [one for one in dict.fromkeys(others) if one and one != here][:MOST_SERVERS]
 
     async def _between(self, room: Room, roots: Sequence[Event]) -> set[str]:
-        """Ask for what lies before some events; the ids of what came."""
+        """Ask for what lies before some events, one server after the other until one tells something new; the ids of
+        what came. One that came into the room later than they were sent tells only what waits here already.
+        """
         latest = await self._tips(room) or [one.event_id for one in roots]
         earliest = [end.event_id for end in room.published.extremities]
+        waiting = await self._database.reading(lambda reader: rows.of_room(reader, room.room_id, MOST_WAITING))
+        told = {one.event_id for one in waiting}
+        came: set[str] = set()
         for server in self._servers(room):
             try:
                 pdus = await self._remote.missing(server, room.room_id, latest, earliest, AT_ONCE)
             except (Unreachable, Refused) as problem:
                 log.info("%s does not say what is missing in %s: %s", server, room.room_id, problem)
                 continue
-            came = await self._take(room, pdus, server)
-            if came:
-                return came
-        return set()
+            new = False
+            for event_id, verdict in (await self._take(room, pdus, server)).items():
+                came.add(event_id)
+                new = new or (event_id not in told if verdict is Verdict.WAITING else verdict is not Verdict.KNOWN)
+            if new:
+                break
+        return came
 
-    async def _take(self, room: Room, pdus: Iterable[Any], server: str) -> set[str]:
-        came: set[str] = set()
+    async def _take(self, room: Room, pdus: Iterable[Any], server: str) -> dict[str, Verdict]:
+        """Take in what a server told, as far as that can be done; what became of each event by its id."""
+        came: dict[str, Verdict] = {}
         for pdu in pdus:
             try:
                 event = Event.from_pdu(room.version, pdu)
-                await self._accepting.accept(room.room_id, pdu, server)
+                came[event.event_id] = await self._accepting.accept(room.room_id, pdu, server)
             except (InvalidEvent, Unacceptable) as problem:
                 log.info("A missing event of %s that %s sent is not taken: %s", room.room_id, server, problem)
-            else:
-                came.add(event.event_id)
         return came
 
     # What allows events ------------------------------------------------------------------------------------------

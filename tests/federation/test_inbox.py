@@ -115,6 +115,21 @@ def test_what_lies_between_is_asked_for(alice: Client, one: HearthProcess, peer:
     assert not any("/state" in question.path for question in peer.asked)
 
 
+def test_who_tells_only_what_waits_already_is_not_the_last_to_be_asked(
+    alice: Client, one: HearthProcess, peer: Peer, room: PeerRoom
+) -> None:
+    """A server that came into the room later than what is missing passes events on, and knows nothing before them."""
+    said = [room.put(room.say(f"message {number}")) for number in range(4)]
+    with Peer(peer.network) as late:
+        late.join(one, ONE, room.room_id, late.user("moll")).serve()
+        known = {"events": [said[2].pdu]}
+        late.answer("POST", ".*/get_missing_events/.*", lambda question: (200, known))
+        late.send(one, ONE, *said[1:])
+        alice.sync_until_text(room.room_id, "message 3")
+    assert texts(alice, room) == [f"message {number}" for number in range(4)]
+    assert not any("/state" in question.path for question in peer.asked)
+
+
 def test_whoever_reads_back_from_a_short_sync_misses_nothing(
     alice: Client, one: HearthProcess, peer: Peer, room: PeerRoom
 ) -> None:
