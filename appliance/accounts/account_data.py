@@ -69,11 +69,9 @@ class AccountData:
 
         def unit(tx: Tx) -> int | None:
             before = account_data.find_account_data(tx, user_id, room_id, type_)
-            if before is None or len(text) > len(before):
-                pieces, size = account_data.size_of(tx, user_id)
-                added = len(text) - len(before or "")
-                if (before is None and pieces >= MOST_PIECES) or size + added > MOST_BYTES:
-                    return None
+            grows = before is None or len(text) > len(before)
+            if grows and not self.is_room(tx, user_id, len(text) - len(before or ""), new=before is None):
+                return None
             return account_data.put_account_data(tx, user_id, room_id, type_, text)
 
         def published(position: int | None) -> None:
@@ -82,6 +80,19 @@ class AccountData:
 
         if await self._database.write(unit, published=published) is None:
             raise too_large("This is more account data than can be kept. Delete some first.")
+
+    @staticmethod
+    def is_room(tx: Tx, user_id: str, added: int, *, new: bool) -> bool:
+        """Whether so much more of a user's can be kept, in the unit that keeps it.
+
+        Args:
+            tx: the unit.
+            user_id: whose.
+            added: by how much it grows.
+            new: whether it is a further piece.
+        """
+        pieces, size = account_data.size_of(tx, user_id)
+        return pieces + new <= MOST_PIECES and size + added <= MOST_BYTES
 
     async def delete(self, user_id: str, type_: str, room_id: str = "") -> None:
         """Delete one piece: the user's devices are told of an empty content once. Raises as ``put``."""

@@ -1,5 +1,7 @@
 """Whom somebody ignores (client-server API, module "Ignoring users")."""
 
+from itertools import islice
+
 import orjson
 
 from appliance.storage.account_data import find_account_data
@@ -8,6 +10,8 @@ from appliance.storage.lru import Lru
 
 IGNORED_USERS = "m.ignored_user_list"
 USERS_KEPT = 1_000
+MOST_IGNORED = 5_000
+"""Users of a list that are looked at: each count of what is unread asks for all of them."""
 
 
 class Ignored:
@@ -36,4 +40,4 @@ class Ignored:
     def _read(self, user_id: str) -> frozenset[str]:
         text = find_account_data(self._database, user_id, "", IGNORED_USERS)
         named = orjson.loads(text).get("ignored_users") if text else None
-        return frozenset(named if isinstance(named, dict) else ()) - {user_id}
+        return frozenset(islice(named, MOST_IGNORED) if isinstance(named, dict) else ()) - {user_id}

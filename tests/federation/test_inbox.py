@@ -102,6 +102,8 @@ def test_too_much_and_what_is_none_is_refused(one: HearthProcess, peer: Peer, ro
     ):
         answer = peer.ask(one, ONE, "PUT", "/v1/send/x1", body)
         assert (answer.status_code, answer.json()["errcode"]) == (400, "M_BAD_JSON")
+    answer = peer.ask(one, ONE, "PUT", f"/v1/send/{'x' * 256}", {"pdus": []})
+    assert (answer.status_code, answer.json()["errcode"]) == (400, "M_INVALID_PARAM")
     assert (
         peer.http.put(f"https://127.0.0.1:{one.federation}/_matrix/federation/v1/send/x2", json={}).status_code == 401
     )

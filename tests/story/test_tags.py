@@ -101,3 +101,15 @@ def test_what_was_kept_before_joining_is_told_on_joining(alice: Client, bob: Cli
     alice.sync()
     alice.join(room)
     assert told(alice.sync_until(lambda sync: joined(sync, room)), room) == expected
+
+
+def test_a_room_has_so_many_tags(alice: Client) -> None:
+    """What is there can still be changed and taken away."""
+    room = alice.create_room()
+    for name in ("u.a", "u.b"):
+        alice.must("PUT", tags_path(alice, room, name), {"x": "x" * 30_000})
+    alice.refused("M_TOO_LARGE", 413, "PUT", tags_path(alice, room, "u.c"), {"x": "x" * 30_000})
+    alice.must("PUT", tags_path(alice, room, "u.a"), {})
+    alice.must("PUT", tags_path(alice, room, "u.c"), {"x": "x" * 30_000})
+    alice.must("DELETE", tags_path(alice, room, "u.b"))
+    assert list(alice.must("GET", tags_path(alice, room))["tags"]) == ["u.a", "u.c"]

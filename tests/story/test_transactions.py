@@ -111,3 +111,13 @@ def test_what_failed_may_be_tried_again(alice: Client, bob: Client) -> None:
     bob.refused("M_NOT_JSON", 400, "PUT", path)
     bob.leave(room)
     assert send(bob, room, "abc") == event_id
+
+
+def test_an_id_has_a_length(alice: Client) -> None:
+    """Ids are kept, so they may not be of any length; nor those of what is sent later."""
+    room = alice.create_room()
+    path = f"/rooms/{seg(room)}/send/m.room.message"
+    later = {"org.matrix.msc4140.delay": 60_000}
+    for query in ({}, later):
+        alice.must("PUT", f"{path}/{'x' * 255}", {"body": "x", "msgtype": "m.text"}, **query)
+        alice.refused("M_INVALID_PARAM", 400, "PUT", f"{path}/{'x' * 256}", {"body": "x", "msgtype": "m.text"}, **query)

@@ -6,7 +6,7 @@ from litestar import Controller
 from litestar.types import ASGIApp
 
 from appliance.accounts.account_data import AccountData
-from appliance.errors import MatrixError, bad_json, forbidden, invalid_param
+from appliance.errors import MatrixError, bad_json, forbidden, invalid_param, too_large
 from appliance.protocol import canonical
 from appliance.protocol.identifiers import fits, is_room_id
 from appliance.server.answers import answer
@@ -16,6 +16,8 @@ from appliance.storage.database import Tx
 
 TAGS = "/_matrix/client/v3/user/{user_id:str}/rooms/{room_id:str}/tags"
 TYPE = "m.tag"
+MOST_BYTES = 64 * 1024
+"""All tags of a room together: each change writes all of them anew."""
 
 
 class TagsApi(Controller):
@@ -56,10 +58,18 @@ class TagsApi(Controller):
         except ValueError as error:  # it lies deeper in what is kept than in the request
             raise bad_json("The content of a tag is nested too deeply.") from error
 
-        def work(tx: Tx, content: dict[str, Any]) -> dict[str, Any]:
-            return {**content, "tags": {**_tags(content), tag: said}}
+        full = False
+
+        def work(tx: Tx, content: dict[str, Any]) -> dict[str, Any] | None:
+            nonlocal full
+            tagged = {**content, "tags": {**_tags(content), tag: said}}
+            size = len(canonical.encode(tagged))
+            full = size > MOST_BYTES or not AccountData.is_room(tx, user_id, size, new=not content)
+            return None if full else tagged
 
         await self.account_data.alter(user_id, TYPE, room_id, work)
+        if full:
+            raise too_large("These are more tags than can be kept. Delete some first.")
         return answer()
 
     @endpoint("DELETE", TAGS + "/{tag:str}", suspended=True)

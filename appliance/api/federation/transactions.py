@@ -3,8 +3,10 @@
 from litestar import Controller
 from litestar.types import ASGIApp
 
+from appliance.errors import invalid_param
 from appliance.federation.inbox import Inbox
 from appliance.protocol.canonical import DEEPEST
+from appliance.protocol.identifiers import fits
 from appliance.server.answers import answer
 from appliance.server.endpoints import endpoint
 from appliance.server.request import Asked
@@ -25,5 +27,7 @@ class TransactionsApi(Controller):
 
         Takes a transaction, and says of each event what was wrong with it.
         """
+        if not fits(transaction_id):
+            raise invalid_param("The id of a transaction may have at most 255 bytes.")
         transaction = await request.object(max_depth=DEEPEST)
         return answer(await self.inbox.receive(request.requester.server, transaction_id, transaction))

@@ -23,7 +23,7 @@ from appliance.protocol import canonical
 from appliance.rooms.acts.pending import Pending
 from appliance.rooms.acts.sending import Sending
 from appliance.rooms.graph.appending import Statement
-from appliance.rooms.graph.transactions import DELAYED
+from appliance.rooms.graph.transactions import DELAYED, check_transaction
 from appliance.rooms.room import Rooms
 from appliance.rooms.snapshot import Step, Transaction
 from appliance.storage import delayed_events as rows
@@ -132,6 +132,8 @@ class Delayed:
         if before is not None:
             return before
         _check_delay(wish.delay_ms)
+        if transaction is not None:
+            check_transaction(transaction.transaction_id)
         user_id, device_id = asker
         await self._rooms.joined(wish.room_id, user_id)
         own, now = self._pending.of_user(user_id), self._now_ms()

@@ -7,6 +7,8 @@ The row that remembers it is part of the event's own unit.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from appliance.errors import invalid_param
+from appliance.protocol.identifiers import fits
 from appliance.rooms.graph.appending import Statement
 from appliance.rooms.snapshot import Step, Transaction
 from appliance.storage import transaction_ids as rows
@@ -22,6 +24,12 @@ _NONE = Transaction("", "", "", "")
 """Of an event that no transaction made, or none that is known any more."""
 _TOO_MANY: set[tuple[str, str]] = set()
 """In place of what is known of a device whose transactions are looked up one by one."""
+
+
+def check_transaction(transaction_id: str) -> None:
+    """Refuse an id of a transaction that is too long to be kept, with ``M_INVALID_PARAM``."""
+    if not fits(transaction_id):
+        raise invalid_param("A transaction id may have at most 255 bytes.")
 
 
 class Transactions:
@@ -45,7 +53,11 @@ class Transactions:
         Args:
             transaction: which.
             make: makes the event and returns its id; what it raises, every waiting repetition raises.
+
+        Raises:
+            MatrixError: 400 ``M_INVALID_PARAM`` for an id of more than 255 bytes.
         """
+        check_transaction(transaction.transaction_id)
         running = self._running.get(transaction)
         if running is not None:
             return await asyncio.shield(running)
