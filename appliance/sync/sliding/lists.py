@@ -202,13 +202,20 @@ class _Configs:
                 return self._all_together
             wanted = [self._wishes.lists[name].config for name in names]
             wanted += [] if subscription is None else [subscription]
-            found = self._made[names, subscription] = functools.reduce(RoomConfig.union, wanted)
+            found = self._made[names, subscription] = _union(wanted)
         return found
 
     @functools.cached_property
     def _all_together(self) -> RoomConfig:
         wanted = [*(one.config for one in self._wishes.lists.values()), *self._wishes.subscriptions.values()]
-        return functools.reduce(RoomConfig.union, wanted)
+        return _union(wanted)
+
+
+def _union(wanted: list[RoomConfig]) -> RoomConfig:
+    """All of some ways together; two and two, so that little is gone through again and again."""
+    while len(wanted) > 1:
+        wanted = [functools.reduce(RoomConfig.union, wanted[at : at + 2]) for at in range(0, len(wanted), 2)]
+    return wanted[0]
 
 
 def _window(members: list[int], wish: ListWish) -> list[int]:
