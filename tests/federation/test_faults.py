@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -26,8 +25,6 @@ PEOPLE, ROOMS = 3, 2
 MESSAGES = 2_000
 STATE_EVERY = 20
 """Of somebody's messages, so many come with one change of state."""
-VISIT_EVERY = 50
-"""After so many, they go to a room for members of the others, or leave it again."""
 TROUBLES = ["kill"] * 2 + ["away"] * 3 + ["cut"] * 4 + ["midway"] * 5
 """What happens to each server, in some order."""
 PATIENCE = 120.0
@@ -39,27 +36,20 @@ class Speaker(threading.Thread):
     Args:
         person: who.
         rooms: where, in turn.
-        visited: a room where those may come who are in the first of these.
-        first_visit: the message after which they go there for the first time.
         count: how much.
         crowd: what all have achieved together.
 
     Attributes:
         said: what was acknowledged, by room: text to event id.
         progress: what one's own slot of state was set to last, by room.
-        is_there: whether they are in the room that is visited.
         problem: what put an end to it, if something did.
     """
 
-    def __init__(
-        self, person: Client, rooms: list[str], visited: str, first_visit: int, count: int, crowd: "Crowd"
-    ) -> None:
+    def __init__(self, person: Client, rooms: list[str], count: int, crowd: "Crowd") -> None:
         super().__init__(daemon=True)
         self.person, self.rooms, self.count, self.crowd = person, rooms, count, crowd
-        self.visited, self.first_visit = visited, first_visit
         self.said: dict[str, dict[str, str]] = {room: {} for room in rooms}
         self.progress: dict[str, int] = {}
-        self.is_there = False
         self.problem: Exception | None = None
 
     def run(self) -> None:
@@ -67,8 +57,6 @@ class Speaker(threading.Thread):
         try:
             for number in range(self.count):
                 self._say(number, self.rooms[number // STATE_EVERY % len(self.rooms)])
-                if number % VISIT_EVERY == self.first_visit:
-                    self._come_or_go()
         except Exception as problem:  # noqa: BLE001 - told by who waits for it
             self.problem = problem
             self.crowd.over.set()
@@ -83,22 +71,12 @@ class Speaker(threading.Thread):
             self.progress[room] = number
         self.crowd.step()
 
-    def _come_or_go(self) -> None:
-        if self.is_there:
-            self._ask("POST", f"/rooms/{seg(self.visited)}/leave", {})
-        else:
-            self._ask("POST", f"/join/{seg(self.visited)}", {}, via=NAMES)
-        self.is_there = not self.is_there
-
     def _put(self, path: str, content: Json) -> str:
-        return str(self._ask("PUT", path, content)["event_id"])
-
-    def _ask(self, method: str, path: str, content: Json, **parameters: Any) -> Json:
         while not self.crowd.over.is_set():
             with contextlib.suppress(httpx.HTTPError):  # the server is away
-                answer = self.person.ask(method, path, content, **parameters)
+                answer = self.person.ask("PUT", path, content)
                 if answer.status_code == 200:
-                    return dict(answer.json())
+                    return str(answer.json()["event_id"])
                 assert answer.status_code >= 500, answer.text
             self.crowd.over.wait(0.05)
         raise AssertionError("It was over before that was acknowledged.")
@@ -213,9 +191,7 @@ def test_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
             network.names.serve(name, line.port)
         people = [[Client.register(server.url) for _ in range(PEOPLE)] for server in servers]
         rooms = [found_room(people, number) for number in range(ROOMS)]
-        host = Client.register(servers[0].url)
-        visited = found_club(host, rooms[0])
-        speakers = speak_through(Troubles(servers, wires, lines), people, rooms, visited)
+        speakers = speak_through(Troubles(servers, wires, lines), people, rooms)
         for server in servers:
             done = server.command("federation", "retry")
             assert done.returncode == 0, done.stderr
@@ -227,7 +203,6 @@ def test_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
             for speaker in speakers:
                 now = people[0][0].state(room, "test.progress", speaker.person.user_id)
                 assert now == {"at": speaker.progress[room]}
-        until_all_know_who_is_there(host, speakers, visited)
 
 
 def found_room(people: list[list[Client]], number: int) -> str:
@@ -240,39 +215,12 @@ def found_room(people: list[list[Client]], number: int) -> str:
     return room
 
 
-def found_club(founder: Client, room: str) -> str:
-    """A room where those may come who are in another one; who is there may let others in."""
-    rule = {"join_rule": "restricted", "allow": [{"type": "m.room_membership", "room_id": room}]}
-    rules = {"type": "m.room.join_rules", "state_key": "", "content": rule}
-    return founder.create_room(preset="private_chat", initial_state=[rules])
-
-
-def until_all_know_who_is_there(host: Client, speakers: list[Speaker], room: str) -> None:
-    """Wait until each server with somebody in a room has the same state of it, where everybody is as was acknowledged
-    to them last, and the host all the time.
-    """
-    there = {speaker.person.user_id: "join" if speaker.is_there else "leave" for speaker in speakers}
-    readers = [host, *(speaker.person for speaker in speakers if speaker.is_there)]
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        states = [state_of_room(reader, room) for reader in readers]
-        found = {user_id: host.state(room, "m.room.member", user_id)["membership"] for user_id in there}
-        if found == there and all(one == states[0] for one in states):
-            return
-        assert time.monotonic() < deadline, f"{there} and not {found}"
-        time.sleep(0.5)
-
-
-def speak_through(troubles: Troubles, people: list[list[Client]], rooms: list[str], visited: str) -> list[Speaker]:
+def speak_through(troubles: Troubles, people: list[list[Client]], rooms: list[str]) -> list[Speaker]:
     """Let everybody speak through all troubles."""
     crowd = Crowd()
     everybody = [person for here in people for person in here]
     count = -(-MESSAGES // len(everybody))
-    # At different times, so that some are there at the end and others are not.
-    speakers = [
-        Speaker(person, rooms, visited, 17 * place % VISIT_EVERY, count, crowd)
-        for place, person in enumerate(everybody)
-    ]
+    speakers = [Speaker(person, rooms, count, crowd) for person in everybody]
     for speaker in speakers:
         speaker.start()
     try:

@@ -25,8 +25,8 @@ from tests.server.harness import (
     serving,
     speak,
     trusting_anybody,
-    until,
 )
+from tests.support.waiting import until
 
 HTTP, HTTPS, FEDERATION = Bind("::", 8080), Bind("::", 8443), Bind("::", 8448)
 ROLES: tuple[Role, ...] = ("http", "https", "federation")

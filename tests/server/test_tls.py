@@ -22,8 +22,8 @@ from tests.server.harness import (
     served_name,
     speak,
     trusting_anybody,
-    until,
 )
+from tests.support.waiting import until
 
 TRIES = 10
 """Of a request: on a machine that does other things too, the next one may meet the next of twenty certificates."""
