@@ -249,6 +249,38 @@ async def test_coming_back_after_all_left(here: House, there: House) -> None:
 
 
 @in_two_houses
+async def test_coming_back_to_a_server_that_has_not_heard_of_the_leaves(here: House, there: House) -> None:
+    """Who left is not in the room again because somebody else comes back by a server that did not hear of it; nobody is
+    told that they were, and once the leaves are heard of, both servers hold the same state."""
+    room = await here.with_mallory()
+    await join_through(here, there, room.room_id, BOB)
+    taken, _ = await join_through(here, there, room.room_id, BEN)
+    for user_id in (BEN, BOB):
+        await there.living.acts.membership.leave(user_id, room.room_id)
+    leaves = [event for user_id in (BEN, BOB) for event in there.events_of(user_id)[-1:]]
+    await here.living.acts.sending.set_state(ALICE, room.room_id, "m.room.topic", "", {"topic": "meanwhile"})
+    join = join_event(room, there, BOB, timestamp=1 + leaves[-1].origin_server_ts)
+    assert await here.accepting.accept(room.room_id, join.pdu) is Verdict.ACCEPTED
+    again = await there.arriving.arrive(told_before(here, room, join.event_id), join.pdu)
+    assert again is taken
+    assert again.published.members.memberships == {ALICE: "join", MALLORY: "join", BOB: "join", BEN: "leave"}
+    assert state_ids(again)["m.room.topic", ""] == state_ids(room)["m.room.topic", ""]
+    assert {end.event_id for end in again.published.extremities} == {leaves[-1].event_id, join.event_id}
+    for user_id, was in ((BEN, ["join", "leave"]), (BOB, ["join", "leave", "join"])):
+        history = there.living.graph.standings.of(user_id).of(again.nid)
+        assert history is not None
+        assert [change.membership for change in history.changes] == was
+    for event in leaves:
+        assert await here.accepting.accept(room.room_id, event.pdu) is Verdict.ACCEPTED
+    assert state_ids(again) == state_ids(room)
+    await there.living.acts.appender.append(room.room_id, lambda draft: draft.add("m.room.message", BOB, text("back")))
+    said = there.events_of(BOB)[-1]
+    assert set(said.prev_events) == {leaves[-1].event_id, join.event_id}
+    assert await here.accepting.accept(room.room_id, said.pdu) is Verdict.ACCEPTED
+    assert state_ids(again) == state_ids(room)
+
+
+@in_two_houses
 async def test_coming_in_beside_somebody(here: House, there: House) -> None:
     """Where somebody of the server is in the room, a join through another server is one more end of the graph."""
     room = await here.with_mallory()

@@ -6,16 +6,15 @@ the graph, the join with its place on top of that state, and a gap before it, si
 of it is one unit: after it the room is there as a whole, or nothing of it is.
 
 A room that people of this server were in before is brought up to date so: the state is that which was told, and the
-graph goes on from the join alone. Where somebody of this server is in the room still, nothing is replaced: the event
-becomes one more end of the graph, on top of the state that was told. The same helps where too much is missing between
-what is here and an event that comes in.
+graph goes on from the join, mostly from that alone (``resuming.py``). Where somebody of this server is in the room
+still, nothing is replaced: the event becomes one more end of the graph, on top of the state that was told. The same
+helps where too much is missing between what is here and an event that comes in.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any
 
 from appliance.protocol.auth import NotAllowed
@@ -23,45 +22,27 @@ from appliance.protocol.events import Event
 from appliance.protocol.identifiers import server_of
 from appliance.protocol.versions import RoomVersion
 from appliance.rooms.acts.creation import EMPTY
-from appliance.rooms.graph.appending import Draft, Identity
-from appliance.rooms.graph.placing import NewGroup, Placement, changes_between, members_after
-from appliance.rooms.graph.storing import gap_before, outlier_row
+from appliance.rooms.graph.appending import Identity
+from appliance.rooms.graph.placing import NewGroup, changes_between
+from appliance.rooms.graph.storing import outlier_row
 from appliance.rooms.incoming.accepting import Accepting, Verdict
 from appliance.rooms.incoming.intake import Intake
-from appliance.rooms.incoming.naming import Named, NeedsEvents, Unacceptable
+from appliance.rooms.incoming.naming import NeedsEvents, Unacceptable
+from appliance.rooms.incoming.resuming import Outliers, Resuming
 from appliance.rooms.incoming.settling import Settling
 from appliance.rooms.incoming.states import State
 from appliance.rooms.incoming.vetting import Told, Vetted, Vetting
 from appliance.rooms.room import Room
-from appliance.rooms.snapshot import MEMBER, Extremity, Members, Snapshot
 from appliance.storage import events as event_rows
 from appliance.storage import rooms as room_rows
 from appliance.storage.database import Reader, Tx
-from appliance.storage.events import EventRow, NewEvent
+from appliance.storage.events import NewEvent
 from appliance.storage.rooms import RoomRow
-from appliance.storage.state import Slot
 
 log = logging.getLogger("hearth.federation")
 
 SLICE = 500
 """Rows that are made at one go, so that others get their turn: some three milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Outliers:
-    """What was told, as it will be stored.
-
-    Args:
-        nids: the numbers of all events, also of those that are here already.
-        rows: those that are not.
-        events: the same as events by their numbers.
-        state: the state.
-    """
-
-    nids: Mapping[str, int]
-    rows: Sequence[NewEvent]
-    events: Mapping[int, Event]
-    state: Mapping[Slot, int]
 
 
 class Arriving:
@@ -91,6 +72,7 @@ class Arriving:
         self._accepting = accepting
         self._identity = identity
         self._vetting = Vetting(intake.signatures)
+        self._resuming = Resuming(intake, identity)
         self._kept = kept
         self.keys_wanted: list[Callable[[str, str], None]] = []
 
@@ -178,7 +160,7 @@ class Arriving:
             raise Unacceptable("The room has another create event than the other server says.")
         return vetted
 
-    async def _outliers(self, room: Room, vetted: Vetted, *, is_unheard_of: bool = False) -> _Outliers:
+    async def _outliers(self, room: Room, vetted: Vetted, *, is_unheard_of: bool = False) -> Outliers:
         """What was told as rows with numbers, each higher than the numbers of what allows it.
 
         Args:
@@ -201,7 +183,7 @@ class Arriving:
             auth = tuple([nids[other] for other in event.auth_events])
             rows.append(outlier_row(room.nid, nid, event, auth, rejected=event_id in vetted.rejected))
             events[nid] = event
-        return _Outliers(nids, rows, events, {slot: nids[event_id] for slot, event_id in vetted.state.items()})
+        return Outliers(nids, rows, events, {slot: nids[event_id] for slot, event_id in vetted.state.items()})
 
     # Places ------------------------------------------------------------------------------------------------------
 
@@ -220,7 +202,11 @@ class Arriving:
                     raise Unacceptable("The join has been used before.")
                 outliers = await self._outliers(room, vetted)
                 left_out = self._leaving_out(told.room_id, vetted)
-                committed = self._go_on(room, outliers, join, None if known is None else known.nid, left_out)
+                nid = None if known is None else known.nid
+                if ends := self._resuming.unheard_of(room, vetted, join):
+                    committed = await self._resuming.go_on_beside(room, ends, outliers, join, nid, left_out)
+                else:
+                    committed = self._resuming.go_on(room, outliers, join, nid, left_out)
                 await committed
                 return room
         await self._bridged(told.room_id, vetted, join)
@@ -259,7 +245,7 @@ class Arriving:
             insert(tx, row)
             left_out(tx)
 
-        await self._go_on(room, outliers, join, self._number(join), first)
+        await self._resuming.go_on(room, outliers, join, self._number(join), first)
         return room
 
     def _leaving_out(self, room_id: str, vetted: Vetted, *, anew: bool = True) -> Callable[[Tx], None]:
@@ -279,65 +265,6 @@ class Arriving:
         """The number of a join, where it is here already."""
         found = event_rows.by_id(self._intake.database, join.event_id)
         return None if found is None else found.nid
-
-    def _go_on(
-        self,
-        room: Room,
-        outliers: _Outliers,
-        join: Event,
-        nid: int | None,
-        first: Callable[[Tx], None] | None = None,
-    ) -> "asyncio.Future[Any]":
-        """Let a room go on from a join alone, on top of the state that was told.
-
-        Args:
-            room: the room.
-            outliers: what was told.
-            join: the join.
-            nid: its number, where it is here as an outlier.
-            first: what goes first into the unit.
-        """
-        head = room.head
-        nid = self._intake.numbers.event() if nid is None else nid
-        draft = Draft(room, self._intake.appender)
-        with self._intake.store.knowing({**outliers.events, nid: join}):
-            changes = changes_between(head.state, outliers.state)
-            before = NewGroup(self._intake.numbers.group(), head.group_nid or None, changes)
-            members = members_after(head.members, changes, self._intake.store)
-            draft.put_state(join, nid, head.with_state(before.nid, outliers.state, members), changes)
-            named = self._named(room, join, [])
-            place = self._place(outliers, before, members, join, nid, named)
-            draft.put(join, place, gap=gap_before(room.nid, place, named.lacking))
-
-        def unit(tx: Tx) -> None:
-            if first is not None:
-                first(tx)
-            event_rows.insert_outliers(tx, outliers.rows)
-
-        return self._intake.appender.commit(draft, unit)
-
-    def _place(
-        self, outliers: _Outliers, before: NewGroup, members: Members, join: Event, nid: int, named: Named
-    ) -> Placement:
-        """The place of a join from which a room goes on alone."""
-        slot = (MEMBER, join.sender)
-        replaced = outliers.state.get(slot)
-        changes = {slot: (replaced, nid)}
-        group = NewGroup(self._intake.numbers.group(), before.nid, changes)
-        end = Extremity(nid, join.event_id, named.ordering(join))
-        state = {**outliers.state, slot: nid}
-        after = Snapshot((end,), group.nid, state, members.changed(join.sender, "join"))
-        auth = tuple(outliers.nids[event_id] for event_id in join.auth_events)
-        groups = (before, group)
-        return Placement(nid, named.ends(), auth, end.ordering, replaced, before.nid, group.nid, groups, after, changes)
-
-    def _named(self, room: Room, event: Event, auth: Sequence[EventRow]) -> Named:
-        """What an event names, as far as it is here."""
-        found = event_rows.by_ids(self._intake.database, event.prev_events)
-        parents = [row for row in found.values() if row.room_nid == room.nid and not row.outlier]
-        here = {row.event_id for row in parents}
-        lacking = [event_id for event_id in dict.fromkeys(event.prev_events) if event_id not in here]
-        return Named(parents, auth, lacking)
 
     async def _bridged(self, room_id: str, vetted: Vetted, event: Event) -> Verdict:
         """Judge an event by a state that was told, in a room that is followed, and store what is to be stored."""
@@ -372,7 +299,7 @@ class Arriving:
         changes = changes_between(room.head.state, outliers.state)
         group = NewGroup(self._intake.numbers.group(), room.head.group_nid or None, changes)
         before = State(group.nid, outliers.state, (group,))
-        named = self._named(room, event, list(auth.values()))
+        named = self._resuming.named(room, event, list(auth.values()))
         return await self._settling.settle(room, event, known, named, before)
 
 
