@@ -141,6 +141,7 @@ class Between:
             federating.policy.reaches,
             acts.appender.endorsing,
             self.farewells,
+            living.reaching.outbox.tell,
         )
         for act in (
             acts.membership,

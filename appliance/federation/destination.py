@@ -182,6 +182,12 @@ class Destination:
             self._timer = None
         self.work()
 
+    async def try_now(self, seconds: float) -> None:
+        """Try to send what waits, and wait until that is over, so many seconds at most; it may not arrive."""
+        self.wake()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=seconds)
+
     def rest(self) -> None:
         """Try again when the server has been left alone for long enough."""
         if self._timer is None and not self.stopped:

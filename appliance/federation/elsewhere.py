@@ -39,6 +39,8 @@ from appliance.storage.database import Database
 log = logging.getLogger("hearth.federation")
 
 MOST_SERVERS = 10
+TELL_SECONDS = 5.0
+"""For which somebody who comes back to a room waits until the other server knows that they, or others of us, left."""
 UNABLE = ("M_UNABLE_TO_AUTHORISE_JOIN", "M_UNABLE_TO_GRANT_JOIN")
 """What a server answers that cannot tell whether somebody may join, where another one perhaps can."""
 T = TypeVar("T")
@@ -63,6 +65,7 @@ class ThroughOthers:
         may_ask: whether this server talks with another one.
         endorsing: asks the policy servers of rooms.
         farewells: takes leave of rooms that nobody here is in.
+        tell: tells a server what waits for it, in so many seconds at most.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class ThroughOthers:
         may_ask: Callable[[str], bool],
         endorsing: Endorsing,
         farewells: Farewells,
+        tell: Callable[[str, float], Awaitable[None]],
     ) -> None:
         self._database = database
         self._rooms = rooms
@@ -96,6 +100,7 @@ class ThroughOthers:
         self._may_ask = may_ask
         self._endorsing = endorsing
         self._farewells = farewells
+        self._tell = tell
         self._joining: dict[str, asyncio.Lock] = {}
 
     def can_reach(self, server: str) -> bool:
@@ -121,6 +126,9 @@ class ThroughOthers:
                 self._joining.pop(room_id, None)
 
     async def _join_by(self, server: str, user_id: str, room_id: str, content: Content) -> None:
+        if await self._rooms.find(room_id) is not None:
+            # Who is thought to be in the room still needs nobody to vouch for them, and that join counts nowhere else.
+            await self._tell(server, TELL_SECONDS)
         version, template = await self._remote.template(server, "join", room_id, user_id)
         join = self._making.member(VERSIONS[version], template, content)
         answer = await self._remote.send(server, "join", room_id, join.event_id, join.pdu)

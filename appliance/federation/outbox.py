@@ -177,6 +177,14 @@ class Outbox:
         if destination is not None:
             destination.wake()
 
+    async def tell(self, server: str, seconds: float) -> None:
+        """Let a server know what waits for it before it is asked for something that hangs on that; where it cannot be
+        told within some seconds, it goes without.
+        """
+        destination = self._destinations.get(server)
+        if destination is not None and self.waiting_for(server):
+            await destination.try_now(seconds)
+
     def waiting_for(self, server: str) -> int:
         """How many rooms (of a server that is behind) or events wait for a server."""
         destination = self._destinations.get(server)

