@@ -1,6 +1,7 @@
 """Leaves of local users that the room's servers have not heard of: rejected invitations and knocks taken back."""
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from appliance.storage.database import Reads, Tx
 
@@ -39,7 +40,7 @@ def put(tx: Tx, farewell: Farewell) -> None:
     tx.execute(
         "INSERT OR REPLACE INTO farewells (room_id, user_id, event_id, rejected_id, content, servers, since_ts,"
         " attempts, next_ts) VALUES (?,?,?,?,?,?,?,?,?)",
-        tuple(getattr(farewell, field) for field in Farewell.__struct_fields__),
+        astuple(farewell),
     )
     tx.execute(
         "DELETE FROM farewells WHERE (room_id, user_id) IN"
